@@ -1,0 +1,2 @@
+//! The binary `halfopen`.
+fn main() {}

@@ -1,0 +1,282 @@
+//! Owns Evidence: one typed fact drawn from samples, never a conclusion.
+
+use std::{fmt, time::Duration};
+
+use crate::span::Span;
+
+/// One fact about a connection. Its `Display` is a clause that fits after "because".
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Evidence {
+    /// The peer's last data or acknowledgement came this long ago.
+    PeerHeard {
+        /// Its age.
+        ago: Duration,
+    },
+    /// Nothing of ours waits for an answer.
+    NothingInFlight,
+    /// Segments of ours wait for an acknowledgement.
+    Unacknowledged {
+        /// How many; a FIN counts.
+        segments: u32,
+    },
+    /// Retransmission time-outs in a row, without an answer.
+    RetransmissionsUnanswered {
+        /// How many.
+        count: u32,
+    },
+    /// Keepalive probes without an answer.
+    KeepalivesUnanswered {
+        /// How many.
+        count: u32,
+    },
+    /// Zero-window probes without an answer.
+    WindowProbesUnanswered {
+        /// How many.
+        count: u32,
+    },
+    /// Probes that halfopen sent, without an answer.
+    ProbesUnanswered {
+        /// How many.
+        count: u32,
+        /// The shortest time between two of them.
+        apart: Duration,
+    },
+    /// A probe that halfopen sent was answered.
+    ProbeAnswered {
+        /// After this time.
+        rtt: Duration,
+    },
+    /// The peer answered with RST.
+    ResetReceived {
+        /// This long ago.
+        ago: Duration,
+    },
+    /// The peer's own host was asked, and its table does not have this connection.
+    PeerTableLacks,
+    /// Other connections to the same address have heard from it within the time that this one has not.
+    SiblingsHeard {
+        /// How many of them.
+        count: u32,
+    },
+    /// Other connections to the same address go unanswered too.
+    SiblingsSilent {
+        /// How many of them.
+        count: u32,
+    },
+    /// The peer's FIN has arrived.
+    PeerClosed,
+    /// Our application has closed its sending direction.
+    WeClosed,
+    /// Our FIN is not acknowledged.
+    FinUnacknowledged,
+    /// Our application has not read to the end of what the peer sent before its FIN.
+    EndNotRead {
+        /// Bytes before the end that wait to be read.
+        bytes: u32,
+    },
+    /// Our application has read to the end, and not closed.
+    EndRead,
+    /// Data has waited for our application to read it.
+    NotRead {
+        /// How many bytes.
+        bytes: u32,
+        /// At least this long: since the last of them came.
+        waiting: Duration,
+    },
+    /// The peer's window is closed: it takes no more data.
+    WindowClosed {
+        /// Bytes of ours that wait for it to open.
+        waiting_bytes: u32,
+    },
+    /// Our SYN is not answered.
+    SynUnanswered {
+        /// How often it has been sent again.
+        retries: u32,
+    },
+    /// A SYN came and was answered; the handshake's last acknowledgement has not come.
+    HandshakeUnfinished {
+        /// How often the SYN-ACK has been sent again.
+        retries: u32,
+    },
+    /// The connection waits in a listener's accept queue.
+    NotAccepted {
+        /// Connections in that queue.
+        queue: u32,
+        /// The longest queue allowed.
+        backlog: u32,
+    },
+    /// No process owns the connection any more.
+    NoOwner,
+    /// Keepalive is off, so nothing tests the peer while nothing is sent.
+    KeepaliveOff,
+    /// The state that the kernel reports.
+    InState(crate::state::TcpState),
+    /// Something could not be seen.
+    Unavailable {
+        /// What could not be seen.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Evidence {
+    /// A stable word for machines, as in JSON's `evidence[].kind`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::PeerHeard { .. } => "peer-heard",
+            Self::NothingInFlight => "nothing-in-flight",
+            Self::Unacknowledged { .. } => "unacknowledged",
+            Self::RetransmissionsUnanswered { .. } => "retransmissions-unanswered",
+            Self::KeepalivesUnanswered { .. } => "keepalives-unanswered",
+            Self::WindowProbesUnanswered { .. } => "window-probes-unanswered",
+            Self::ProbesUnanswered { .. } => "probes-unanswered",
+            Self::ProbeAnswered { .. } => "probe-answered",
+            Self::ResetReceived { .. } => "reset-received",
+            Self::PeerTableLacks => "peer-table-lacks",
+            Self::SiblingsHeard { .. } => "siblings-heard",
+            Self::SiblingsSilent { .. } => "siblings-silent",
+            Self::PeerClosed => "peer-closed",
+            Self::WeClosed => "we-closed",
+            Self::FinUnacknowledged => "fin-unacknowledged",
+            Self::EndNotRead { .. } => "end-not-read",
+            Self::EndRead => "end-read",
+            Self::NotRead { .. } => "not-read",
+            Self::WindowClosed { .. } => "window-closed",
+            Self::SynUnanswered { .. } => "syn-unanswered",
+            Self::HandshakeUnfinished { .. } => "handshake-unfinished",
+            Self::NotAccepted { .. } => "not-accepted",
+            Self::NoOwner => "no-owner",
+            Self::KeepaliveOff => "keepalive-off",
+            Self::InState(_) => "in-state",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
+
+    /// The numbers in this fact, under the names that JSON gives them.
+    pub fn numbers(&self) -> Vec<(&'static str, u64)> {
+        let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        match *self {
+            Self::PeerHeard { ago } | Self::ResetReceived { ago } => vec![("ago_ms", ms(ago))],
+            Self::Unacknowledged { segments } => vec![("segments", segments.into())],
+            Self::RetransmissionsUnanswered { count }
+            | Self::KeepalivesUnanswered { count }
+            | Self::WindowProbesUnanswered { count }
+            | Self::SiblingsHeard { count }
+            | Self::SiblingsSilent { count } => vec![("count", count.into())],
+            Self::ProbesUnanswered { count, apart } => {
+                vec![("count", count.into()), ("apart_ms", ms(apart))]
+            }
+            Self::ProbeAnswered { rtt } => {
+                vec![("rtt_us", u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX))]
+            }
+            Self::EndNotRead { bytes } => vec![("bytes", bytes.into())],
+            Self::NotRead { bytes, waiting } => {
+                vec![("bytes", bytes.into()), ("waiting_ms", ms(waiting))]
+            }
+            Self::WindowClosed { waiting_bytes } => vec![("waiting_bytes", waiting_bytes.into())],
+            Self::SynUnanswered { retries } | Self::HandshakeUnfinished { retries } => {
+                vec![("retries", retries.into())]
+            }
+            Self::NotAccepted { queue, backlog } => {
+                vec![("queue", queue.into()), ("backlog", backlog.into())]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerHeard { ago } => write!(f, "the peer was heard {} ago", Span(*ago)),
+            Self::NothingInFlight => f.write_str("nothing is in flight"),
+            Self::Unacknowledged { segments } => {
+                write!(f, "{} not acknowledged", plural(*segments, "segment"))
+            }
+            Self::RetransmissionsUnanswered { count } => {
+                write!(f, "{} unanswered", plural(*count, "retransmission"))
+            }
+            Self::KeepalivesUnanswered { count } => {
+                write!(f, "{} unanswered", plural(*count, "keepalive probe"))
+            }
+            Self::WindowProbesUnanswered { count } => {
+                write!(f, "{} unanswered", plural(*count, "window probe"))
+            }
+            Self::ProbesUnanswered { count, apart } => {
+                write!(f, "{} unanswered, {} apart", plural(*count, "probe"), Span(*apart))
+            }
+            Self::ProbeAnswered { rtt } => {
+                write!(f, "a probe was answered after {} us", rtt.as_micros())
+            }
+            Self::ResetReceived { ago } => {
+                write!(f, "the peer answered with a reset (RST) {} ago", Span(*ago))
+            }
+            Self::PeerTableLacks => f.write_str("the peer's host does not have this connection"),
+            Self::SiblingsHeard { count } => {
+                write!(
+                    f,
+                    "{} to the same address heard from it since",
+                    plural(*count, "connection")
+                )
+            }
+            Self::SiblingsSilent { count } => {
+                write!(f, "{} to the same address unanswered too", plural(*count, "connection"))
+            }
+            Self::PeerClosed => f.write_str("the peer has closed its direction (FIN received)"),
+            Self::WeClosed => f.write_str("we have closed our direction (FIN sent)"),
+            Self::FinUnacknowledged => f.write_str("our FIN is not acknowledged"),
+            Self::EndNotRead { bytes: 0 } => {
+                f.write_str("our application has not read the end of the stream")
+            }
+            Self::EndNotRead { bytes } => {
+                write!(
+                    f,
+                    "our application has not read the last {} before the end",
+                    plural(*bytes, "byte")
+                )
+            }
+            Self::EndRead => f.write_str("our application has read everything and not closed"),
+            Self::NotRead { bytes, waiting } => write!(
+                f,
+                "our application has left {} unread for at least {}",
+                plural(*bytes, "byte"),
+                Span(*waiting)
+            ),
+            Self::WindowClosed { waiting_bytes } => write!(
+                f,
+                "the peer's receive window is closed, {} of ours wait",
+                plural(*waiting_bytes, "byte")
+            ),
+            Self::SynUnanswered { retries: 0 } => f.write_str("our SYN is not answered yet"),
+            Self::SynUnanswered { retries } => {
+                write!(f, "our SYN is not answered, sent again {}", times(*retries))
+            }
+            Self::HandshakeUnfinished { retries: 0 } => {
+                f.write_str("the handshake's last acknowledgement has not come yet")
+            }
+            Self::HandshakeUnfinished { retries } => write!(
+                f,
+                "the handshake's last acknowledgement has not come, SYN-ACK sent again {}",
+                times(*retries)
+            ),
+            Self::NotAccepted { queue, backlog } => write!(
+                f,
+                "it waits for our application's accept(), {queue} in a queue of {backlog}"
+            ),
+            Self::NoOwner => f.write_str("no process owns it any more"),
+            Self::KeepaliveOff => f.write_str("keepalive is off"),
+            Self::InState(state) => write!(f, "the kernel says {state}"),
+            Self::Unavailable { what, why } => write!(f, "{what} not seen: {why}"),
+        }
+    }
+}
+
+fn plural(count: u32, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
