@@ -2,7 +2,7 @@
 //! Owns the list of checks and how findings are printed. Each check is one file below `tidy/`, a
 //! pure function from the project's files to findings, tested on made-up files.
 //! Must not    change anything.
-//! Read        docs/style.md.
+//! Read        HACKING.md, "Style".
 
 mod arrows;
 mod dependencies;
