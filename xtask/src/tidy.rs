@@ -22,7 +22,7 @@ mod unsafety;
 mod verdicts;
 mod waiting;
 
-use std::{path::Path, process::ExitCode};
+use std::{env, path::Path, process::ExitCode};
 
 use finding::Finding;
 use tree::Tree;
@@ -44,10 +44,13 @@ const CHECKS: [fn(&Tree) -> Vec<Finding>; 13] = [
     examples::check,
 ];
 
-/// Checks the project that this chore was built in, and prints what is not as it should be.
+/// Checks the project that this chore belongs to, and prints what is not as it should be.
 pub(crate) fn run() -> ExitCode {
-    let Some(root) = Path::new(env!("CARGO_MANIFEST_DIR")).parent() else {
-        eprintln!("tidy: the project's root was not found above {}", env!("CARGO_MANIFEST_DIR"));
+    // Cargo says at run time where this crate is; what it said at build time is another clone's
+    // path if two clones share a target directory.
+    let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+    let Some(root) = Path::new(&here).parent() else {
+        eprintln!("tidy: the project's root was not found above {}", Path::new(&here).display());
         return ExitCode::FAILURE;
     };
     let tree = match Tree::read(root) {

@@ -19,7 +19,10 @@ impl Tree {
         let listing = Command::new("git")
             .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(root)
-            .output()?;
+            .output()
+            .map_err(|error| {
+                io::Error::other(format!("running git ls-files in {}: {error}", root.display()))
+            })?;
         if !listing.status.success() {
             let said = String::from_utf8_lossy(&listing.stderr);
             return Err(io::Error::other(format!("git ls-files failed: {}", said.trim())));
