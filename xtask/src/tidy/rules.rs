@@ -22,7 +22,8 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         let Some(name) = path.strip_prefix(RULES).and_then(|name| name.strip_suffix(".rs")) else {
             continue;
         };
-        if !name.contains('/') {
+        // `rules/tests.rs` holds the tests of all rules together.
+        if !name.contains('/') && name != "tests" {
             rules.push(name);
             findings.extend(one(tree, path, name, text));
         }
@@ -54,12 +55,22 @@ fn one(tree: &Tree, path: &str, name: &str, text: &str) -> Vec<Finding> {
             format!("write {page}"),
         ));
     }
-    let beside = tree.text(&format!("{RULES}{name}/tests.rs")).unwrap_or_default();
-    if ![text, beside].iter().any(|text| text.contains("#[test]") || text.contains("proptest!")) {
+    if !is_tested(tree, name, text) {
         let remedy = "test the boundary: it holds at t and fails at t + 1 ms".to_owned();
         findings.push(finding(path, "it has no unit test".to_owned(), remedy));
     }
     findings
+}
+
+/// Tests stand in the rule's own file, beside it, or in the file for all rules, where they name the
+/// rule's verdict.
+fn is_tested(tree: &Tree, name: &str, text: &str) -> bool {
+    let beside = tree.text(&format!("{RULES}{name}/tests.rs")).unwrap_or_default();
+    let together = tree.text(&format!("{RULES}tests.rs")).unwrap_or_default();
+    let kind = VerdictKind::from_word(&name.replace('_', "-"));
+    let named = kind.is_some_and(|kind| together.contains(&format!("VerdictKind::{kind:?}")));
+    let tests = |text: &str| text.contains("#[test]") || text.contains("proptest!");
+    tests(text) || tests(beside) || (named && tests(together))
 }
 
 fn finding(path: &str, what: String, remedy: String) -> Finding {
@@ -93,6 +104,22 @@ mod tests {
         let without = WHOLE.replace("#[test]", "");
         let tests = ("crates/core/src/rules/half_open/tests.rs", "#[test]\nfn a() {}");
         assert_eq!(whats(&Tree::from([(path, without.as_str()), tests, page])), [""; 0]);
+    }
+
+    #[test]
+    fn tests_of_all_rules_together_count_for_the_verdicts_that_they_name() {
+        let path = "crates/core/src/rules/half_open.rs";
+        let without = WHOLE.replace("#[test]", "");
+        let page = ("docs/verdicts/half-open.md", "");
+        let together = |text| {
+            let tests = ("crates/core/src/rules/tests.rs", text);
+            whats(&Tree::from([(path, without.as_str()), tests, page]))
+        };
+        assert_eq!(together("#[test]\nfn a() { expect(VerdictKind::HalfOpen) }"), [""; 0]);
+        assert_eq!(
+            together("#[test]\nfn a() { expect(VerdictKind::Silent) }"),
+            ["it has no unit test"]
+        );
     }
 
     #[test]
