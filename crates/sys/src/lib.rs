@@ -1,5 +1,7 @@
 //! What halfopen reads from and asks of the Linux kernel.
 
+mod netns;
 mod survey;
 
+pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use survey::{NamespaceSeen, Scope, Survey, Unseen};
