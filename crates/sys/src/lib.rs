@@ -2,6 +2,7 @@
 
 mod netns;
 mod survey;
+pub mod wire;
 
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use survey::{NamespaceSeen, Scope, Survey, Unseen};
