@@ -5,7 +5,7 @@ use halfopen_core::{Diagnosis, Listener, Moment, Owners, Severity, Thresholds};
 use halfopen_sys::{NamespaceSeen, Survey, Unseen};
 use jiff::Timestamp;
 
-use crate::{args::SortKey, order, select::Selection};
+use crate::{args::SortKey, counted::Seen, order, select::Selection};
 
 /// One look at the host, ready to be drawn.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Picture {
     pub unseen: Vec<Unseen>,
     /// Of how many connections, meant or not, the owner could not be seen.
     pub owners_unseen: usize,
+    /// Every socket that was seen, meant or not.
+    pub seen: Seen,
 }
 
 /// Connections left out because both ends are on this host.
@@ -49,7 +51,9 @@ impl Picture {
         sort: SortKey,
     ) -> Self {
         let (mut connections, mut hidden, mut owners_unseen) = (Vec::new(), Hidden::default(), 0);
+        let mut seen = Seen::default();
         for observation in survey.observations {
+            seen.note(&observation.sample);
             owners_unseen += usize::from(matches!(observation.owners, Owners::Unseen(_)));
             let diagnosis = Diagnosis::of(observation, thresholds);
             if !selection.matches(&diagnosis) {
@@ -75,6 +79,7 @@ impl Picture {
             listeners,
             unseen: survey.unseen,
             owners_unseen,
+            seen,
         }
     }
 

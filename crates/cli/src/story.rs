@@ -8,6 +8,7 @@ mod timers;
 
 use halfopen_core::{Diagnosis, Owners};
 
+pub(crate) use self::path::{KeepaliveSeen, is_half_closed, keepalive};
 use crate::render::{end, escaped};
 
 /// The story of one connection.
@@ -64,6 +65,15 @@ impl Story {
             Section::new("to do", to_do(diagnosis)),
         ];
         Self { title, sections }
+    }
+}
+
+impl Line {
+    /// What it says, without layout.
+    pub fn plain(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Item(text) | Self::Command(text) => text.clone(),
+        }
     }
 }
 

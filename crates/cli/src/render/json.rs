@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 pub use self::{connection::Connection, field::Field, why::WhyDocument};
-use crate::{picture::Picture, watch::Gone};
+use crate::{counted::Gone, picture::Picture};
 
 /// The document of `ls --json`.
 #[derive(Debug, Serialize)]

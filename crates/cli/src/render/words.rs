@@ -96,7 +96,7 @@ pub(super) fn owner_short(owners: &Owners) -> String {
 }
 
 /// `LOCAL->PEER`, as `why` reads it.
-pub(crate) fn pair(diagnosis: &Diagnosis) -> String {
+pub fn pair(diagnosis: &Diagnosis) -> String {
     let ends = &diagnosis.observation.sample.endpoints;
     format!("{}->{}", end(ends.local), end(ends.peer))
 }

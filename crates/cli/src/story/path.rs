@@ -20,12 +20,22 @@ pub(crate) enum KeepaliveSeen {
     On(Keepalive),
     /// On; the times are assumed to be those of the namespace.
     Assumed(Keepalive),
+    /// It is not sent in this state, on or off.
+    NotSent,
     /// Not known.
     Unknown(String),
 }
 
 /// What is known of the keepalive of the socket that was seen.
 pub(crate) fn keepalive(seen: &Observation) -> KeepaliveSeen {
+    // In the other states a FIN or SYN is outstanding, which silences it, or the timer has another use.
+    let open = matches!(
+        seen.sample.state,
+        TcpState::Established | TcpState::CloseWait | TcpState::FinWait2
+    );
+    if !open || seen.sample.is_mini() {
+        return KeepaliveSeen::NotSent;
+    }
     if let Some(options) = seen.options.read() {
         return match (options.keepalive, options.keepalive_idle, options.keepalive_interval) {
             (Some(false), ..) => KeepaliveSeen::Off,
@@ -35,15 +45,11 @@ pub(crate) fn keepalive(seen: &Observation) -> KeepaliveSeen {
             _ => KeepaliveSeen::Unknown("the socket did not say".to_owned()),
         };
     }
-    let open = matches!(
-        seen.sample.state,
-        TcpState::Established | TcpState::CloseWait | TcpState::FinWait2
-    );
     match (seen.sample.timer, seen.sysctls.keepalive_time, seen.sysctls.keepalive_interval) {
-        (KernelTimer::Keepalive { .. }, Some(idle), Some(interval)) if open => {
+        (KernelTimer::Keepalive { .. }, Some(idle), Some(interval)) => {
             KeepaliveSeen::Assumed(Keepalive { idle, interval })
         }
-        (KernelTimer::Off, ..) if open => KeepaliveSeen::Off,
+        (KernelTimer::Off, ..) => KeepaliveSeen::Off,
         _ => KeepaliveSeen::Unknown(match &seen.options {
             halfopen_core::OptionsSeen::Unread(why) => why.clone(),
             halfopen_core::OptionsSeen::Read(_) => "the socket did not say".to_owned(),
@@ -62,15 +68,14 @@ pub(super) fn path(seen: &Observation) -> Vec<Line> {
     if sample.endpoints.is_loopback() {
         return vec![text("Both ends are on this host: no box is on the path.")];
     }
-    let open = sample.state == TcpState::Established || is_half_closed(sample.state);
-    if !open {
-        return vec![text("Keepalive is not sent in this state.")];
-    }
     let (first, set) = match keepalive(seen) {
         KeepaliveSeen::Off => ("Keepalive is off.".to_owned(), None),
         KeepaliveSeen::On(set) => (on(seen, set, "as set on the socket"), Some(set)),
         KeepaliveSeen::Assumed(set) => {
             (on(seen, set, "if the times are the namespace's defaults"), Some(set))
+        }
+        KeepaliveSeen::NotSent => {
+            return vec![text("Keepalive is not sent in this state.")];
         }
         KeepaliveSeen::Unknown(why) => {
             let why = escaped(&why);
