@@ -1,7 +1,9 @@
 //! Owns the way from selectors to a picture: what to look at, the look itself, and what a refusal means.
 
+use std::io::ErrorKind;
+
 use halfopen_core::Thresholds;
-use halfopen_sys::SurveyError;
+use halfopen_sys::{NetnsError, SocketDiagError, SurveyError};
 use jiff::{Timestamp, Unit};
 
 use crate::{
@@ -54,5 +56,59 @@ impl Look {
             )));
         }
         Ok(picture)
+    }
+}
+
+/// What a refusal means for the user: a wrong name, too little privilege, or a system that cannot.
+fn refused(error: &SurveyError) -> Failure {
+    let sentence = format!("cannot {error}");
+    let cause = match error {
+        SurveyError::Namespace(error) | SurveyError::Samples(SocketDiagError::Namespace(error)) => {
+            match error {
+                NetnsError::NotANetns { .. } | NetnsError::NoSuchName { .. } => {
+                    return Failure::Usage(sentence);
+                }
+                NetnsError::Open { cause, .. } if cause.kind() == ErrorKind::NotFound => {
+                    return Failure::Usage(sentence);
+                }
+                NetnsError::Open { cause, .. }
+                | NetnsError::Enter { cause, .. }
+                | NetnsError::Proc { cause, .. } => Some(cause),
+                _ => None,
+            }
+        }
+        SurveyError::Samples(
+            SocketDiagError::Open { cause }
+            | SocketDiagError::Send { cause }
+            | SocketDiagError::Refused { cause },
+        ) => Some(cause),
+        _ => None,
+    };
+    // EPERM and EACCES both arrive as this kind.
+    if cause.is_some_and(|cause| cause.kind() == ErrorKind::PermissionDenied) {
+        Failure::Privilege(sentence)
+    } else {
+        Failure::System(sentence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::exit::Exit;
+
+    fn exit(error: NetnsError) -> Exit {
+        refused(&SurveyError::Namespace(error)).exit()
+    }
+
+    #[test]
+    fn a_wrong_name_is_the_users_slip_and_a_closed_door_is_privilege() {
+        let open = |kind| NetnsError::Open { path: "/proc/7/ns/net".into(), cause: io::Error::from(kind) };
+        assert_eq!(exit(open(ErrorKind::NotFound)), Exit::Usage);
+        assert_eq!(exit(open(ErrorKind::PermissionDenied)), Exit::Privilege);
+        assert_eq!(exit(open(ErrorKind::OutOfMemory)), Exit::System);
+        assert_eq!(exit(NetnsError::NotANetns { path: "/etc/passwd".into() }), Exit::Usage);
     }
 }
