@@ -82,7 +82,7 @@ impl Contest {
     /// Measures every entry, in turns, so that a slow minute of the machine hits all alike.
     pub(crate) fn run(&self, arguments: &Arguments, load: &Load) -> anyhow::Result<Vec<Measured>> {
         if arguments.hold_only {
-            println!("holding; this process is {}; end it with Ctrl-D", std::process::id());
+            eprintln!("holding; this process is {}; end it with Ctrl-D", std::process::id());
             io::copy(&mut io::stdin(), &mut io::sink())?;
             return Ok(Vec::new());
         }
