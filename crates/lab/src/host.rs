@@ -13,7 +13,10 @@ use halfopen_core::NetnsId;
 use halfopen_sys::{Netns, NetnsError, silence};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{program::Program, wait};
+use crate::{
+    program::{Program, parent_in},
+    wait,
+};
 
 /// A host. Everything in it ends when it is dropped, and also when this process ends in any way:
 /// its first process reads a pipe that only we hold open, and ends at the end of the file.
@@ -70,7 +73,7 @@ impl Host {
         let (pid, netns) = match found {
             Ok(found) => found,
             Err(refused) => {
-                end(&mut maker);
+                end(&mut maker, &[]);
                 return Err(refused);
             }
         };
@@ -168,12 +171,13 @@ impl Host {
     pub fn power_off(&mut self) -> Result<usize, HostError> {
         let mut running = self.running.take().ok_or_else(|| self.off())?;
         let victims = processes_of(running.pid);
+        let entries = entries_of(&victims, running.pid);
         // Nobody opens another connection between the silence and the end.
         freeze(&victims);
         // All of them, also after one that could not be reached.
         let silenced: Vec<_> = victims.iter().map(|pid| silence::process(*pid)).collect();
         forget_orphans(running.pid);
-        end(&mut running.maker);
+        end(&mut running.maker, &entries);
         Ok(silenced.into_iter().sum::<Result<_, _>>()?)
     }
 
@@ -223,9 +227,14 @@ fn refusal(maker: &mut Child) -> io::Error {
 }
 
 /// Ends the first process, and with it all others of its pid namespace, and waits for that.
-fn end(maker: &mut Child) {
+fn end(maker: &mut Child, entries: &[u32]) {
     drop(maker.stdin.take());
-    let ended = wait::until(END_WITHIN, || maker.try_wait().transpose());
+    let ended = wait::until(END_WITHIN, || {
+        // The namespace ends when its processes have been waited for, and `nsenter` stops itself
+        // when the program that it waits for is stopped.
+        signal(entries, Signal::CONT);
+        maker.try_wait().transpose()
+    });
     if ended.is_none() {
         // `unshare --kill-child` takes the first process with it.
         let _ = maker.kill();
@@ -248,12 +257,23 @@ fn processes_of(first: u32) -> Vec<u32> {
         .collect()
 }
 
+/// The processes outside that wait for `victims`: the `nsenter` by which each came in.
+fn entries_of(victims: &[u32], first: u32) -> Vec<u32> {
+    let parent = |pid: &u32| parent_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?);
+    let is_outside = |pid: &u32| *pid != first && !victims.contains(pid);
+    victims.iter().filter_map(parent).filter(is_outside).collect()
+}
+
+fn signal(pids: &[u32], signal: Signal) {
+    for pid in pids.iter().filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)) {
+        // It may be gone, which is as good.
+        let _ = kill_process(pid, signal);
+    }
+}
+
 /// Stops all `victims` and waits until they stand still, as far as they exist.
 fn freeze(victims: &[u32]) {
-    for pid in victims.iter().filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)) {
-        // It may be gone, which is as good.
-        let _ = kill_process(pid, Signal::STOP);
-    }
+    signal(victims, Signal::STOP);
     let stands = |pid: &u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());

@@ -140,7 +140,7 @@ fn child_of(parent: u32) -> Option<u32> {
 }
 
 /// The parent in the text of /proc/PID/stat, whose second field may contain spaces and brackets.
-fn parent_in(stat: &str) -> Option<u32> {
+pub(crate) fn parent_in(stat: &str) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 

@@ -14,7 +14,8 @@ const WORDS_WOULD_COME: Duration = Duration::from_millis(500);
 fn a_host_sees_only_its_own_processes_and_files() {
     requires_lab!();
     let host = Host::boot("alone").unwrap();
-    let mut shell = host.spawn("sh", &["-c", "ls /tmp | wc -l; ls -d /proc/[0-9]* | wc -l"]).unwrap();
+    let mut shell =
+        host.spawn("sh", &["-c", "ls /tmp | wc -l; ls -d /proc/[0-9]* | wc -l"]).unwrap();
     let lines: Vec<_> = std::iter::from_fn(|| shell.line(SOON)).map(|line| line.text).collect();
     assert_eq!(lines[0].trim(), "0");
     // cat, sh, ls and wc.
