@@ -21,7 +21,7 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
 };
 
-use crate::{capture::Capture, clock, frame::Frame, topology::End};
+use crate::{capture::Capture, frame::Frame, topology::End};
 
 /// A cable. Its verbs work at once: when they return, no frame meets its former fate any more.
 #[derive(Debug)]
@@ -245,7 +245,7 @@ impl State {
                 }
             };
             let frame = buffer.get(..length).unwrap_or(buffer);
-            let at = clock::now();
+            let at = halfopen_sys::now();
             let fate = self.pass_on(from, frame);
             self.record(at, from, fate, frame);
         }

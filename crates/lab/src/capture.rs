@@ -11,8 +11,6 @@ use std::{
 
 use halfopen_core::Moment;
 
-use crate::clock;
-
 /// A capture file that is being written.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -32,7 +30,7 @@ impl Capture {
         let mut file = File::create(path)?;
         file.write_all(&file_header())?;
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let boot = wall.saturating_sub(clock::now().0);
+        let boot = wall.saturating_sub(halfopen_sys::now().0);
         Ok(Self { file, path: path.to_owned(), boot, written: 0 })
     }
 

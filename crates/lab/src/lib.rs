@@ -7,9 +7,9 @@
 //! It touches no network but those that it makes, needs root to make them, and is never linked
 //! into a program that watches production.
 
+pub mod book;
 mod cable;
 mod capture;
-mod clock;
 mod frame;
 mod host;
 mod lab;

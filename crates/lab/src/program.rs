@@ -14,7 +14,7 @@ use std::{
 use halfopen_core::Moment;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{clock, wait};
+use crate::wait;
 
 /// A program on a host. It is killed when this value is dropped, and dies with its host.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl Said {
         loop {
             let mut bytes = Vec::new();
             let read = stream.by_ref().take(LINE_MAX).read_until(b'\n', &mut bytes);
-            let at = clock::now();
+            let at = halfopen_sys::now();
             let mut lines = self.lock();
             match read {
                 Ok(1..) => {

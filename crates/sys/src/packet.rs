@@ -47,7 +47,8 @@ impl PacketSocket {
         let index = rustix::net::netdevice::name_to_index(&socket, interface)
             .map_err(|errno| failed(errno.into()))?;
         let index = libc::c_int::try_from(index).map_err(|_| failed(Errno::NODEV.into()))?;
-        syscall::packet::ignore_outgoing(socket.as_fd()).map_err(failed)?;
+        syscall::set_socket_option(socket.as_fd(), libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+            .map_err(failed)?;
         syscall::packet::bind(socket.as_fd(), index).map_err(failed)?;
         Ok(Self { socket, interface: interface.to_owned() })
     }
@@ -100,6 +101,9 @@ impl AsFd for PacketSocket {
         self.socket.as_fd()
     }
 }
+
+/// PACKET_IGNORE_OUTGOING of uapi/linux/if_packet.h (since 4.20).
+const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 
 /// Why a packet socket did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]

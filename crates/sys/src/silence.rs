@@ -4,7 +4,7 @@
 //! host that was made to be a victim: a process in the caller's own network namespace is refused.
 //! Kills nothing. Read: linux net/ipv4/tcp.c `tcp_close` (tp->repair), pidfd_getfd(2).
 
-use std::{fs, io};
+use std::{fs, io, os::fd::AsFd};
 
 use rustix::{
     io::Errno,
@@ -51,13 +51,17 @@ pub fn process(pid: u32) -> Result<usize, SilenceError> {
             Err(errno) => return Err(failed(errno.into())),
         };
         if rustix::net::sockopt::socket_protocol(&duplicate) == Ok(Some(ipproto::TCP))
-            && syscall::repair::enter(std::os::fd::AsFd::as_fd(&duplicate)).is_ok()
+            && syscall::set_socket_option(duplicate.as_fd(), libc::IPPROTO_TCP, TCP_REPAIR, 1)
+                .is_ok()
         {
             silenced += 1;
         }
     }
     Ok(silenced)
 }
+
+/// TCP_REPAIR of uapi/linux/tcp.h: a socket in repair mode is closed without a segment.
+const TCP_REPAIR: libc::c_int = 19;
 
 /// The descriptors of `pid` that are sockets of any kind. Empty where the process has ended.
 fn sockets_of(pid: u32) -> io::Result<Vec<i32>> {

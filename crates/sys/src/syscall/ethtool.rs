@@ -1,5 +1,4 @@
 //! Owns the SIOCETHTOOL ioctl. Read: netdevice(7), uapi/linux/ethtool.h `struct ethtool_value`.
-#![expect(unsafe_code, reason = "rustix has no SIOCETHTOOL")]
 
 use std::{
     io,
