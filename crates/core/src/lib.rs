@@ -12,12 +12,15 @@ mod listener;
 mod observation;
 mod options;
 mod owner;
+mod remedy;
 mod rules;
 mod sample;
 mod siblings;
 mod span;
 mod state;
 mod tcp_info;
+#[cfg(test)]
+mod trace;
 mod verdict;
 
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};

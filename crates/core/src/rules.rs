@@ -1,24 +1,61 @@
-//! Owns the order in which the rules are asked. Each rule is one file, named like its verdict.
+//! Owns the order in which the rules are asked. Each rule is one file, named like its verdict; its
+//! header says what refutes the verdict and which scenario of the lab proves it.
+
+mod alive;
+mod blocked;
+mod closing;
+mod embryonic;
+mod half_closed;
+mod half_open;
+mod orphaned;
+mod quiet;
+mod silent;
+mod straining;
+mod unknown;
 
 use crate::{
     detection::DetectionTime,
     evidence::Evidence,
     observation::{Observation, Thresholds},
-    verdict::{Severity, Verdict, VerdictKind},
+    verdict::Verdict,
 };
 
-/// The verdict on one observation.
+/// What a rule judges.
+#[derive(Clone, Copy)]
+pub(crate) struct Case<'a> {
+    pub(crate) seen: &'a Observation,
+    pub(crate) learns: &'a DetectionTime,
+    pub(crate) thresholds: &'a Thresholds,
+}
+
+/// The verdict on one observation: the first rule that applies. Proof comes first, then states that
+/// leave no doubt, then what goes unanswered, then who does not read, then who was heard.
 pub(crate) fn judge(
     seen: &Observation,
     learns: &DetectionTime,
     thresholds: &Thresholds,
 ) -> Verdict {
-    let _ = (learns, thresholds);
-    Verdict::new(
-        VerdictKind::Unknown,
-        Severity::Notice,
-        "not judged",
-        "any rule",
-        Evidence::InState(seen.sample.state),
-    )
+    let case = Case { seen, learns, thresholds };
+    RULES.iter().find_map(|rule| rule(case)).unwrap_or_else(|| unknown::judge(case))
 }
+
+const RULES: [fn(Case<'_>) -> Option<Verdict>; 10] = [
+    half_open::judge,
+    embryonic::judge,
+    orphaned::judge,
+    closing::judge,
+    silent::judge,
+    blocked::judge,
+    straining::judge,
+    half_closed::judge,
+    alive::judge,
+    quiet::judge,
+];
+
+/// When the peer was last heard, as evidence, if the kernel says.
+fn heard(case: Case<'_>) -> Option<Evidence> {
+    case.seen.sample.last_heard().map(|ago| Evidence::PeerHeard { ago })
+}
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,17 @@ impl Interval {
         self.min <= measured && measured <= self.max
     }
 
+    /// This moment and no other.
+    pub const fn exactly(moment: Duration) -> Self {
+        Self { min: moment, max: moment }
+    }
+
+    /// This interval, later by `step`.
+    #[must_use]
+    pub fn plus(self, step: Self) -> Self {
+        Self { min: self.min.saturating_add(step.min), max: self.max.saturating_add(step.max) }
+    }
+
     /// The smallest interval that covers both.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
@@ -65,6 +76,20 @@ impl Tick {
     /// The tick's length.
     pub const fn length(self) -> Duration {
         self.0
+    }
+
+    /// When a timer fires that is armed now for `nominal`: never early, late by the wheel's
+    /// rounding and by the part of a tick in which it was armed.
+    pub fn firing(self, nominal: Duration) -> Interval {
+        let late = self.lateness(nominal).saturating_add(self.0);
+        Interval { min: nominal, max: nominal.saturating_add(late) }
+    }
+
+    /// When a timer fires of which the kernel says that it expires in `remaining`, and that was
+    /// armed for at most `armed_for`. The kernel counts the remaining time in whole ticks.
+    pub fn firing_armed(self, remaining: Duration, armed_for: Duration) -> Interval {
+        let late = self.lateness(armed_for.max(remaining)).saturating_add(self.0);
+        Interval { min: remaining.saturating_sub(self.0), max: remaining.saturating_add(late) }
     }
 
     /// The most by which a timer that was armed for `interval` fires after its nominal expiry.

@@ -1,0 +1,54 @@
+//! Owns the end of connections that the kernel finishes alone: FIN-WAIT-2 without an owner, TIME-WAIT.
+//! Read: linux net/ipv4/tcp.c `__tcp_close`, tcp_timer.c `tcp_keepalive_timer`, tcp_minisocks.c
+//! `tcp_time_wait`; tcp.h `tcp_fin_time`. RFC 9293 knows no time-out of FIN-WAIT-2.
+
+use std::time::Duration;
+
+use super::{
+    effective::{Effective, Missing},
+    learns::{AppTold, Cause, PeerTold, Prediction},
+};
+use crate::{observation::Observation, sample::KernelTimer, state::TcpState};
+
+/// A mini socket: its one timer says when it goes.
+pub(super) fn mini(seen: &Observation) -> Result<Prediction, Missing> {
+    let KernelTimer::TimeWait { expires_in } = seen.sample.timer else {
+        return Err(Missing("no TIME-WAIT timer is shown".to_owned()));
+    };
+    // It was armed for TCP_TIMEWAIT_LEN at the most.
+    let within = seen.tick.firing_armed(expires_in, TIMEWAIT_LEN);
+    let cause =
+        if seen.sample.state == TcpState::FinWait2 { Cause::FinWait2 } else { Cause::TimeWait };
+    Ok(Prediction {
+        within,
+        cause,
+        application: AppTold::Nothing,
+        peer: PeerTold::Nothing,
+        assumes: Vec::new(),
+    })
+}
+
+/// A full socket, which the kernel keeps where the time-out is longer than TIME-WAIT. It waits for
+/// the excess on the keepalive timer, then *again* for the excess as a mini socket.
+pub(super) fn full(seen: &Observation) -> Result<Prediction, Missing> {
+    let effective = Effective::of(seen);
+    let KernelTimer::Keepalive { expires_in, .. } = seen.sample.timer else {
+        return Err(Missing("no timer is shown that would end it".to_owned()));
+    };
+    let rto = seen.sample.info.as_ref().and_then(|info| info.rto).unwrap_or_default();
+    // tcp_fin_time: at least (rto << 2) - (rto >> 1).
+    let whole = effective.fin_timeout()?.max(rto.saturating_mul(7) / 2);
+    let excess = whole.saturating_sub(TIMEWAIT_LEN);
+    let first = seen.tick.firing_armed(expires_in, excess);
+    let within = first.plus(seen.tick.firing(excess.max(rto.saturating_mul(7) / 2)));
+    Ok(Prediction {
+        within,
+        cause: Cause::FinWait2,
+        application: AppTold::Nothing,
+        peer: PeerTold::Nothing,
+        assumes: effective.assumptions(),
+    })
+}
+
+/// TCP_TIMEWAIT_LEN.
+const TIMEWAIT_LEN: Duration = Duration::from_secs(60);

@@ -1,0 +1,116 @@
+//! Owns the chain of firings of one kernel timer: when each comes, and what the kernel then counts.
+//! A timer that fires late counts more time at its next firing, so the two are kept side by side.
+
+use std::time::Duration;
+
+use super::wheel::{Interval, Tick};
+
+/// One firing of a timer whose handler asks "has `limit` passed since a certain moment?".
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Firing {
+    /// From the sample to this firing.
+    pub(super) at: Interval,
+    /// What the handler then counts, from the moment that it counts from.
+    pub(super) counted: Interval,
+    /// `counted - at` in microseconds, which no lateness changes: least and most.
+    lead_us: (i64, i64),
+}
+
+impl Firing {
+    /// The firing from which the handler starts to count.
+    pub(super) fn first(at: Interval) -> Self {
+        let lead_us = (-micros(at.max()), -micros(at.min()));
+        Self { at, counted: Interval::exactly(Duration::ZERO), lead_us }
+    }
+
+    /// A firing when the count has been running for `running` at the moment of the sample.
+    pub(super) fn counting(at: Interval, running: Interval) -> Self {
+        let lead_us = (micros(running.min()), micros(running.max()));
+        Self { at, counted: at.plus(running), lead_us }
+    }
+
+    /// With a floor under what is counted: timers never fire early, so whole intervals are never
+    /// short of their nominal sum, however coarsely the kernel reports what is left of one.
+    #[must_use]
+    pub(super) fn counting_at_least(self, floor: Duration) -> Self {
+        let min = self.counted.min().max(floor);
+        Self { counted: Interval::between(min, self.counted.max().max(min)), ..self }
+    }
+
+    /// The next firing, armed for a nominal delay that is known within bounds.
+    #[must_use]
+    pub(super) fn then(self, delay: Interval, tick: Tick) -> Self {
+        let late = Interval::between(delay.min(), tick.firing(delay.max()).max());
+        Self { at: self.at.plus(late), counted: self.counted.plus(late), ..self }
+    }
+
+    /// The next firing, armed so that the handler counts exactly `limit` (tcp_clamp_rto_to_user_timeout).
+    #[must_use]
+    pub(super) fn then_at(self, limit: Duration, tick: Tick) -> Self {
+        // No timer is armed for less than a tick.
+        let soonest = self.at.min().saturating_add(tick.length());
+        let latest = self.at.max().saturating_add(tick.length());
+        let late = tick.firing(limit.saturating_sub(self.counted.min()).max(tick.length()));
+        let late = late.max().saturating_sub(late.min());
+        let min = duration(micros(limit) - self.lead_us.1).max(soonest);
+        let max = duration(micros(limit) - self.lead_us.0).max(latest).saturating_add(late);
+        let counted_min = limit.max(self.counted.min().saturating_add(tick.length()));
+        let counted_max = limit.max(self.counted.max()).saturating_add(late);
+        Self {
+            at: Interval::between(min, max),
+            counted: Interval::between(counted_min, counted_max.max(counted_min)),
+            ..self
+        }
+    }
+
+    /// Whether the handler may find that `limit` has passed.
+    pub(super) fn may_pass(&self, limit: Duration, tick: Tick) -> bool {
+        self.counted.max().saturating_add(tick.length()) >= limit
+    }
+
+    /// Whether the handler cannot but find that `limit` has passed.
+    pub(super) fn must_pass(&self, limit: Duration) -> bool {
+        self.counted.min() >= limit
+    }
+
+    /// The earliest moment of this firing at which the handler can find that `limit` has passed.
+    pub(super) fn earliest_past(&self, limit: Duration, tick: Tick) -> Duration {
+        let reached = duration(micros(limit) - self.lead_us.1).saturating_sub(tick.length());
+        self.at.min().max(reached.min(self.at.max()))
+    }
+}
+
+/// The interval in which a chain of firings ends: at the first one that finds its limit passed.
+/// `limit` and `next` see the number of the firing, counted from 0.
+pub(super) fn first_past(
+    mut firing: Firing,
+    tick: Tick,
+    limit: impl Fn(u32) -> Option<Duration>,
+    mut next: impl FnMut(u32, Firing) -> Firing,
+) -> Interval {
+    let mut earliest = None;
+    for number in 0..FIRINGS_MAX {
+        if let Some(limit) = limit(number) {
+            if earliest.is_none() && firing.may_pass(limit, tick) {
+                earliest = Some(firing.earliest_past(limit, tick));
+            }
+            if firing.must_pass(limit) {
+                break;
+            }
+        }
+        firing = next(number, firing);
+    }
+    Interval::between(earliest.unwrap_or(firing.at.min()).min(firing.at.max()), firing.at.max())
+}
+
+/// Ten times the 255 retries that `tcp_retries2` allows; `unacked.rs` leaps over firings that
+/// cannot end anything, so that a TCP_USER_TIMEOUT of weeks fits as well.
+const FIRINGS_MAX: u32 = 2_550;
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX / 4)
+}
+
+fn duration(us: i64) -> Duration {
+    Duration::from_micros(u64::try_from(us).unwrap_or(0))
+}

@@ -1,0 +1,36 @@
+//! Judges *half-open*: the peer has forgotten the connection, and that is proved.
+//! Owns       what counts as proof. Silence never does.
+//! Read       RFC 9293 sections 3.5.1 and 3.10.7; linux net/ipv4/tcp_input.c `tcp_reset`; docs/verdicts/half-open.md
+//! Refuted by nothing that comes later: a reset ends the connection.
+//! Proved by  the lab's `book` (a server host that lost power and came back).
+
+use super::{Case, heard};
+use crate::{
+    evidence::Evidence,
+    observation::Proof,
+    remedy,
+    verdict::{Severity, Verdict, VerdictKind},
+};
+
+pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
+    let (evidence, headline) = match case.seen.proof? {
+        Proof::Reset { ago } => {
+            (Evidence::ResetReceived { ago }, "the peer answered with a reset: it has forgotten us")
+        }
+        Proof::PeerTableLacks => {
+            (Evidence::PeerTableLacks, "the peer's host no longer has this connection")
+        }
+        Proof::Answered { .. } | Proof::Unanswered { .. } => return None,
+    };
+    Some(
+        Verdict::new(
+            VerdictKind::HalfOpen,
+            Severity::Problem,
+            headline,
+            "nothing: a peer that has forgotten a connection cannot take it up again",
+            evidence,
+        )
+        .and(heard(case))
+        .remedy([remedy::end_it(case.seen), remedy::explain(case.seen)]),
+    )
+}

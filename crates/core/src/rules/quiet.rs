@@ -1,0 +1,47 @@
+//! Judges *quiet*: open, nothing in flight, and the peer has not been heard from lately. Most
+//! half-open connections look exactly like this, and so do most healthy idle ones.
+//! Owns       nothing but the absence of news.
+//! Read       RFC 9293 section 3.5.1; docs/verdicts/quiet.md
+//! Refuted by any segment, either way: an answer makes it alive, no answer makes it strain.
+//! Proved by  the lab's `book`, with the cable out.
+
+use super::{Case, heard};
+use crate::{
+    detection::Learns,
+    evidence::Evidence,
+    remedy,
+    span::Span,
+    state::TcpState,
+    verdict::{Severity, Verdict, VerdictKind},
+};
+
+pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
+    let sample = &case.seen.sample;
+    if sample.state != TcpState::Established || sample.in_flight() != Some(false) {
+        return None;
+    }
+    let (severity, headline) = match &case.learns.idle {
+        Learns::Never(_) => (
+            Severity::Notice,
+            "idle, keepalive off: if the peer is gone, we never learn it".to_owned(),
+        ),
+        Learns::Within(prediction) => (
+            Severity::Fine,
+            format!("idle; keepalive would tell within {}", Span(prediction.within.max())),
+        ),
+        Learns::Unknown(_) | Learns::NotApplicable(_) => (Severity::Fine, "idle".to_owned()),
+    };
+    let keepalive_off = case.learns.idle.is_never().then_some(Evidence::KeepaliveOff);
+    Some(
+        Verdict::new(
+            VerdictKind::Quiet,
+            severity,
+            headline,
+            "any segment from the peer, or the lack of an answer to one of ours",
+            Evidence::NothingInFlight,
+        )
+        .and(heard(case))
+        .and(keepalive_off)
+        .remedy([remedy::explain(case.seen), remedy::neighbours(case.seen)]),
+    )
+}

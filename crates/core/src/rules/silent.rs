@@ -1,0 +1,106 @@
+//! Judges *silent*: spaced probes have gone unanswered; the peer is gone, or the path swallows everything.
+//! Owns       how many probes, and how far apart, convict.
+//! Read       RFC 9293 sections 3.5.1 and 3.8.4, RFC 1122 section 4.2.3.6; linux net/ipv4/tcp_timer.c; docs/verdicts/silent.md
+//! Refuted by any segment from the peer after the first unanswered probe.
+//! Proved by  the lab's trials `busy` and `idle-keepalive` (a cable that is cut).
+
+use std::time::Duration;
+
+use super::{Case, heard};
+use crate::{
+    detection::{KeepaliveTimes, unanswered_for},
+    evidence::Evidence,
+    observation::{Observation, Proof},
+    remedy,
+    sample::KernelTimer,
+    verdict::{Severity, Verdict, VerdictKind},
+};
+
+pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
+    if refuted(case.seen) {
+        return None;
+    }
+    let evidence = unanswered_probes(case.seen)?;
+    let siblings = case.seen.siblings;
+    let (headline, compared) = match (siblings.heard, siblings.unanswered) {
+        (1.., _) => (
+            "nothing comes back, but others to that address are answered: this path or flow only",
+            Some(Evidence::SiblingsHeard { count: siblings.heard }),
+        ),
+        (0, 1..) => (
+            "nothing comes back, nor for others to that address: host or path gone",
+            Some(Evidence::SiblingsSilent { count: siblings.unanswered }),
+        ),
+        (0, 0) => ("nothing comes back: peer gone, or the path swallows everything", None),
+    };
+    Some(
+        Verdict::new(
+            VerdictKind::Silent,
+            Severity::Problem,
+            headline,
+            "any segment from the peer",
+            evidence,
+        )
+        .and(heard(case))
+        .and(compared)
+        .remedy([
+            remedy::explain(case.seen),
+            remedy::neighbours(case.seen),
+            remedy::end_it(case.seen),
+        ]),
+    )
+}
+
+/// The peer was heard after the silence is said to have begun.
+fn refuted(seen: &Observation) -> bool {
+    matches!(seen.proof, Some(Proof::Answered { .. }))
+        || seen.sample.last_heard().is_some_and(|ago| ago < SILENCE_MIN)
+}
+
+fn unanswered_probes(seen: &Observation) -> Option<Evidence> {
+    if let Some(Proof::Unanswered { probes, apart }) = seen.proof
+        && probes >= PROBES_TO_CONVICT
+        && apart >= PROBES_APART
+    {
+        return Some(Evidence::ProbesUnanswered { count: probes, apart });
+    }
+    match seen.sample.timer {
+        KernelTimer::Retransmit { retransmits, .. }
+            if u32::from(retransmits) >= PROBES_TO_CONVICT
+                && unanswered_for(seen).is_some_and(|time| time >= SILENCE_MIN) =>
+        {
+            Some(Evidence::RetransmissionsUnanswered { count: retransmits.into() })
+        }
+        KernelTimer::Keepalive { probes, expires_in } => {
+            let count = keepalives_unanswered(seen, probes, expires_in);
+            (count >= PROBES_TO_CONVICT).then_some(Evidence::KeepalivesUnanswered { count })
+        }
+        KernelTimer::WindowProbe { probes, .. } if u32::from(probes) > PROBES_TO_CONVICT => {
+            Some(Evidence::WindowProbesUnanswered { count: u32::from(probes) - 1 })
+        }
+        _ => None,
+    }
+}
+
+/// The last probe counts only once its answer has had time to come. Without the socket's interval
+/// that cannot be told, and it does not count.
+pub(super) fn keepalives_unanswered(seen: &Observation, probes: u8, expires_in: Duration) -> u32 {
+    let interval = seen.options.read().and_then(|options| options.keepalive_interval);
+    let interval = interval.or_else(|| KeepaliveTimes::of(seen).map(|times| times.interval));
+    let answered_by = interval.map(|interval| interval.saturating_sub(expires_in));
+    let round_trip = seen.sample.info.as_ref().and_then(|info| info.srtt).unwrap_or_default();
+    let answer_time = ANSWER_TIME_MIN.max(round_trip.saturating_mul(2));
+    let overdue =
+        answered_by.is_some_and(|since| since >= answer_time) && seen.options.read().is_some();
+    u32::from(probes).saturating_sub(u32::from(!overdue))
+}
+
+/// Three: one lost probe must never convict, since acknowledgements are not delivered reliably
+/// (RFC 1122 section 4.2.3.6).
+const PROBES_TO_CONVICT: u32 = 3;
+/// A peer answers at most one probe per 500 ms (tcp_invalid_ratelimit): closer ones prove nothing.
+const PROBES_APART: Duration = Duration::from_secs(1);
+/// Longer than any outage that routing or Wi-Fi repairs unnoticed, shorter than a user's patience.
+const SILENCE_MIN: Duration = Duration::from_secs(3);
+/// A peer that has just answered another probe waits this long (tcp_invalid_ratelimit).
+const ANSWER_TIME_MIN: Duration = Duration::from_millis(500);
