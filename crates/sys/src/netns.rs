@@ -16,6 +16,8 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
+use crate::owners::command_of;
+
 pub use census::{Census, HiddenNamespaces, census};
 
 /// A network namespace of this host. It lives at least as long as this value.
@@ -223,11 +225,6 @@ const PID_MAX: u64 = 4 * 1024 * 1024;
 /// The inode in `net:[4026531840]`, the text of a namespace link; `None` for other kinds.
 fn netns_id(link: &str) -> Option<NetnsId> {
     link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok().map(NetnsId)
-}
-
-fn command_of(pid: u32) -> Option<String> {
-    let comm = fs::read(format!("/proc/{pid}/comm")).ok()?;
-    Some(String::from_utf8_lossy(&comm).trim_end().to_owned())
 }
 
 #[cfg(test)]
