@@ -45,10 +45,7 @@ fn busy() -> Vec<Case> {
             view: View::Now,
             ..written("busy, retries2=3, seen after a retry").sysctl("tcp_retries2", 3)
         },
-        Case {
-            user_timeout: Some(Duration::from_secs(3)),
-            ..written("busy, user timeout 3 s")
-        },
+        Case { user_timeout: Some(Duration::from_secs(3)), ..written("busy, user timeout 3 s") },
         // Keepalive does not run while data is outstanding, however short it is.
         Case { keepalive: keepalive(1, 1, 1), ..written("busy, retries2=3, keepalive 1/1/1") }
             .sysctl("tcp_retries2", 3),

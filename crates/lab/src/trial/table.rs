@@ -49,9 +49,8 @@ pub fn table(outcomes: &[Outcome]) -> String {
 }
 
 fn row([case, view, predicted, measured, told, verdict]: [&str; 6]) -> String {
-    let row = format!(
-        "{case:<40} {view:<4}  {predicted:>17}  {measured:>10}  {told:<12}  {verdict}"
-    );
+    let row =
+        format!("{case:<40} {view:<4}  {predicted:>17}  {measured:>10}  {told:<12}  {verdict}");
     row.trim_end().to_owned() + "\n"
 }
 
