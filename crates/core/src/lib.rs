@@ -30,6 +30,7 @@ pub mod detection;
 mod diagnosis;
 mod evidence;
 mod listener;
+pub mod middlebox;
 mod observation;
 mod options;
 mod owner;
