@@ -13,7 +13,7 @@ use crate::render::{end, escaped};
 
 /// The story of one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Story {
+pub(crate) struct Story {
     /// Which connection, in one line.
     pub title: String,
     /// Its parts, in the order in which they are told.
@@ -22,7 +22,7 @@ pub struct Story {
 
 /// One part of a story.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
+pub(crate) struct Section {
     /// What it is about, in one or two words.
     pub heading: &'static str,
     /// What it says: a paragraph or an item each.
@@ -31,7 +31,7 @@ pub struct Section {
 
 /// One line of a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line {
+pub(crate) enum Line {
     /// A sentence, to be wrapped.
     Text(String),
     /// An item of a list, to be wrapped.
@@ -42,7 +42,7 @@ pub enum Line {
 
 impl Story {
     /// The story of `diagnosis`, whose namespace is called `netns`.
-    pub fn of(diagnosis: &Diagnosis, netns: &str) -> Self {
+    pub(crate) fn of(diagnosis: &Diagnosis, netns: &str) -> Self {
         let sample = &diagnosis.observation.sample;
         let ends = &sample.endpoints;
         let title = format!(
@@ -70,7 +70,7 @@ impl Story {
 
 impl Line {
     /// What it says, without layout.
-    pub fn plain(&self) -> String {
+    pub(crate) fn plain(&self) -> String {
         match self {
             Self::Text(text) | Self::Item(text) | Self::Command(text) => text.clone(),
         }
@@ -108,12 +108,8 @@ fn owner(owners: &Owners) -> Vec<Line> {
 }
 
 fn one_owner(owner: &halfopen_core::Owner) -> String {
-    let mut words = format!(
-        "{}, process {}, descriptor {}",
-        escaped(&owner.command),
-        owner.pid,
-        owner.fd
-    );
+    let mut words =
+        format!("{}, process {}, descriptor {}", escaped(&owner.command), owner.pid, owner.fd);
     if let Some(uid) = owner.uid {
         words.push_str(&format!(", user {uid}"));
     }

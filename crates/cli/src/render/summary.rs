@@ -15,7 +15,7 @@ use crate::picture::Picture;
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_head(
+pub(crate) fn write_head(
     out: &mut impl Write,
     picture: &Picture,
     width: usize,
@@ -116,7 +116,7 @@ fn full_listener(picture: &Picture, listener: &Listener) -> String {
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_foot(out: &mut impl Write, picture: &Picture, width: usize) -> io::Result<()> {
+pub(crate) fn write_foot(out: &mut impl Write, picture: &Picture, width: usize) -> io::Result<()> {
     if !picture.connections.is_empty() {
         write!(out, "{}", wrapped("learns: ", LEGEND, width))?;
     }

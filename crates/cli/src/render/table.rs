@@ -15,7 +15,7 @@ use crate::picture::Picture;
 
 /// How the table is wanted.
 #[derive(Debug, Clone, Copy)]
-pub struct TableView {
+pub(crate) struct TableView {
     /// The width of the page in columns.
     pub width: usize,
     /// Colour or not.
@@ -52,7 +52,11 @@ enum Cut {
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_table(out: &mut impl Write, picture: &Picture, view: TableView) -> io::Result<()> {
+pub(crate) fn write_table(
+    out: &mut impl Write,
+    picture: &Picture,
+    view: TableView,
+) -> io::Result<()> {
     if picture.connections.is_empty() {
         return Ok(());
     }
@@ -101,7 +105,7 @@ fn columns(picture: &Picture, view: TableView) -> Vec<Column> {
         all.push(column("NETNS", 1, 10, Cut::End, &name));
     }
     all.push(column("LOCAL", 5, WHOLE, Cut::Middle, &local));
-    all.push(column("PEER", 0, 15, Cut::Middle, &|one| {
+    all.push(column("PEER", 0, 12, Cut::Middle, &|one| {
         Cell::plain(words::end(one.observation.sample.endpoints.peer))
     }));
     all.push(column("HEARD", 2, WHOLE, Cut::End, &|one| {
@@ -184,3 +188,6 @@ impl Cell {
         self.short.as_deref().unwrap_or(&self.full)
     }
 }
+
+#[cfg(test)]
+mod tests;

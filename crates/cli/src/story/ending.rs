@@ -28,7 +28,9 @@ pub(super) fn ending(learns: &DetectionTime) -> Vec<Line> {
 
 fn sentence(condition: &str, learns: &Learns) -> String {
     match learns {
-        Learns::Never(because) => format!("{condition}: our side would never learn: {}.", never(*because)),
+        Learns::Never(because) => {
+            format!("{condition}: our side would never learn: {}.", never(*because))
+        }
         Learns::Within(prediction) => format!("{condition}: {}.", told(prediction)),
         Learns::Unknown(why) => format!("{condition}: unknown: {}.", escaped(why)),
         Learns::NotApplicable(why) => format!("{condition}: does not apply: {why}."),
