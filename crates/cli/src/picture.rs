@@ -5,7 +5,7 @@ use halfopen_core::{Diagnosis, Listener, NetnsId, Owners, Severity, Thresholds};
 use halfopen_sys::{NamespaceSeen, Survey, Unseen};
 use jiff::Timestamp;
 
-use crate::{args::SortKey, counted::Seen, order, select::Selection};
+use crate::{args::SortKey, counted::Seen, order, select::Selection, story::Place};
 
 /// One look at the host, ready to be drawn.
 #[derive(Debug, Clone)]
@@ -89,6 +89,12 @@ impl Picture {
     pub(crate) fn problems(&self) -> usize {
         let wrong = |diagnosis: &&Diagnosis| diagnosis.verdict.severity() == Severity::Problem;
         self.connections.iter().filter(wrong).count() + self.full_listeners().count()
+    }
+
+    /// Where a connection in the namespace with this inode number is, for its story.
+    pub(crate) fn place(&self, id: NetnsId) -> Place {
+        let is_own = self.namespaces.iter().any(|namespace| namespace.id == id && namespace.is_own);
+        Place { netns: self.netns_name(id), is_own }
     }
 
     /// What to call the namespace with this inode number.

@@ -111,7 +111,7 @@ fn tell(
     arguments: &Why,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let story = Story::of(one, &picture.netns_name(one.observation.sample.id.netns));
+    let story = Story::of(one, &picture.place(one.observation.sample.id.netns));
     if arguments.face.json {
         json::write_document(out, &json::WhyDocument::of(one, &story, picture))?;
     } else {

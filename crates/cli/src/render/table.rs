@@ -38,7 +38,7 @@ struct Column {
 
 struct Cell {
     full: String,
-    /// What stands for it where the column is narrower than its widest cell.
+    /// What stands for it where it does not fit.
     short: Option<String>,
 }
 
@@ -169,9 +169,8 @@ impl Column {
     }
 
     fn text(&self, row: usize, columns: usize) -> String {
-        let narrow = columns < self.wish().natural;
         let Some(cell) = self.cells.get(row) else { return String::new() };
-        let text = if narrow { cell.short_or_full() } else { &cell.full };
+        let text = if width(&cell.full) > columns { cell.short_or_full() } else { &cell.full };
         match self.cut {
             Cut::End => cut(text, columns),
             Cut::Middle => cut_middle(text, columns),

@@ -4,11 +4,15 @@ use crate::{
     render::{Paint, write_story},
 };
 
+fn own() -> Place {
+    Place { netns: "4026531840".to_owned(), is_own: true }
+}
+
 fn told(cookie: u64) -> String {
     let all = fixtures::every_verdict();
     let one = all.iter().find(|one| one.observation.sample.id.cookie.0 == cookie).unwrap();
     let mut out = Vec::new();
-    write_story(&mut out, &Story::of(one, "4026531840"), 80, Paint::when(false)).unwrap();
+    write_story(&mut out, &Story::of(one, &own()), 80, Paint::when(false)).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -39,12 +43,17 @@ fn the_story_of_keepalive_against_the_boxes_on_the_path() {
         options.keepalive = Some(true);
         options.keepalive_idle = Some(fixtures::secs(340));
     }
+    let blue = Place { netns: "blue".to_owned(), is_own: false };
     let mut out = Vec::new();
-    write_story(&mut out, &Story::of(&one, "blue"), 80, Paint::when(false)).unwrap();
+    write_story(&mut out, &Story::of(&one, &blue), 80, Paint::when(false)).unwrap();
     let text = String::from_utf8(out).unwrap();
     let path: Vec<_> =
         text.lines().skip_while(|line| *line != "the path").take_while(|l| !l.is_empty()).collect();
     insta::assert_snapshot!(path.join("\n"));
+    // Its namespace is another one, so a command has to enter it.
+    assert!(
+        text.contains("      nsenter -n -t 1 ss -tinemo src 10.0.0.1:443 dst 198.51.100.77:40100")
+    );
 }
 
 #[test]
