@@ -9,7 +9,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub(crate) use self::{connection::Connection, field::Field, why::WhyDocument};
+pub(crate) use self::{
+    connection::{Connection, LearnsItem, learns_field},
+    field::Field,
+    why::WhyDocument,
+};
 use crate::{counted::Gone, picture::Picture};
 
 /// The document of `ls --json`.
