@@ -34,7 +34,7 @@ pub(crate) fn write_head(
         1 => title.push_str(", 1 problem (marked !)"),
         many => title.push_str(&format!(", {many} problems (marked !)")),
     }
-    write!(out, "{}", paint.heading(&wrapped("", &title, width)))?;
+    writeln!(out, "{}", paint.heading(wrapped("", &title, width).trim_end()))?;
     let tallies: Vec<_> = VerdictKind::ALL
         .into_iter()
         .map(|kind| Tally::of(picture, kind))
