@@ -30,7 +30,7 @@ pub(crate) fn write_head(
         title.push_str(&format!(" in {} network namespaces", picture.namespaces.len()));
     }
     match picture.problems() {
-        0 => title.push_str(", nothing wrong"),
+        0 => title.push_str(", no problem seen"),
         1 => title.push_str(", 1 problem (marked !)"),
         many => title.push_str(&format!(", {many} problems (marked !)")),
     }
