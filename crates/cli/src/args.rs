@@ -51,7 +51,7 @@ pub enum Verb {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Which connections")]
 pub struct Selectors {
-    /// The peer's end: 10.0.0.7, 10.0.0.0/8, :443, 10.0.0.7:443 or [2001:db8::1]:443
+    /// The peer's end: 10.0.0.7, 10.0.0.0/8, :443, 10.0.0.7:443 or `[2001:db8::1]:443`
     #[arg(long, value_name = "ADDR[/LEN][:PORT]")]
     pub peer: Vec<EndpointPattern>,
     /// Our end, written like --peer

@@ -76,7 +76,7 @@ impl LsDocument {
         Self {
             schema: "halfopen.ls/1",
             host: picture.host.clone(),
-            taken_at: picture.taken_at.to_string(),
+            taken_at: picture.taken_at_text(),
             namespaces: picture
                 .namespaces
                 .iter()
