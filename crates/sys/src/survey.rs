@@ -189,11 +189,12 @@ fn looks(scope: &Scope, unseen: &mut Vec<Unseen>) -> Result<Vec<Look>, SurveyErr
     };
     let Census { mut namespaces, hidden } = others?;
     if hidden.processes > 0 {
+        let count = hidden.processes;
         unseen.push(Unseen {
-            what: format!("network namespaces that only {} processes are in", hidden.processes),
-            why:
-                "processes of other users may not be looked at: needs CAP_SYS_PTRACE (run as root)"
-                    .to_owned(),
+            what: format!("network namespaces of {count} hidden processes, where not listed"),
+            why: "processes, as a rule of other users, may not be looked at: needs CAP_SYS_PTRACE \
+                  (run as root)"
+                .to_owned(),
         });
     }
     for (id, why) in hidden.unopened {
