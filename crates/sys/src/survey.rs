@@ -22,7 +22,7 @@ use crate::{
 /// Which network namespaces to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// The namespace of the calling process.
+    /// The namespace of the calling thread.
     Current,
     /// Every namespace of the host that can be found.
     All,
@@ -54,7 +54,7 @@ pub struct NamespaceSeen {
     pub id: NetnsId,
     /// A name for people: its name below /run/netns, or the command of a process in it.
     pub name: Option<String>,
-    /// It is the namespace of the calling process.
+    /// It is the namespace of the calling thread.
     pub is_own: bool,
 }
 

@@ -11,9 +11,9 @@ use crate::{
     owners::{OwnerTable, owners},
 };
 
-/// Options are read for at most this many sockets of one survey. A read takes some 20 µs, of which
-/// the duplicate is held for about half: 20,000 take half a second. More would make a look at a host
-/// with hundreds of thousands of sockets a load of its own.
+/// Options are read for at most this many sockets of one survey. A read takes some 20 µs (measured
+/// on two busy cores), so these take half a second. More would make a look at a host with hundreds
+/// of thousands of sockets a load of its own.
 const OPTIONS_MAX: usize = 20_000;
 
 /// The holders of sockets, looked for once for all of them.
