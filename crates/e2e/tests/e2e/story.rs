@@ -1,6 +1,6 @@
 //! `why`, for verdicts and for connections that are there or not.
 
-use crate::says;
+use crate::{json, says};
 
 #[test]
 fn every_verdict_has_a_page_that_fits_a_terminal() {
@@ -27,7 +27,9 @@ fn every_verdict_has_a_page_that_fits_a_terminal() {
 
 #[test]
 fn a_connection_that_is_not_there_exits_four_and_says_what_its_namespace_has_counted() {
-    let (text, code) = says(&["why", "deadbeefdead@1"]);
+    let own = json(&["ls", "--json"])["namespaces"][0]["id"].to_string();
+    let (text, code) = says(&["why", &format!("deadbeefdead@{own}")]);
     assert_eq!(code, 4, "{text}");
     assert!(text.contains("no such connection"), "{text}");
+    assert!(text.contains("EstabResets"), "{text}");
 }
