@@ -3,18 +3,18 @@
 
 mod cell;
 mod columns;
-pub mod json;
+pub(crate) mod json;
 mod paint;
 mod story;
 mod summary;
 mod table;
 mod words;
 
-pub use self::{
+pub(crate) use self::{
     cell::{escaped, wrapped},
     paint::Paint,
     story::write_story,
     summary::{write_foot, write_head},
     table::{TableView, write_table},
-    words::{end, pair},
+    words::{end, learns, pair},
 };

@@ -9,8 +9,13 @@ use crate::story::{Line, Story};
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_story(out: &mut impl Write, story: &Story, width: usize, paint: Paint) -> io::Result<()> {
-    write!(out, "{}", paint.heading(&wrapped("", &story.title, width)))?;
+pub(crate) fn write_story(
+    out: &mut impl Write,
+    story: &Story,
+    width: usize,
+    paint: Paint,
+) -> io::Result<()> {
+    writeln!(out, "{}", paint.heading(wrapped("", &story.title, width).trim_end()))?;
     for section in &story.sections {
         writeln!(out, "\n{}", paint.heading(section.heading))?;
         for line in &section.lines {

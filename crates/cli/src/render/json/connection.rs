@@ -13,7 +13,7 @@ use crate::render::words;
 
 /// One connection.
 #[derive(Debug, Serialize)]
-pub struct Connection {
+pub(crate) struct Connection {
     id: String,
     netns: u64,
     family: &'static str,
@@ -38,8 +38,9 @@ struct DetectionTime {
     now: Field<LearnsItem>,
 }
 
+/// One value of detection time.
 #[derive(Debug)]
-enum LearnsItem {
+pub(crate) enum LearnsItem {
     Never(NeverBecause),
     Within(Prediction),
 }
@@ -65,7 +66,7 @@ struct Remedy {
 
 impl Connection {
     /// The JSON of `diagnosis`.
-    pub fn of(diagnosis: &Diagnosis) -> Self {
+    pub(crate) fn of(diagnosis: &Diagnosis) -> Self {
         let Diagnosis { observation, verdict, learns } = diagnosis;
         let sample = &observation.sample;
         Self {
@@ -104,7 +105,8 @@ fn last_heard(sample: &Sample) -> Field<u64> {
     }
 }
 
-fn learns_field(learns: &Learns) -> Field<LearnsItem> {
+/// One value of detection time, as every schema writes it.
+pub(crate) fn learns_field(learns: &Learns) -> Field<LearnsItem> {
     match learns {
         Learns::Never(because) => Field::Known(LearnsItem::Never(*because)),
         Learns::Within(prediction) => Field::Known(LearnsItem::Within(prediction.clone())),
