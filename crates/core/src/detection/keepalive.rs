@@ -18,7 +18,7 @@ pub(super) fn when_idle(seen: &Observation) -> Learns {
         Some(true) => prediction(seen).map_or_else(Learns::from, Learns::Within),
         None => Learns::Unknown(
             "whether keepalive is on: another timer hides it, and its options were not read"
-                .to_owned(),
+                .into(),
         ),
     }
 }
@@ -80,7 +80,7 @@ fn prediction(seen: &Observation) -> Result<Prediction, Missing> {
     let effective = Effective::of(seen);
     let times = times(seen, &effective)?;
     let heard = seen.sample.last_heard().ok_or_else(|| {
-        Missing("the kernel does not say when the peer was last heard".to_owned())
+        Missing("the kernel does not say when the peer was last heard".into())
     })?;
     if let (None, KernelTimer::Keepalive { probes: 0, expires_in }) =
         (seen.options.read(), seen.sample.timer)
@@ -89,7 +89,7 @@ fn prediction(seen: &Observation) -> Result<Prediction, Missing> {
         if expires_in > times.idle.saturating_add(seen.tick.length()) {
             return Err(Missing(
                 "its keepalive time is longer than the namespace's, and its options were not read"
-                    .to_owned(),
+                    .into(),
             ));
         }
     }

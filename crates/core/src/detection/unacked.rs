@@ -32,7 +32,7 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Prediction, 
     let model = Model::of(seen, &effective, orphan)?;
     let info = info(seen)?;
     let KernelTimer::Retransmit { retransmits, expires_in } = seen.sample.timer else {
-        return Err(Missing("no retransmission timer is shown".to_owned()));
+        return Err(Missing("no retransmission timer is shown".into()));
     };
     let interval = info.rto.unwrap_or(model.rto);
     let next = seen.tick.firing_armed(expires_in, interval);
@@ -85,7 +85,7 @@ impl Model {
     fn of(seen: &Observation, effective: &Effective<'_>, orphan: bool) -> Result<Self, Missing> {
         let info = info(seen)?;
         let rto_max = effective.rto_max()?;
-        let rto = info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".to_owned()))?;
+        let rto = info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".into()))?;
         let retries = if orphan { effective.orphan_retries()? } else { effective.retries2()? };
         Ok(Self {
             rto: before_backoff(rto, info.backoff.unwrap_or(0), rto_max),
@@ -325,7 +325,7 @@ fn before_backoff(rto: Duration, backoff: u8, rto_max: Duration) -> Duration {
 }
 
 pub(super) fn info(seen: &Observation) -> Result<&TcpInfo, Missing> {
-    seen.sample.info.as_ref().ok_or_else(|| Missing("the kernel gave no TCP_INFO".to_owned()))
+    seen.sample.info.as_ref().ok_or_else(|| Missing("the kernel gave no TCP_INFO".into()))
 }
 
 /// TCP_RTO_MIN as a constant: tcp_model_timeout does not follow the sysctl.

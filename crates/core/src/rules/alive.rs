@@ -8,8 +8,7 @@ use super::Case;
 use crate::{
     evidence::Evidence,
     observation::Proof,
-    remedy,
-    span::Span,
+    remedy::Remedy,
     state::TcpState,
     verdict::{Severity, Verdict, VerdictKind},
 };
@@ -19,23 +18,14 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     if sample.state != TcpState::Established {
         return None;
     }
-    let (evidence, headline) = match (case.seen.proof, sample.last_heard()) {
-        (Some(Proof::Answered { rtt }), _) => {
-            (Evidence::ProbeAnswered { rtt }, "the peer answered a probe".to_owned())
-        }
-        (_, Some(ago)) if ago < case.thresholds.alive_within => {
-            (Evidence::PeerHeard { ago }, format!("the peer was heard {} ago", Span(ago)))
-        }
+    let refuter = "time: nothing says that the peer is there after it was last heard";
+    let evidence = match (case.seen.proof, sample.last_heard()) {
+        (Some(Proof::Answered { rtt }), _) => Evidence::ProbeAnswered { rtt },
+        (_, Some(ago)) if ago < case.thresholds.alive_within => Evidence::PeerHeard { ago },
         _ => return None,
     };
     Some(
-        Verdict::new(
-            VerdictKind::Alive,
-            Severity::Fine,
-            headline,
-            "time: nothing says that the peer is there after it was last heard",
-            evidence,
-        )
-        .remedy([remedy::explain(case.seen)]),
+        Verdict::by_evidence(VerdictKind::Alive, Severity::Fine, refuter, evidence)
+            .remedy([Remedy::Explain]),
     )
 }

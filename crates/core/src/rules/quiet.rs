@@ -5,11 +5,13 @@
 //! Refuted by any segment, either way: an answer makes it alive, no answer makes it strain.
 //! Proved by  the lab's `book`, with the cable out.
 
+use std::borrow::Cow;
+
 use super::{Case, heard};
 use crate::{
     detection::Learns,
     evidence::Evidence,
-    remedy,
+    remedy::Remedy,
     span::Span,
     state::TcpState,
     verdict::{Severity, Verdict, VerdictKind},
@@ -20,16 +22,16 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     if sample.state != TcpState::Established || sample.in_flight() != Some(false) {
         return None;
     }
-    let (severity, headline) = match &case.learns.idle {
+    let (severity, headline): (_, Cow<'static, str>) = match &case.learns.idle {
         Learns::Never(_) => (
             Severity::Notice,
-            "idle, keepalive off: if the peer is gone, we never learn it".to_owned(),
+            "idle, keepalive off: if the peer is gone, we never learn it".into(),
         ),
         Learns::Within(prediction) => (
             Severity::Fine,
-            format!("idle; keepalive would tell within {}", Span(prediction.within.max())),
+            format!("idle; keepalive would tell within {}", Span(prediction.within.max())).into(),
         ),
-        Learns::Unknown(_) | Learns::NotApplicable(_) => (Severity::Fine, "idle".to_owned()),
+        Learns::Unknown(_) | Learns::NotApplicable(_) => (Severity::Fine, "idle".into()),
     };
     let keepalive_off = case.learns.idle.is_never().then_some(Evidence::KeepaliveOff);
     Some(
@@ -42,6 +44,6 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         )
         .and(heard(case))
         .and(keepalive_off)
-        .remedy([remedy::explain(case.seen), remedy::neighbours(case.seen)]),
+        .remedy([Remedy::Explain, Remedy::Neighbours]),
     )
 }

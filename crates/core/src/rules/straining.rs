@@ -9,7 +9,7 @@ use crate::{
     detection::Learns,
     evidence::Evidence,
     observation::Proof,
-    remedy,
+    remedy::Remedy,
     sample::KernelTimer,
     span::Span,
     verdict::{Severity, Verdict, VerdictKind},
@@ -33,9 +33,9 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         )
         .and(heard(case))
         .remedy([
-            remedy::explain(case.seen),
-            remedy::neighbours(case.seen),
-            remedy::fewer_retries(case.seen),
+            Remedy::Explain,
+            Remedy::Neighbours,
+            Remedy::FewerRetries,
         ]),
     )
 }
