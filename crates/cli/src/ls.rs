@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &Ls, out: &mut impl Write) -> Result<Exit, Failure>
     }
     let picture = look.take()?;
     if arguments.face.json {
-        json::write_document(out, &json::LsDocument::of(&picture))?;
+        json::LsDocument::of(&picture).write(out, json::Layout::Lines)?;
     } else {
         write_text(out, &picture, view(arguments, Terminal::of_stdout()))?;
     }

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, time::Duration};
 
 use halfopen_core::{
-    Diagnosis, Owner,
+    Diagnosis,
     detection::{DetectionTime, Learns},
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn sort(connections: &mut [Diagnosis], key: SortKey) {
         }
         SortKey::Owner => connections.sort_by_cached_key(|one| {
             let first = one.observation.owners.seen().first();
-            (first.is_none(), first.map(|Owner { command, pid, .. }| (command.clone(), *pid)))
+            (first.is_none(), first.map(|owner| (owner.process.command.clone(), owner.process.pid)))
         }),
     }
 }

@@ -7,7 +7,10 @@ mod unit;
 use std::{
     collections::{HashMap, HashSet},
     fs, io, mem,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -67,9 +70,11 @@ impl OwnerTable {
     fn add_process(&mut self, pid: u32, wanted: &HashSet<u64>) {
         match process::sockets(pid, wanted) {
             Ok(held) => {
-                let Some(owner) = held.first().and_then(|_| process::describe(pid)) else { return };
+                let Some(found) = held.first().and_then(|_| process::describe(pid)) else { return };
+                let process = Arc::new(found);
                 for (fd, inode) in held {
-                    self.by_inode.entry(inode).or_default().push(Owner { fd, ..owner.clone() });
+                    let owner = Owner { process: Arc::clone(&process), fd };
+                    self.by_inode.entry(inode).or_default().push(owner);
                 }
             }
             Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
@@ -134,7 +139,7 @@ mod tests {
         let mut descriptors = [socket.as_raw_fd(), copy.as_raw_fd()].map(|fd| fd as u32);
         descriptors.sort_unstable();
         assert_eq!(found.iter().map(|owner| owner.fd).collect::<Vec<_>>(), descriptors);
-        let owner = &found[0];
+        let owner = &found[0].process;
         assert_eq!(owner.pid, std::process::id());
         assert_eq!(Some(&owner.command), command_of(std::process::id()).as_ref());
         assert_eq!(owner.uid, Some(rustix::process::geteuid().as_raw()));

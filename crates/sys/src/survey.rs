@@ -3,7 +3,7 @@
 
 mod holders;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use halfopen_core::{
     ConnectionId, Listener, Moment, NetnsId, Observation, Sample, Sysctls, TcpState, siblings,
@@ -127,6 +127,7 @@ fn survey_of(scope: &Scope, keep: impl Fn(&Sample) -> bool) -> Result<Survey, Su
     };
     for look in looks {
         let Look { namespace, sysctls, samples } = look;
+        let sysctls = Arc::new(sysctls);
         survey.namespaces.push(namespace);
         let (listening, connections): (Vec<_>, Vec<_>) =
             samples.into_iter().partition(|sample| sample.state == TcpState::Listen);
@@ -139,10 +140,10 @@ fn survey_of(scope: &Scope, keep: impl Fn(&Sample) -> bool) -> Result<Survey, Su
             }
             let (owners, options) = holders.of(&sample);
             survey.observations.push(Observation {
-                listener: listeners.covering(&sample).cloned(),
+                listener: listeners.covering(&sample).cloned().map(Arc::new),
                 sample,
                 options,
-                sysctls: sysctls.clone(),
+                sysctls: Arc::clone(&sysctls),
                 tick: tick(),
                 owners,
                 siblings,

@@ -23,10 +23,9 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         return None;
     }
     let (severity, headline): (_, Cow<'static, str>) = match &case.learns.idle {
-        Learns::Never(_) => (
-            Severity::Notice,
-            "idle, keepalive off: if the peer is gone, we never learn it".into(),
-        ),
+        Learns::Never(_) => {
+            (Severity::Notice, "idle, keepalive off: if the peer is gone, we never learn it".into())
+        }
         Learns::Within(prediction) => (
             Severity::Fine,
             format!("idle; keepalive would tell within {}", Span(prediction.within.max())).into(),

@@ -43,11 +43,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         )
         .and(heard(case))
         .and(compared)
-        .remedy([
-            Remedy::Explain,
-            Remedy::Neighbours,
-            Remedy::EndIt,
-        ]),
+        .remedy([Remedy::Explain, Remedy::Neighbours, Remedy::EndIt]),
     )
 }
 

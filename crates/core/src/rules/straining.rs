@@ -32,11 +32,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
             evidence,
         )
         .and(heard(case))
-        .remedy([
-            Remedy::Explain,
-            Remedy::Neighbours,
-            Remedy::FewerRetries,
-        ]),
+        .remedy([Remedy::Explain, Remedy::Neighbours, Remedy::FewerRetries]),
     )
 }
 

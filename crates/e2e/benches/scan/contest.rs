@@ -42,7 +42,9 @@ impl Contest {
     /// Builds or finds the program to measure, and asks it which sources it has.
     pub(crate) fn prepare(arguments: &Arguments) -> anyhow::Result<Self> {
         let halfopen = match &arguments.halfopen {
-            Some(path) => path.canonicalize().with_context(|| format!("find {}", path.display()))?,
+            Some(path) => {
+                path.canonicalize().with_context(|| format!("find {}", path.display()))?
+            }
             None => build()?,
         };
         let own = env::current_exe().context("find the path of this program")?;
@@ -54,14 +56,20 @@ impl Contest {
             entries.push(Entry { name: name.to_owned(), line, is_slow });
         };
         add(FLOOR_SOCKETS, &own, "floor sock-diag", false);
-        add("floor: getdents of every /proc/PID/fd, names not followed", &own, "floor descriptors", false);
+        add(
+            "floor: getdents of every /proc/PID/fd, names not followed",
+            &own,
+            "floor descriptors",
+            false,
+        );
         add("ss -tnH", Path::new("ss"), "-tnH", false);
         add(SS_INFO, Path::new("ss"), "-tnoi", false);
         add("in memory: every verdict, with owners", &own, "judge --owners", false);
         add("in memory: every verdict, without owners", &own, "judge", false);
         let ls = "ls --json --loopback";
         let help = help(&halfopen)?;
-        let sources: &[&str] = if help.contains("--source") { &["sock-diag", "bpf"] } else { &[""] };
+        let sources: &[&str] =
+            if help.contains("--source") { &["sock-diag", "bpf"] } else { &[""] };
         for source in sources {
             let given =
                 if source.is_empty() { String::new() } else { format!(" --source {source}") };

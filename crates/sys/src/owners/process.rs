@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, ffi::CStr, fs, io, mem::MaybeUninit};
 
-use halfopen_core::Owner;
+use halfopen_core::Process;
 use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat_raw};
 
 use super::{command_of, unit_of};
@@ -45,16 +45,15 @@ fn socket_inode(link: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The process as an owner, still without a descriptor; `None` if it has ended.
-pub(super) fn describe(pid: u32) -> Option<Owner> {
+/// What is said of process `pid`; `None` if it has ended.
+pub(super) fn describe(pid: u32) -> Option<Process> {
     let command = command_of(pid)?;
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).ok();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let cgroup = read("cgroup").map(text).and_then(|text| cgroup_path(&text));
-    Some(Owner {
+    Some(Process {
         pid,
         command,
-        fd: 0,
         uid: read("status").map(text).and_then(|text| effective_uid(&text)),
         unit: cgroup.as_deref().and_then(unit_of),
         cgroup,

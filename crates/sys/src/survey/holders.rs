@@ -43,14 +43,14 @@ impl Holders {
             if sample.info.is_some() {
                 self.miss("options", NOBODY_TO_ASK.to_owned());
             }
-            return (Owners::None, OptionsSeen::Unread("no process holds it".to_owned()));
+            return (Owners::None, OptionsSeen::Unread("no process holds it".into()));
         };
         let found = self.table.take(inode);
         if found.is_empty() {
             let why = self.why_unseen();
             self.miss("owners and options", why.clone());
-            let unread = OptionsSeen::Unread(format!("its owner was not seen: {why}"));
-            return (Owners::Unseen(why), unread);
+            let unread = OptionsSeen::Unread(format!("its owner was not seen: {why}").into());
+            return (Owners::Unseen(why.into()), unread);
         }
         let options = self.options(&found, sample.id.cookie);
         (Owners::Known(found), options)
@@ -73,21 +73,21 @@ impl Holders {
         let Some(left) = self.options_left.checked_sub(1) else {
             let why = format!("options are read of {OPTIONS_MAX} sockets at most");
             self.miss("options", format!("{why}; select fewer connections"));
-            return OptionsSeen::Unread(why);
+            return OptionsSeen::Unread(why.into());
         };
         self.options_left = left;
         let mut refusal = None;
         for owner in owners {
-            match options::of_process(owner.pid, owner.fd, cookie) {
-                Ok(options) => return OptionsSeen::Read(options),
+            match options::of_process(owner.process.pid, owner.fd, cookie) {
+                Ok(options) => return OptionsSeen::Read(options.into()),
                 Err(error) => refusal = Some(error),
             }
         }
         let Some(error) = refusal else {
-            return OptionsSeen::Unread("no process holds it".to_owned());
+            return OptionsSeen::Unread("no process holds it".into());
         };
         self.miss("options", summary(&error));
-        OptionsSeen::Unread(error.to_string())
+        OptionsSeen::Unread(error.to_string().into())
     }
 
     fn miss(&mut self, what: &'static str, why: String) {

@@ -54,7 +54,7 @@ fn look_as_an_ordinary_user(port_of_root: u16) {
     assert!(told.why.contains("CAP_SYS_PTRACE"), "{told:?}");
 
     let ours = by_port(&here, client.local_addr().unwrap().port());
-    assert_eq!(ours.owners.seen()[0].pid, std::process::id());
+    assert_eq!(ours.owners.seen()[0].process.pid, std::process::id());
     assert!(matches!(ours.options, OptionsSeen::Read(_)), "{:?}", ours.options);
 
     let all = survey(&Scope::All).unwrap();
