@@ -195,15 +195,9 @@ impl fmt::Display for Evidence {
             Self::Unacknowledged { segments } => {
                 write!(f, "{} not acknowledged", plural(*segments, "segment"))
             }
-            Self::RetransmissionsUnanswered { count } => {
-                write!(f, "{} unanswered", plural(*count, "retransmission"))
-            }
-            Self::KeepalivesUnanswered { count } => {
-                write!(f, "{} unanswered", plural(*count, "keepalive probe"))
-            }
-            Self::WindowProbesUnanswered { count } => {
-                write!(f, "{} unanswered", plural(*count, "window probe"))
-            }
+            Self::RetransmissionsUnanswered { count } => unanswered(f, *count, "retransmission"),
+            Self::KeepalivesUnanswered { count } => unanswered(f, *count, "keepalive probe"),
+            Self::WindowProbesUnanswered { count } => unanswered(f, *count, "window probe"),
             Self::ProbesUnanswered { count, apart } => {
                 write!(f, "{} unanswered, {} apart", plural(*count, "probe"), Span(*apart))
             }
@@ -253,14 +247,7 @@ impl fmt::Display for Evidence {
             Self::SynUnanswered { retries } => {
                 write!(f, "our SYN is not answered, sent again {}", times(*retries))
             }
-            Self::HandshakeUnfinished { retries: 0 } => {
-                f.write_str("the handshake's last acknowledgement has not come yet")
-            }
-            Self::HandshakeUnfinished { retries } => write!(
-                f,
-                "the handshake's last acknowledgement has not come, SYN-ACK sent again {}",
-                times(*retries)
-            ),
+            Self::HandshakeUnfinished { retries } => handshake_unfinished(f, *retries),
             Self::NotAccepted { queue, backlog } => write!(
                 f,
                 "it waits for our application's accept(), {queue} in a queue of {backlog}"
@@ -270,6 +257,19 @@ impl fmt::Display for Evidence {
             Self::InState(state) => write!(f, "the kernel says {state}"),
             Self::Unavailable { what, why } => write!(f, "{what} not seen: {why}"),
         }
+    }
+}
+
+fn unanswered(f: &mut fmt::Formatter<'_>, count: u32, noun: &str) -> fmt::Result {
+    write!(f, "{} unanswered", plural(count, noun))
+}
+
+fn handshake_unfinished(f: &mut fmt::Formatter<'_>, retries: u32) -> fmt::Result {
+    f.write_str("the handshake's last acknowledgement has not come")?;
+    if retries == 0 {
+        f.write_str(" yet")
+    } else {
+        write!(f, ", SYN-ACK sent again {}", times(retries))
     }
 }
 

@@ -1,0 +1,37 @@
+# The front door. Two commands on a fresh Debian or Ubuntu that has Rust: `make run` and `make test`.
+# Packages are installed only where a command is missing, and nothing is fetched but from apt and crates.io.
+
+CARGO ?= cargo
+NEED := .ci/need
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test tidy check
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+	  printf '  make %-7s %s\n' "$$name" "$$what"; done
+
+run: build ## build, then show the connections of this host
+	@$${CARGO_TARGET_DIR:-target}/release/halfopen
+
+build: ## build target/release/halfopen, installing a linker if there is none
+	@$(NEED) cc=gcc
+	@$(NEED) --tool $(CARGO)
+	$(CARGO) build --release --package halfopen-cli
+
+test: ## install what the tests need, then run all of them, doc tests too
+	@$(NEED) cc=gcc ip=iproute2 nft=nftables unshare=util-linux rpcbind=rpcbind "telnet=inetutils-telnet|telnet"
+	@$(NEED) --tool $(CARGO)
+	@# The end-to-end tests start the program itself, which no test target builds by itself.
+	$(CARGO) build --package halfopen-cli
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then set -x; \
+	  $(CARGO) nextest run --workspace; else set -x; \
+	  $(CARGO) test --workspace --lib --bins --tests; fi
+	$(CARGO) test --workspace --doc
+
+tidy: ## check the style that compilers do not check
+	@$(NEED) cc=gcc
+	$(CARGO) xtask tidy
+
+check: ## everything that must hold before a change goes in
+	@bash .ci/run
