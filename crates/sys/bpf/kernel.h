@@ -40,6 +40,7 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned char skc_reuse : 4;
 	int skc_bound_dev_if;
 	unsigned long skc_flags;
 	possible_net_t skc_net;
@@ -79,6 +80,9 @@ struct inet_connection_sock {
 };
 /* Until 6.17 the expiry of the retransmission timer stood beside it. */
 struct inet_connection_sock___timeout { unsigned long icsk_timeout; };
+/* After 6.18 the two timers change places: keepalive's gets a field of its own. */
+struct sock___retransmit { struct timer_list tcp_retransmit_timer; };
+struct inet_connection_sock___keepalive { struct timer_list icsk_keepalive_timer; };
 /* Since 6.15. */
 struct inet_connection_sock___rto_max { __u32 icsk_rto_max; };
 
@@ -87,7 +91,7 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 rcv_nxt, copied_seq, write_seq, snd_una, snd_nxt, snd_wnd, rcv_wnd;
 	__u32 rcv_tstamp, lsndtime, srtt_us, mdev_us, packets_out, retrans_out, total_retrans;
-	__u32 segs_in, segs_out;
+	__u32 segs_in, segs_out, retrans_stamp, tlp_high_seq;
 	__u64 bytes_received, bytes_acked;
 	unsigned int keepalive_time, keepalive_intvl;
 	__u8 keepalive_probes;
@@ -98,6 +102,7 @@ struct tcp_sock {
 	struct tcp_options_received rx_opt;
 };
 /* Since 6.7. */
+struct tcp_sock___usec { __u8 tcp_usec_ts : 1; };
 struct tcp_sock___rto { __u16 total_rto, total_rto_recoveries; __u32 total_rto_time, rto_stamp; };
 
 struct inet_timewait_sock {
@@ -108,7 +113,7 @@ struct inet_timewait_sock {
 struct tcp_timewait_sock { struct inet_timewait_sock tw_sk; };
 struct request_sock {
 	struct sock_common __req_common;
-	__u8 num_retrans : 7;
+	__u8 num_retrans : 7, num_timeout : 7;
 	struct timer_list rsk_timer;
 };
 struct inet_request_sock { struct request_sock req; };

@@ -10,10 +10,9 @@
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 #define AF_INET6 10
-#define ABSENT 0xffffffffu
 
 struct record {
-	__u64 socket, cookie, inode, cgroup, bytes_acked, bytes_received;
+	__u64 boot_ns, socket, cookie, inode, cgroup, bytes_acked, bytes_received;
 	__u8 local[16], peer[16];
 	__u32 netns, interface, uid, flags;
 	__u32 now_jiffies, timer_jiffies, keepalive_jiffies;
@@ -22,18 +21,18 @@ struct record {
 	__u32 write_seq, snd_una, snd_nxt, rcv_nxt, copied_seq, snd_wnd, rcv_wnd;
 	__u32 rcv_tstamp, lsndtime, lrcvtime, ack_backlog, max_ack_backlog;
 	__u32 busy_jiffies, rwnd_limited_jiffies, err, err_soft;
-	__u32 total_rto, total_rto_recoveries, total_rto_time_ms;
+	__u32 total_rto, total_rto_recoveries, total_rto_time_ms, retransmitting_ms;
 	__u16 local_port, peer_port, family;
 	__u8 state, kind, ca_state, retransmits, probes_out, backoff, pending, keepalive_probes;
-	__u8 syn_retries, shutdown, defer_accept, spare[5];
+	__u8 syn_retries, shutdown, defer_accept, timeouts, spare[2];
 };
 
 enum kind { FULL, TIME_WAIT, REQUEST };
 enum flag {
 	DEAD = 1, KEEPOPEN = 2, SACK = 4, TIMESTAMPS = 8, THIN = 16, KEEPALIVE_PENDING = 32,
-	HAS_RTO_MAX = 64, HAS_TOTAL_RTO = 128, HAS_TIMER = 256, TIMER_PENDING = 512,
+	HAS_RTO_MAX = 64, HAS_TOTAL_RTO = 128, REUSE = 256, LOSS_PROBE_OUT = 512,
+	HAS_RETRANSMITTING = 1024,
 };
-
 
 static __always_inline void common(struct record *r, struct sock_common *sk)
 {
@@ -71,7 +70,17 @@ static __always_inline void chrono(struct record *r, struct tcp_sock *tp)
 static __always_inline void episodes(struct record *r, struct tcp_sock *tp)
 {
 	struct tcp_sock___rto *rto = (void *)tp;
+	struct tcp_sock___usec *usec = (void *)tp;
+	__u64 now = bpf_ktime_get_ns();
 
+	if (tp->retrans_stamp) {
+		r->flags |= HAS_RETRANSMITTING;
+		if (bpf_core_field_exists(usec->tcp_usec_ts) &&
+		    BPF_CORE_READ_BITFIELD_PROBED(usec, tcp_usec_ts))
+			r->retransmitting_ms = ((__u32)(now / 1000) - tp->retrans_stamp) / 1000;
+		else
+			r->retransmitting_ms = (__u32)(now / 1000000) - tp->retrans_stamp;
+	}
 	if (!bpf_core_field_exists(rto->total_rto_time))
 		return;
 	__u32 stamp = BPF_CORE_READ(rto, rto_stamp);
@@ -80,7 +89,7 @@ static __always_inline void episodes(struct record *r, struct tcp_sock *tp)
 	r->total_rto_recoveries = BPF_CORE_READ(rto, total_rto_recoveries);
 	r->total_rto_time_ms = BPF_CORE_READ(rto, total_rto_time);
 	if (stamp)
-		r->total_rto_time_ms += (__u32)(bpf_ktime_get_ns() / 1000000) - stamp;
+		r->total_rto_time_ms += (__u32)(now / 1000000) - stamp;
 }
 
 static __always_inline void timers(struct record *r, struct tcp_sock *tp)
@@ -88,16 +97,26 @@ static __always_inline void timers(struct record *r, struct tcp_sock *tp)
 	struct inet_connection_sock *icsk = &tp->inet_conn;
 	struct inet_connection_sock___timeout *old = (void *)icsk;
 	struct inet_connection_sock___rto_max *cap = (void *)icsk;
+	struct inet_connection_sock___keepalive *own = (void *)icsk;
+	struct sock___retransmit *moved = (void *)icsk;
+	void *keepalive_pending;
 
 	r->pending = icsk->icsk_pending;
-	r->flags |= HAS_TIMER;
 	if (bpf_core_field_exists(old->icsk_timeout))
 		r->timer_jiffies = BPF_CORE_READ(old, icsk_timeout);
-	else
-		r->timer_jiffies = icsk->icsk_retransmit_timer.expires;
-	if (icsk->icsk_inet.sk.sk_timer.entry.pprev)
+	else if (bpf_core_field_exists(icsk->icsk_retransmit_timer))
+		r->timer_jiffies = BPF_CORE_READ(icsk, icsk_retransmit_timer.expires);
+	else if (bpf_core_field_exists(moved->tcp_retransmit_timer))
+		r->timer_jiffies = BPF_CORE_READ(moved, tcp_retransmit_timer.expires);
+	if (bpf_core_field_exists(own->icsk_keepalive_timer)) {
+		keepalive_pending = BPF_CORE_READ(own, icsk_keepalive_timer.entry.pprev);
+		r->keepalive_jiffies = BPF_CORE_READ(own, icsk_keepalive_timer.expires);
+	} else {
+		keepalive_pending = icsk->icsk_inet.sk.sk_timer.entry.pprev;
+		r->keepalive_jiffies = icsk->icsk_inet.sk.sk_timer.expires;
+	}
+	if (keepalive_pending)
 		r->flags |= KEEPALIVE_PENDING;
-	r->keepalive_jiffies = icsk->icsk_inet.sk.sk_timer.expires;
 	if (bpf_core_field_exists(cap->icsk_rto_max)) {
 		r->flags |= HAS_RTO_MAX;
 		r->rto_max = BPF_CORE_READ(cap, icsk_rto_max);
@@ -128,7 +147,8 @@ static __always_inline void socket(struct record *r, struct sock *sk)
 		r->inode = BPF_CORE_READ(alloc, vfs_inode.i_ino);
 	}
 	r->uid = sk->sk_uid.val;
-	r->cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		r->cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
 	r->err = sk->sk_err;
 	r->err_soft = sk->sk_err_soft;
 	r->ack_backlog = sk->sk_ack_backlog;
@@ -139,6 +159,8 @@ static __always_inline void socket(struct record *r, struct sock *sk)
 		r->flags |= DEAD;
 	if (flags & (1ul << bpf_core_enum_value(enum sock_flags, SOCK_KEEPOPEN)))
 		r->flags |= KEEPOPEN;
+	if (BPF_CORE_READ_BITFIELD(sk, __sk_common.skc_reuse))
+		r->flags |= REUSE;
 }
 
 static __always_inline void full(struct record *r, struct tcp_sock *tp)
@@ -175,6 +197,8 @@ static __always_inline void full(struct record *r, struct tcp_sock *tp)
 		r->flags |= TIMESTAMPS;
 	if (BPF_CORE_READ_BITFIELD(tp, thin_lto))
 		r->flags |= THIN;
+	if (tp->tlp_high_seq)
+		r->flags |= LOSS_PROBE_OUT;
 }
 
 SEC("iter/tcp")
@@ -189,6 +213,7 @@ int sockets(struct bpf_iter__tcp *ctx)
 	if (!sk)
 		return 0;
 	__builtin_memset(&r, 0, sizeof(r));
+	r.boot_ns = bpf_ktime_get_boot_ns();
 	r.now_jiffies = bpf_jiffies64();
 	common(&r, sk);
 	if ((tp = bpf_skc_to_tcp_sock(sk))) {
@@ -201,7 +226,7 @@ int sockets(struct bpf_iter__tcp *ctx)
 		r.kind = REQUEST;
 		r.timer_jiffies = req->req.req.rsk_timer.expires;
 		r.retransmits = BPF_CORE_READ_BITFIELD(req, req.req.num_retrans);
-		r.uid = ctx->uid;
+		r.timeouts = BPF_CORE_READ_BITFIELD(req, req.req.num_timeout);
 	} else {
 		return 0;
 	}

@@ -114,6 +114,7 @@ mod tests {
             cgroup_id: None,
             shutdown: None,
             info: None,
+            hidden: Hidden::default(),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use halfopen_core::{
-    ConnectionId, Cookie, Endpoints, Family, KernelTimer, Moment, NetnsId, Sample, Shutdown,
+    ConnectionId, Cookie, Endpoints, Family, Hidden, KernelTimer, Moment, NetnsId, Sample, Shutdown,
     Source, TcpState,
 };
 
@@ -128,6 +128,7 @@ pub fn decode(payload: &[u8], netns: NetnsId, taken_at: Moment) -> Result<Sample
         cgroup_id: said.cgroup_id,
         shutdown: said.shutdown,
         info: said.info.map(tcp_info::decode),
+        hidden: Hidden::default(),
     })
 }
 
