@@ -51,9 +51,7 @@ pub use listener::Listener;
 pub use observation::{Observation, Proof, Siblings, Thresholds};
 pub use options::{OptionsSeen, SocketOptions, Sysctls};
 pub use owner::{Owner, Owners};
-pub use sample::{
-    Hidden, KernelTimer, Moment, PendingTimer, Sample, Sequence, Shutdown, Source,
-};
+pub use sample::{Hidden, KernelTimer, Moment, PendingTimer, Sample, Sequence, Shutdown, Source};
 pub use siblings::siblings;
 pub use span::Span;
 pub use state::TcpState;

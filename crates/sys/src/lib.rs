@@ -16,6 +16,7 @@
 //! It judges nothing (see `halfopen-core`), changes nothing on the host, and has no async runtime.
 
 mod boottime;
+pub mod bpf;
 mod counters;
 mod listeners;
 mod netns;
