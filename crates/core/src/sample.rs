@@ -63,12 +63,12 @@ pub struct Sample {
     /// INET_DIAG_INFO; absent for mini sockets.
     pub info: Option<TcpInfo>,
     /// What sock_diag does not show.
-    pub hidden: Hidden,
+    pub inside: Inside,
 }
 
 /// What only a BPF iterator shows of a socket. With [`Source::SockDiag`] every field is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Hidden {
+pub struct Inside {
     /// Where both streams stand.
     pub sequence: Option<Sequence>,
     /// `icsk_pending`: which of its timers the retransmission timer stands for.

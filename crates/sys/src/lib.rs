@@ -13,16 +13,20 @@
 //! ```
 //!
 //! # What this crate does not do
-//! It judges nothing (see `halfopen-core`), changes nothing on the host, and has no async runtime.
+//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host:
+//! [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
 
 mod boottime;
 pub mod bpf;
 mod counters;
 mod listeners;
 mod netns;
+pub mod offload;
 pub mod options;
 mod owners;
+mod packet;
 mod samples;
+pub mod silence;
 mod socket_diag;
 mod survey;
 mod syscall;
@@ -35,6 +39,7 @@ pub use counters::{Counters, CountersError, counters};
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use options::OptionsError;
 pub use owners::{OwnerTable, OwnersError, owners, unit_of};
+pub use packet::{PacketError, PacketSocket, Received};
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
 pub use survey::{NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey};
 pub use sysctls::sysctls;

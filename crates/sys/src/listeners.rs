@@ -91,7 +91,7 @@ const fn is_ipv6(family: Family) -> bool {
 #[cfg(test)]
 mod tests {
     use halfopen_core::{
-        ConnectionId, Cookie, Endpoints, Hidden, KernelTimer, Moment, NetnsId, Source,
+        ConnectionId, Cookie, Endpoints, Inside, KernelTimer, Moment, NetnsId, Source,
     };
 
     use super::*;
@@ -116,7 +116,7 @@ mod tests {
             cgroup_id: None,
             shutdown: None,
             info: None,
-            hidden: Hidden::default(),
+            inside: Inside::default(),
         }
     }
 

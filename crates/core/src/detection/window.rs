@@ -41,9 +41,9 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
         tick: seen.tick,
     };
     let next = seen.tick.firing_armed(expires_in, model.interval(0));
-    let running = if seen.sample.hidden.pending.is_some() {
+    let running = if seen.sample.inside.pending.is_some() {
         // The kernel's own count, in whole ticks; without one the next firing starts it.
-        seen.sample.hidden.window_probed_for.map(|age| within_a_tick(age, seen.tick))
+        seen.sample.inside.window_probed_for.map(|age| within_a_tick(age, seen.tick))
     } else {
         model.running(expires_in, info.receive_window_limited)
     };
@@ -122,6 +122,11 @@ impl Model {
             Some(running) => Firing::counting(next, running),
             None => Firing::first(next),
         };
+        // A timer clamped to TCP_USER_TIMEOUT was armed for less than its interval.
+        let firing = match self.user_timeout {
+            None => firing.in_phase(self.tick.phase_after(self.interval(0))),
+            Some(_) => firing,
+        };
         let counts_from = u32::from(running.is_none());
         let limit = |number: u32| {
             let timeout = self.user_timeout.filter(|_| number >= counts_from);
@@ -133,7 +138,7 @@ impl Model {
                 Some(timeout) if timeout.saturating_sub(firing.counted.min()) <= delay => {
                     firing.then_at(timeout, self.tick)
                 }
-                _ => firing.then(Interval::exactly(delay), self.tick),
+                _ => firing.then(delay, self.tick),
             }
         })
     }

@@ -14,7 +14,7 @@ pub(super) fn read_each<const LENGTH: usize>(
     link: BorrowedFd<'_>,
     mut take: impl FnMut(&[u8]),
 ) -> Result<(), BpfError> {
-    let iterator = syscall::bpf_iter_create(link).map_err(|cause| BpfError::Read { cause })?;
+    let iterator = syscall::bpf::iter_create(link).map_err(|cause| BpfError::Read { cause })?;
     let mut buffer = vec![0; BUFFER];
     let mut filled = 0;
     loop {

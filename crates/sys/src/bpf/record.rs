@@ -6,7 +6,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use halfopen_core::{
-    CongestionState, ConnectionId, Cookie, Endpoints, Hidden, KernelTimer, Moment, NetnsId,
+    CongestionState, ConnectionId, Cookie, Endpoints, Inside, KernelTimer, Moment, NetnsId,
     PendingTimer, Sample, Sequence, SocketOptions, Source, Sysctls, TcpInfo, TcpState,
     detection::Tick,
 };
@@ -174,7 +174,7 @@ impl Seen {
             cgroup_id: Some(raw.cgroup).filter(|id| *id != 0),
             shutdown: self.full().map(|raw| inet_diag::shutdown(raw.shutdown)),
             info: self.full().map(|_| self.info()),
-            hidden: self.hidden(),
+            inside: self.inside(),
         }
     }
 
@@ -313,10 +313,10 @@ impl Seen {
         spans.take(self.raw.defer_accept.into()).sum()
     }
 
-    fn hidden(&self) -> Hidden {
+    fn inside(&self) -> Inside {
         let raw = &self.raw;
         let full = self.kind == Kind::Full;
-        Hidden {
+        Inside {
             sequence: full.then_some(Sequence {
                 snd_una: raw.snd_una,
                 snd_nxt: raw.snd_nxt,

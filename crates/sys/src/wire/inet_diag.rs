@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use halfopen_core::{
-    ConnectionId, Cookie, Endpoints, Family, Hidden, KernelTimer, Moment, NetnsId, Sample,
+    ConnectionId, Cookie, Endpoints, Family, Inside, KernelTimer, Moment, NetnsId, Sample,
     Shutdown, Source, TcpState,
 };
 
@@ -129,7 +129,7 @@ pub fn decode(payload: &[u8], netns: NetnsId, taken_at: Moment) -> Result<Sample
         cgroup_id: said.cgroup_id,
         shutdown: said.shutdown,
         info: said.info.map(tcp_info::decode),
-        hidden: Hidden::default(),
+        inside: Inside::default(),
     })
 }
 

@@ -71,8 +71,8 @@ fn a_connection_is_told_in_the_words_of_the_core() {
     assert_eq!(info.rto, Some(Duration::from_millis(204)));
     assert_eq!(info.srtt, Some(Duration::from_micros(100)));
     assert_eq!((info.sack, info.timestamps), (Some(true), Some(false)));
-    assert_eq!(sample.hidden.sequence.unwrap().snd_una, u32::MAX);
-    assert_eq!(sample.hidden.orphan, Some(false));
+    assert_eq!(sample.inside.sequence.unwrap().snd_una, u32::MAX);
+    assert_eq!(sample.inside.orphan, Some(false));
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn mini_sockets_have_a_timer_and_neither_info_nor_options() {
     assert_eq!(waiting.sample.timer, KernelTimer::TimeWait { expires_in });
     assert_eq!((waiting.options, waiting.socket), (None, None));
     assert!(waiting.sample.is_mini());
-    assert_eq!(waiting.sample.hidden, Hidden::default());
+    assert_eq!(waiting.sample.inside, Inside::default());
     let request = small(2, 12);
     assert_eq!(request.sample.state, TcpState::SynReceived);
-    assert_eq!(request.sample.hidden.request_timeouts, Some(2));
+    assert_eq!(request.sample.inside.request_timeouts, Some(2));
     assert_eq!((request.sample.uid, request.sample.shutdown), (None, None));
 }
 
@@ -204,10 +204,10 @@ fn a_kernel_without_the_newer_fields_leaves_them_absent() {
 
 #[test]
 fn the_kernels_counts_since_the_first_probe_are_told_where_they_run() {
-    let hidden = |raw: &Raw| read(raw).sample.hidden;
-    let idle = hidden(&established());
+    let inside = |raw: &Raw| read(raw).sample.inside;
+    let idle = inside(&established());
     assert_eq!((idle.retransmitting_for, idle.window_probed_for), (None, None));
-    let running = hidden(&Raw {
+    let running = inside(&Raw {
         flags: HAS_RETRANSMITTING | DEAD,
         retransmitting_ms: 584,
         probes_tstamp: 5u32.wrapping_sub(SECOND),
