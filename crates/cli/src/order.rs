@@ -9,26 +9,27 @@ use halfopen_core::{
 
 use crate::args::SortKey;
 
-/// Sorts `connections` by `key`; what is equal stays in the kernel's order.
+/// Sorts `connections` by `key`. Keys are made once for each: there may be very many, and they are
+/// large to look into.
 pub(crate) fn sort(connections: &mut [Diagnosis], key: SortKey) {
     match key {
-        SortKey::Worst => connections.sort_by_key(|one| {
+        SortKey::Worst => connections.sort_by_cached_key(|one| {
             (one.verdict.kind(), Reverse(one.verdict.severity()), wait(&one.learns))
         }),
-        SortKey::Heard => connections.sort_by_key(|one| {
+        SortKey::Heard => connections.sort_by_cached_key(|one| {
             let heard = one.observation.sample.last_heard();
             (heard.is_none(), Reverse(heard))
         }),
-        SortKey::Learns => connections.sort_by_key(|one| match wait(&one.learns) {
+        SortKey::Learns => connections.sort_by_cached_key(|one| match wait(&one.learns) {
             Wait::Never => (0, Reverse(Duration::ZERO)),
             Wait::AtMost(longest) => (1, Reverse(longest)),
             Wait::Unsaid => (2, Reverse(Duration::ZERO)),
         }),
         SortKey::Peer => {
-            connections.sort_by_key(|one| ends(one.observation.sample.endpoints.peer));
+            connections.sort_by_cached_key(|one| ends(one.observation.sample.endpoints.peer));
         }
         SortKey::Local => {
-            connections.sort_by_key(|one| ends(one.observation.sample.endpoints.local));
+            connections.sort_by_cached_key(|one| ends(one.observation.sample.endpoints.local));
         }
         SortKey::Owner => connections.sort_by_cached_key(|one| {
             let first = one.observation.owners.seen().first();

@@ -5,36 +5,44 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use crate::{connection::NetnsId, observation::Siblings, sample::KernelTimer, sample::Sample};
 
-/// How the other connections to each sample's peer address fare; one entry per sample, in order.
-/// Connections of different namespaces are never compared: one address may be two hosts.
-pub fn siblings(samples: &[Sample]) -> Vec<Siblings> {
-    let mut groups: HashMap<(NetnsId, IpAddr), Vec<&Sample>> = HashMap::new();
-    for sample in samples {
-        groups.entry(key(sample)).or_default().push(sample);
+/// How connections fare, counted for each peer address. Connections of different namespaces are
+/// never compared: one address may be two hosts.
+#[derive(Debug, Clone, Default)]
+pub struct PeerTallies {
+    by_peer: HashMap<(NetnsId, IpAddr), Tally>,
+}
+
+impl PeerTallies {
+    /// The counts of `samples`.
+    pub fn of<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Self {
+        let mut by_peer: HashMap<_, Tally> = HashMap::new();
+        for sample in samples {
+            by_peer.entry(key(sample)).or_default().count(sample);
+        }
+        for tally in by_peer.values_mut() {
+            tally.heard_ages.sort_unstable();
+        }
+        Self { by_peer }
     }
-    let tallies: HashMap<_, Tally> =
-        groups.into_iter().map(|(key, group)| (key, Tally::of(&group))).collect();
-    samples
-        .iter()
-        .map(|sample| {
-            tallies.get(&key(sample)).map(|tally| tally.without(sample)).unwrap_or_default()
-        })
-        .collect()
+
+    /// How the other connections to the peer address of `sample` fare, which was counted too.
+    pub fn siblings_of(&self, sample: &Sample) -> Siblings {
+        self.by_peer.get(&key(sample)).map(|tally| tally.without(sample)).unwrap_or_default()
+    }
 }
 
 /// The counts of one group, so that a host with 100,000 connections to one address stays linear.
+#[derive(Debug, Clone, Default)]
 struct Tally {
+    /// In ascending order once all are counted.
     heard_ages: Vec<Duration>,
     unanswered: u32,
 }
 
 impl Tally {
-    fn of(group: &[&Sample]) -> Self {
-        let mut heard_ages: Vec<_> =
-            group.iter().filter_map(|sample| sample.last_heard()).collect();
-        heard_ages.sort_unstable();
-        let unanswered = group.iter().filter(|sample| is_unanswered(sample)).count();
-        Self { heard_ages, unanswered: u32::try_from(unanswered).unwrap_or(u32::MAX) }
+    fn count(&mut self, sample: &Sample) {
+        self.heard_ages.extend(sample.last_heard());
+        self.unanswered = self.unanswered.saturating_add(u32::from(is_unanswered(sample)));
     }
 
     fn without(&self, sample: &Sample) -> Siblings {

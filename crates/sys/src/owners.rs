@@ -5,8 +5,8 @@ mod process;
 mod unit;
 
 use std::{
-    collections::{HashMap, HashSet},
-    fs, io, mem,
+    collections::HashSet,
+    fs, io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,13 +22,13 @@ pub use unit::unit_of;
 /// Who holds which socket, as far as it could be seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnerTable {
-    /// For each wanted inode that was found: its owners, by pid and descriptor.
-    pub by_inode: HashMap<u64, Vec<Owner>>,
+    /// By inode, then process, then descriptor. One flat list, since there may be very many.
+    held: Vec<(u64, Owner)>,
     /// How many processes could not be looked into: those of other users, without CAP_SYS_PTRACE.
     pub refused: usize,
 }
 
-/// The owners of the sockets with these inodes.
+/// The owners of the sockets with these inodes; of every socket, where none are named.
 ///
 /// One pass over the descriptors of all processes, on as many threads as there are cores; its cost
 /// does not depend on how many inodes are wanted. Processes that end meanwhile are passed over, and
@@ -36,8 +36,8 @@ pub struct OwnerTable {
 ///
 /// # Errors
 /// [`OwnersError`] where /proc itself cannot be read.
-pub fn owners(wanted: &HashSet<u64>) -> Result<OwnerTable, OwnersError> {
-    if wanted.is_empty() {
+pub fn owners(wanted: Option<&HashSet<u64>>) -> Result<OwnerTable, OwnersError> {
+    if wanted.is_some_and(HashSet::is_empty) {
         return Ok(OwnerTable::default());
     }
     let pids = process::pids().map_err(|cause| OwnersError { cause })?;
@@ -60,22 +60,38 @@ pub fn owners(wanted: &HashSet<u64>) -> Result<OwnerTable, OwnersError> {
             table
         })
     });
-    for owners in table.by_inode.values_mut() {
-        owners.sort_unstable();
-    }
+    table.held.sort_unstable();
     Ok(table)
 }
 
 impl OwnerTable {
-    fn add_process(&mut self, pid: u32, wanted: &HashSet<u64>) {
+    /// From what another source says of who holds which socket: process, descriptor, inode.
+    pub(crate) fn from_held(mut held: Vec<(u32, u32, u64)>) -> Self {
+        held.sort_unstable();
+        let mut table = Self { held: Vec::with_capacity(held.len()), refused: 0 };
+        for of_process in held.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let described = of_process.first().and_then(|(pid, ..)| process::describe(*pid));
+            let Some(process) = described.map(Arc::new) else { continue };
+            table.held.extend(
+                of_process.iter().map(|(_, fd, inode)| {
+                    (*inode, Owner { process: Arc::clone(&process), fd: *fd })
+                }),
+            );
+        }
+        table.held.sort_unstable();
+        table
+    }
+
+    fn add_process(&mut self, pid: u32, wanted: Option<&HashSet<u64>>) {
         match process::sockets(pid, wanted) {
-            Ok(held) => {
-                let Some(found) = held.first().and_then(|_| process::describe(pid)) else { return };
-                let process = Arc::new(found);
-                for (fd, inode) in held {
-                    let owner = Owner { process: Arc::clone(&process), fd };
-                    self.by_inode.entry(inode).or_default().push(owner);
-                }
+            Ok(found) => {
+                let described = found.first().and_then(|_| process::describe(pid));
+                let Some(process) = described.map(Arc::new) else { return };
+                self.held.extend(
+                    found
+                        .into_iter()
+                        .map(|(fd, inode)| (inode, Owner { process: Arc::clone(&process), fd })),
+                );
             }
             Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
                 self.refused += usize::from(is_user_process(pid));
@@ -84,16 +100,16 @@ impl OwnerTable {
         }
     }
 
-    fn merge(&mut self, other: Self) {
+    fn merge(&mut self, mut other: Self) {
         self.refused += other.refused;
-        for (inode, mut owners) in other.by_inode {
-            self.by_inode.entry(inode).or_default().append(&mut owners);
-        }
+        self.held.append(&mut other.held);
     }
 
-    /// Takes the owners of one socket out of the table.
-    pub fn take(&mut self, inode: u64) -> Vec<Owner> {
-        self.by_inode.get_mut(&inode).map(mem::take).unwrap_or_default()
+    /// The owners of one socket, by process and descriptor.
+    pub fn of(&self, inode: u64) -> impl Iterator<Item = &Owner> {
+        let first = self.held.partition_point(|(held, _)| *held < inode);
+        let from_first = self.held.get(first..).unwrap_or_default();
+        from_first.iter().take_while(move |(held, _)| *held == inode).map(|(_, owner)| owner)
     }
 }
 
@@ -134,8 +150,8 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let copy = socket.try_clone().unwrap();
         let wanted = HashSet::from([inode(&socket)]);
-        let mut table = owners(&wanted).unwrap();
-        let found = table.take(inode(&socket));
+        let table = owners(Some(&wanted)).unwrap();
+        let found: Vec<_> = table.of(inode(&socket)).collect();
         let mut descriptors = [socket.as_raw_fd(), copy.as_raw_fd()].map(|fd| fd as u32);
         descriptors.sort_unstable();
         assert_eq!(found.iter().map(|owner| owner.fd).collect::<Vec<_>>(), descriptors);
@@ -149,12 +165,14 @@ mod tests {
     fn sockets_that_are_not_wanted_are_not_kept() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
-        let table = owners(&HashSet::from([inode(&socket)])).unwrap();
-        assert!(!table.by_inode.contains_key(&inode(&other)));
+        let table = owners(Some(&HashSet::from([inode(&socket)]))).unwrap();
+        assert_eq!(table.of(inode(&socket)).count(), 1);
+        assert_eq!(table.of(inode(&other)).count(), 0);
+        assert_eq!(owners(None).unwrap().of(inode(&other)).count(), 1);
     }
 
     #[test]
     fn nothing_wanted_is_nothing_found() {
-        assert_eq!(owners(&HashSet::new()).unwrap(), OwnerTable::default());
+        assert_eq!(owners(Some(&HashSet::new())).unwrap(), OwnerTable::default());
     }
 }

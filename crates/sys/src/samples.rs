@@ -1,30 +1,92 @@
-//! Owns the choice of where samples come from. Everything that wants samples asks here, and knows
-//! of no source. Today there is one: sock_diag. Another, such as a BPF iterator, is tried first here.
+//! Owns the taking of samples from whichever source was chosen. Everything that wants samples asks
+//! here, and knows of no source. Chooses none itself (see `sources`).
 
-use halfopen_core::Sample;
+use halfopen_core::{Sample, SocketOptions, Sysctls};
 
-use crate::socket_diag::{Dump, SocketDiag, SocketDiagError};
+use crate::{
+    bpf::{Bpf, BpfError, Sockets, record::Record},
+    socket_diag::{Dump, SocketDiag, SocketDiagError, each_once},
+    sources::{Chosen, tcp_sockets_here},
+    tick,
+    wire::WireError,
+};
 
-/// The TCP sockets of one namespace, from the best source that this process may use.
+/// One socket, as its source shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SocketSeen {
+    pub(crate) sample: Sample,
+    /// Its options, from a source that shows them.
+    pub(crate) options: Option<SocketOptions>,
+    /// The address of its `struct socket`, from a source that shows it.
+    pub(crate) address: Option<u64>,
+}
+
+impl From<Sample> for SocketSeen {
+    fn from(sample: Sample) -> Self {
+        Self { sample, options: None, address: None }
+    }
+}
+
+impl From<Record> for SocketSeen {
+    fn from(Record { sample, options, socket }: Record) -> Self {
+        Self { sample, options, address: socket }
+    }
+}
+
+/// The TCP sockets of one namespace.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     /// The sockets, listeners included, each once.
-    pub(crate) samples: Vec<Sample>,
+    pub(crate) sockets: Vec<SocketSeen>,
     /// What the source knows that it has missed: what, and why.
     pub(crate) missed: Vec<(String, String)>,
 }
 
-/// Every TCP socket of the calling thread's namespace.
-pub(crate) fn of_this_namespace() -> Result<Taken, SocketDiagError> {
+/// No source gave samples.
+#[derive(Debug)]
+pub(crate) enum NoSamples {
+    SockDiag(SocketDiagError),
+    Bpf(BpfError),
+}
+
+/// Every TCP socket of the calling thread's namespace, whose sysctls are `sysctls`.
+pub(crate) fn of_this_namespace(source: &Chosen, sysctls: &Sysctls) -> Result<Taken, NoSamples> {
+    // A listing visits every socket of the host to find none here.
+    if tcp_sockets_here() == Some(0) {
+        return Ok(Taken::default());
+    }
+    match source {
+        Chosen::SockDiag { .. } => by_sock_diag().map_err(NoSamples::SockDiag),
+        Chosen::Bpf { bpf, or_sock_diag: false } => by_bpf(bpf, sysctls).map_err(NoSamples::Bpf),
+        Chosen::Bpf { bpf, or_sock_diag: true } => {
+            by_bpf(bpf, sysctls).or_else(|_| by_sock_diag()).map_err(NoSamples::SockDiag)
+        }
+    }
+}
+
+fn by_bpf(bpf: &Bpf, sysctls: &Sysctls) -> Result<Taken, BpfError> {
+    let Sockets { records, malformed } = bpf.sockets(tick(), sysctls)?;
+    let sockets = records.into_iter().map(SocketSeen::from).collect();
+    Ok(Taken {
+        sockets: each_once(sockets, |seen: &SocketSeen| seen.sample.id),
+        missed: malformed.map(|(first, count)| make_no_sense(count, &first)).into_iter().collect(),
+    })
+}
+
+fn by_sock_diag() -> Result<Taken, SocketDiagError> {
     let Dump { samples, malformed, interrupted } = SocketDiag::open()?.dump()?;
     let mut missed = Vec::new();
     if let Some(first) = malformed.first() {
-        let what = format!("{} sockets whose description makes no sense", malformed.len());
-        missed.push((what, format!("the first: {first}; please report this with `uname -r`")));
+        missed.push(make_no_sense(malformed.len(), first));
     }
     if interrupted {
         let why = "the kernel's tables kept changing while they were read; look again";
         missed.push(("some sockets, perhaps".to_owned(), why.to_owned()));
     }
-    Ok(Taken { samples, missed })
+    Ok(Taken { sockets: samples.into_iter().map(SocketSeen::from).collect(), missed })
+}
+
+fn make_no_sense(count: usize, first: &WireError) -> (String, String) {
+    let what = format!("{count} sockets whose description makes no sense");
+    (what, format!("the first: {first}; please report this with `uname -r`"))
 }

@@ -2,9 +2,9 @@
 //! Decodes nothing itself (see `wire`) and changes nothing. Read: sock_diag(7), netlink(7),
 //! linux net/ipv4/inet_diag.c, net/netlink/af_netlink.c.
 
-use std::{collections::HashMap, io, os::fd::OwnedFd, time::Duration};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
-use halfopen_core::{Cookie, Endpoints, Family, NetnsId, Sample};
+use halfopen_core::{ConnectionId, Cookie, Endpoints, Family, NetnsId, Sample};
 use rustix::{
     io::Errno,
     net::{
@@ -82,7 +82,7 @@ impl SocketDiag {
             Err(SocketDiagError::Refused { cause }) if is_absent(&cause) => {}
             Err(error) => return Err(error),
         }
-        dump.samples = each_once(dump.samples);
+        dump.samples = each_once(dump.samples, |sample| sample.id);
         Ok(dump)
     }
 
@@ -243,19 +243,22 @@ pub enum SocketDiagError {
     },
 }
 
-/// Of sockets that a dump gave twice the later sample. Dumps resume by place in a hash table, so a
-/// socket that moves meanwhile can be met again.
-fn each_once(samples: Vec<Sample>) -> Vec<Sample> {
-    let mut places = HashMap::with_capacity(samples.len());
-    let mut once: Vec<Sample> = Vec::with_capacity(samples.len());
-    for sample in samples {
-        let place = *places.entry(sample.id).or_insert(once.len());
-        match once.get_mut(place) {
-            Some(earlier) => *earlier = sample,
-            None => once.push(sample),
-        }
+/// Of sockets that a listing gave twice the later one. Listings resume by place in a hash table, so
+/// a socket that moves meanwhile can be met again.
+pub(crate) fn each_once<T>(mut listed: Vec<T>, id: impl Fn(&T) -> ConnectionId) -> Vec<T> {
+    // Hardly ever is there one, so the sockets themselves stay where they are.
+    let mut places: Vec<_> = listed.iter().map(id).zip(0_usize..).collect();
+    places.sort_unstable();
+    let earlier = |pair: &[(ConnectionId, usize)]| match pair {
+        [(one, at), (other, _)] if one == other => Some(*at),
+        _ => None,
+    };
+    let mut superseded: Vec<_> = places.windows(2).filter_map(earlier).collect();
+    superseded.sort_unstable_by(|one, other| other.cmp(one));
+    for at in superseded {
+        listed.remove(at);
     }
-    once
+    listed
 }
 
 fn errno(cause: &io::Error) -> Option<Errno> {
@@ -338,6 +341,6 @@ mod tests {
         let dump = SocketDiag::open().unwrap().dump().unwrap();
         let sample = dump.samples.into_iter().find(|sample| sample.id.cookie == cookie).unwrap();
         let later = Sample { state: TcpState::Closing, ..sample.clone() };
-        assert_eq!(each_once(vec![sample, later.clone()]), [later]);
+        assert_eq!(each_once(vec![sample, later.clone()], |sample| sample.id), [later]);
     }
 }

@@ -2,21 +2,28 @@
 //! Changes nothing. What could not be seen is said, not guessed.
 
 mod holders;
+mod looks;
+mod pieces;
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use halfopen_core::{
-    ConnectionId, Listener, Moment, NetnsId, Observation, Sample, Sysctls, TcpState, siblings,
+    ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Sysctls, TcpState,
+    detection::Tick,
 };
-use holders::Holders;
+use holders::{Finder, Holders, Wanted};
+use looks::{Look, looks};
+use pieces::on_all_cores;
 
 use crate::{
     boottime,
+    bpf::BpfError,
     listeners::Listeners,
-    netns::{Census, Netns, NetnsError, census},
-    samples,
+    netns::{Netns, NetnsError},
+    samples::{NoSamples, SocketSeen},
     socket_diag::SocketDiagError,
-    sysctls, tick,
+    sources::{Chosen, Sources},
+    tick,
 };
 
 /// Which network namespaces to look at.
@@ -30,6 +37,24 @@ pub enum Scope {
     Named(String),
 }
 
+/// What to look at, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Which network namespaces.
+    pub scope: Scope,
+    /// Where samples may come from.
+    pub sources: Sources,
+    /// Look for the processes that hold each connection. Without BPF that is most of the work.
+    pub owners: bool,
+}
+
+impl Ask {
+    /// All there is to see in `scope`, from the best source.
+    pub const fn all(scope: Scope) -> Self {
+        Self { scope, sources: Sources::Auto, owners: true }
+    }
+}
+
 /// One look at the host.
 #[derive(Debug, Clone)]
 pub struct Survey {
@@ -39,7 +64,8 @@ pub struct Survey {
     pub taken_at: Moment,
     /// The namespaces that were looked at.
     pub namespaces: Vec<NamespaceSeen>,
-    /// Every connection seen; listeners are not connections.
+    /// Every connection seen, in no order; listeners are not connections. Empty from
+    /// [`survey_each`], which hands them over.
     pub observations: Vec<Observation>,
     /// The listeners, for their queues.
     pub listeners: Vec<Listener>,
@@ -77,6 +103,18 @@ pub enum SurveyError {
     /// The kernel did not list its sockets.
     #[error(transparent)]
     Samples(#[from] SocketDiagError),
+    /// BPF was asked for and cannot be had.
+    #[error(transparent)]
+    Bpf(#[from] BpfError),
+}
+
+impl From<NoSamples> for SurveyError {
+    fn from(error: NoSamples) -> Self {
+        match error {
+            NoSamples::SockDiag(error) => Self::Samples(error),
+            NoSamples::Bpf(error) => Self::Bpf(error),
+        }
+    }
 }
 
 /// Looks at every connection of the scope, with its owners, options and surroundings.
@@ -87,7 +125,27 @@ pub enum SurveyError {
 /// # Errors
 /// [`SurveyError`] where the namespace that was asked for cannot be looked at at all.
 pub fn survey(scope: &Scope) -> Result<Survey, SurveyError> {
-    survey_of(scope, |_| true)
+    survey_from(scope, Sources::Auto)
+}
+
+/// As [`survey`], with a say in where samples come from.
+///
+/// # Errors
+/// As [`survey`], and [`SurveyError::Bpf`] where [`Sources::Bpf`] cannot be had.
+pub fn survey_from(scope: &Scope, sources: Sources) -> Result<Survey, SurveyError> {
+    survey_whole(&Ask { sources, ..Ask::all(scope.clone()) }, None)
+}
+
+/// As [`survey`], for very many connections: hands them over piece by piece, on all cores, so that
+/// they never need to be in memory all at once in this form.
+///
+/// # Errors
+/// As [`survey_from`].
+pub fn survey_each(
+    ask: &Ask,
+    each: impl Fn(Vec<Observation>) + Sync,
+) -> Result<Survey, SurveyError> {
+    survey_of(ask, None, each)
 }
 
 /// Looks at one connection and its surroundings; `None` if it is no more. Owners and options of
@@ -101,21 +159,42 @@ pub fn look_up(id: ConnectionId) -> Result<Option<Observation>, SurveyError> {
     } else {
         Scope::Named(id.netns.to_string())
     };
-    let survey = survey_of(&scope, |sample| sample.id == id)?;
-    Ok(survey.observations.into_iter().next())
+    Ok(survey_whole(&Ask::all(scope), Some(id))?.observations.into_iter().next())
 }
 
-fn survey_of(scope: &Scope, keep: impl Fn(&Sample) -> bool) -> Result<Survey, SurveyError> {
+fn survey_whole(ask: &Ask, only: Option<ConnectionId>) -> Result<Survey, SurveyError> {
+    let observations = Mutex::new(Vec::new());
+    let mut survey = survey_of(ask, only, |mut piece| {
+        observations.lock().unwrap_or_else(PoisonError::into_inner).append(&mut piece);
+    })?;
+    survey.observations = observations.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(survey)
+}
+
+fn survey_of(
+    ask: &Ask,
+    only: Option<ConnectionId>,
+    each: impl Fn(Vec<Observation>) + Sync,
+) -> Result<Survey, SurveyError> {
     let taken_at = boottime::now();
+    let source = ask.sources.choose()?;
     let mut unseen = Vec::new();
-    let looks = looks(scope, &mut unseen)?;
-    let is_wanted = |sample: &Sample| sample.state == TcpState::Listen || keep(sample);
-    let inodes: HashSet<u64> = looks
-        .iter()
-        .flat_map(|look| &look.samples)
-        .filter_map(|sample| sample.inode.filter(|_| is_wanted(sample)))
-        .collect();
-    let mut holders = Holders::find(&inodes);
+    let keep = |sample: &Sample| only.is_none_or(|id| sample.id == id);
+    let wanted = match (ask.owners, only) {
+        (false, _) => Wanted::None,
+        (true, None) => Wanted::All,
+        (true, Some(_)) => Wanted::Some,
+    };
+    let finder = Finder { source: &source, wanted };
+    let (found, looks) = finder.beside(|| looks(&ask.scope, &source, &mut unseen));
+    let looks = looks?;
+    let mut sockets = looks.iter().flat_map(|look| &look.sockets);
+    let holders = Holders::new(found, sockets.any(|seen| seen.address.is_some()), || {
+        let is_wanted =
+            |seen: &&SocketSeen| seen.sample.state == TcpState::Listen || keep(&seen.sample);
+        let sockets = looks.iter().flat_map(|look| &look.sockets).filter(is_wanted);
+        sockets.filter_map(|seen| seen.sample.inode).collect()
+    });
 
     let mut survey = Survey {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -125,116 +204,77 @@ fn survey_of(scope: &Scope, keep: impl Fn(&Sample) -> bool) -> Result<Survey, Su
         listeners: Vec::new(),
         unseen,
     };
-    for look in looks {
-        let Look { namespace, sysctls, samples } = look;
-        let sysctls = Arc::new(sysctls);
+    for Look { namespace, sysctls, sockets } in looks {
         survey.namespaces.push(namespace);
-        let (listening, connections): (Vec<_>, Vec<_>) =
-            samples.into_iter().partition(|sample| sample.state == TcpState::Listen);
-        let listeners = listeners(&listening, &connections, &sysctls, &mut holders);
-        survey.listeners.extend(listeners.all());
-        let siblings = siblings(&connections);
-        for (sample, siblings) in connections.into_iter().zip(siblings) {
-            if !keep(&sample) {
-                continue;
-            }
-            let (owners, options) = holders.of(&sample);
-            survey.observations.push(Observation {
-                listener: listeners.covering(&sample).cloned().map(Arc::new),
-                sample,
-                options,
-                sysctls: Arc::clone(&sysctls),
-                tick: tick(),
-                owners,
-                siblings,
-                proof: None,
-            });
-        }
+        let place = Place {
+            holders: &holders,
+            listeners: listeners(&sockets, &sysctls, &holders),
+            tallies: PeerTallies::of(connections(&sockets).map(|seen| &seen.sample)),
+            sysctls: Arc::new(sysctls),
+            tick: tick(),
+        };
+        survey.listeners.extend(place.listeners.all());
+        on_all_cores(sockets, |piece| each(place.observations(piece, keep)));
+    }
+    if let (Chosen::SockDiag { instead_of: Some(error) }, true) = (&source, holders.missed_some()) {
+        survey.unseen.push(Unseen {
+            what: "what only the kernel itself tells of sockets".to_owned(),
+            why: error.to_string(),
+        });
     }
     survey.unseen.extend(holders.unseen());
     Ok(survey)
 }
 
-fn listeners(
-    listening: &[Sample],
-    connections: &[Sample],
-    sysctls: &Sysctls,
-    holders: &mut Holders,
-) -> Listeners {
-    let mut listeners = Listeners::default();
-    for sample in listening {
-        let (_, options) = holders.of(sample);
-        listeners.add(sample, options.read(), sysctls);
+/// What the connections of one namespace have around them.
+struct Place<'a> {
+    holders: &'a Holders,
+    listeners: Listeners,
+    tallies: PeerTallies,
+    sysctls: Arc<Sysctls>,
+    tick: Tick,
+}
+
+impl Place<'_> {
+    fn observations(
+        &self,
+        sockets: Vec<SocketSeen>,
+        keep: impl Fn(&Sample) -> bool,
+    ) -> Vec<Observation> {
+        let mut reader = self.holders.reader();
+        sockets
+            .into_iter()
+            .filter(|seen| seen.sample.state != TcpState::Listen && keep(&seen.sample))
+            .map(|seen| {
+                let (owners, options) = reader.of(&seen);
+                Observation {
+                    listener: self.listeners.covering(&seen.sample),
+                    options,
+                    sysctls: Arc::clone(&self.sysctls),
+                    tick: self.tick,
+                    owners,
+                    siblings: self.tallies.siblings_of(&seen.sample),
+                    proof: None,
+                    sample: seen.sample,
+                }
+            })
+            .collect()
     }
-    for sample in connections {
-        listeners.count(sample);
+}
+
+fn connections(sockets: &[SocketSeen]) -> impl Iterator<Item = &SocketSeen> {
+    sockets.iter().filter(|seen| seen.sample.state != TcpState::Listen)
+}
+
+fn listeners(sockets: &[SocketSeen], sysctls: &Sysctls, holders: &Holders) -> Listeners {
+    let mut reader = holders.reader();
+    let mut listeners = Listeners::default();
+    for seen in sockets.iter().filter(|seen| seen.sample.state == TcpState::Listen) {
+        let (_, options) = reader.of(seen);
+        listeners.add(&seen.sample, options.read(), sysctls);
+    }
+    for seen in connections(sockets) {
+        listeners.count(&seen.sample);
     }
     listeners
-}
-
-/// What was seen inside one namespace.
-struct Look {
-    namespace: NamespaceSeen,
-    sysctls: Sysctls,
-    samples: Vec<Sample>,
-}
-
-/// Looks into every namespace of the scope. What hides of [`Scope::All`] goes to `unseen`; the one
-/// namespace of another scope has to be seen.
-fn looks(scope: &Scope, unseen: &mut Vec<Unseen>) -> Result<Vec<Look>, SurveyError> {
-    let own = Netns::current()?;
-    let others = match scope {
-        Scope::Current => return Ok(vec![look(&own, own.id(), unseen)?]),
-        Scope::Named(name) => return Ok(vec![look(&Netns::named(name)?, own.id(), unseen)?]),
-        Scope::All => census(),
-    };
-    let Census { mut namespaces, hidden } = others?;
-    if hidden.processes > 0 {
-        let count = hidden.processes;
-        unseen.push(Unseen {
-            what: format!("network namespaces of {count} hidden processes, where not listed"),
-            why: "processes, as a rule of other users, may not be looked at: needs CAP_SYS_PTRACE \
-                  (run as root)"
-                .to_owned(),
-        });
-    }
-    for (id, why) in hidden.unopened {
-        unseen.push(Unseen { what: format!("connections of network namespace {id}"), why });
-    }
-    if !namespaces.iter().any(|netns| netns.id() == own.id()) {
-        namespaces.push(Netns::current()?);
-    }
-    let mut looks = Vec::with_capacity(namespaces.len());
-    for netns in namespaces {
-        match look(&netns, own.id(), unseen) {
-            Ok(look) => looks.push(look),
-            Err(error) if netns.id() == own.id() => return Err(error),
-            Err(error) => {
-                let name = netns.name().map(|name| format!(" ({name})")).unwrap_or_default();
-                unseen.push(Unseen {
-                    what: format!("connections of network namespace {}{name}", netns.id()),
-                    why: error.to_string(),
-                });
-            }
-        }
-    }
-    Ok(looks)
-}
-
-fn look(netns: &Netns, own: NetnsId, unseen: &mut Vec<Unseen>) -> Result<Look, SurveyError> {
-    let (taken, sysctls) = netns.enter(|| (samples::of_this_namespace(), sysctls()))?;
-    let taken = taken?;
-    unseen.extend(taken.missed.into_iter().map(|(what, why)| Unseen { what, why }));
-    if sysctls == Sysctls::default() {
-        unseen.push(Unseen {
-            what: format!("sysctls of network namespace {}", netns.id()),
-            why: "/proc/sys/net/ipv4 could not be read; is it mounted here?".to_owned(),
-        });
-    }
-    let namespace = NamespaceSeen {
-        id: netns.id(),
-        name: netns.name().map(str::to_owned),
-        is_own: netns.id() == own,
-    };
-    Ok(Look { namespace, sysctls, samples: taken.samples })
 }

@@ -8,7 +8,7 @@ use super::{
     effective::{Effective, Missing},
     firing::{Firing, first_past},
     learns::{AppTold, Cause, PeerTold, Prediction},
-    unacked::info,
+    unacked::{info, within_a_tick},
     wheel::{Interval, Tick},
 };
 use crate::{observation::Observation, sample::KernelTimer};
@@ -41,7 +41,12 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
         tick: seen.tick,
     };
     let next = seen.tick.firing_armed(expires_in, model.interval(0));
-    let running = model.running(expires_in, info.receive_window_limited);
+    let running = if seen.sample.inside.pending.is_some() {
+        // The kernel's own count, in whole ticks; without one the next firing starts it.
+        seen.sample.inside.window_probed_for.map(|age| within_a_tick(age, seen.tick))
+    } else {
+        model.running(expires_in, info.receive_window_limited)
+    };
     let prediction = |within, cause| Prediction {
         within,
         cause,

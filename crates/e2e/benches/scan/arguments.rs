@@ -51,6 +51,8 @@ pub(crate) enum Role {
     /// Looks at the host and judges every connection, without writing anything about them.
     #[command(hide = true)]
     Judge {
+        /// Where to read connections from.
+        source: SourceKey,
         /// Look for owners too.
         #[arg(long)]
         owners: bool,
@@ -61,6 +63,15 @@ pub(crate) enum Role {
         /// Which part.
         floor: Floor,
     },
+}
+
+/// Where connections are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SourceKey {
+    /// sock_diag and /proc.
+    SockDiag,
+    /// BPF iterators.
+    Bpf,
 }
 
 /// The kernel's parts of a look.

@@ -64,22 +64,18 @@ impl Contest {
         );
         add("ss -tnH", Path::new("ss"), "-tnH", false);
         add(SS_INFO, Path::new("ss"), "-tnoi", false);
-        add("in memory: every verdict, with owners", &own, "judge --owners", false);
-        add("in memory: every verdict, without owners", &own, "judge", false);
         let ls = "ls --json --loopback";
-        let help = help(&halfopen)?;
-        let sources: &[&str] =
-            if help.contains("--source") { &["sock-diag", "bpf"] } else { &[""] };
-        for source in sources {
-            let given =
-                if source.is_empty() { String::new() } else { format!(" --source {source}") };
-            add(&format!("halfopen {ls}{given}"), &halfopen, &format!("{ls}{given}"), false);
-            if help.contains("--no-owners") {
-                let words = format!("{ls}{given} --no-owners");
+        for source in sources() {
+            for (with, flag) in [("with owners", "--owners"), ("without owners", "")] {
+                let name = format!("in memory, {source}: every verdict, {with}");
+                add(&name, &own, &format!("judge {source} {flag}"), false);
+            }
+            for owners in ["", " --no-owners"] {
+                let words = format!("{ls} --source {source}{owners}");
                 add(&format!("halfopen {words}"), &halfopen, &words, false);
             }
         }
-        add("halfopen ls --loopback (the table)", &halfopen, "ls --loopback", false);
+        add("halfopen ls --loopback", &halfopen, "ls --loopback", false);
         if !arguments.skip_ss_p {
             add(SS_OWNERS, Path::new("ss"), "-tnp", true);
         }
@@ -118,6 +114,7 @@ fn build() -> anyhow::Result<PathBuf> {
     let status = Command::new(cargo)
         .current_dir(&root)
         .args(["build", "--quiet", "--release", "--package", "halfopen-cli"])
+        .args(if cfg!(feature = "bpf") { &["--features", "bpf"][..] } else { &[] })
         .status()
         .context("run cargo")?;
     ensure!(status.success(), "the program does not build: {status}");
@@ -127,10 +124,9 @@ fn build() -> anyhow::Result<PathBuf> {
     Ok(release.join("halfopen"))
 }
 
-fn help(halfopen: &Path) -> anyhow::Result<String> {
-    let output = Command::new(halfopen).args(["ls", "--help"]).output();
-    let output = output.with_context(|| format!("run {}", halfopen.display()))?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+/// The sources that this benchmark was built with.
+const fn sources() -> &'static [&'static str] {
+    if cfg!(feature = "bpf") { &["sock-diag", "bpf"] } else { &["sock-diag"] }
 }
 
 /// What ratios are counted against.

@@ -1,19 +1,27 @@
 //! Owns the look that ends in memory: every connection seen and judged, nothing written.
 
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::ensure;
 use halfopen_core::{Diagnosis, Thresholds};
-use halfopen_sys::{Scope, survey};
+use halfopen_sys::{Ask, Scope, Sources, survey_each};
+
+use crate::arguments::SourceKey;
 
 /// Looks at the namespace of this process and judges all of it.
-pub(crate) fn run(owners: bool) -> anyhow::Result<()> {
-    let _ = owners;
-    let survey = survey(&Scope::Current)?;
+pub(crate) fn run(source: SourceKey, owners: bool) -> anyhow::Result<()> {
+    let sources = match source {
+        SourceKey::SockDiag => Sources::SockDiag,
+        SourceKey::Bpf => Sources::Bpf,
+    };
     let thresholds = Thresholds::default();
-    let judged: Vec<Diagnosis> = survey
-        .observations
-        .into_iter()
-        .map(|observation| Diagnosis::of(observation, &thresholds))
-        .collect();
+    let judged = Mutex::new(Vec::new());
+    survey_each(&Ask { scope: Scope::Current, sources, owners }, |piece| {
+        let mut piece: Vec<_> =
+            piece.into_iter().map(|seen| Diagnosis::of(seen, &thresholds)).collect();
+        judged.lock().unwrap_or_else(PoisonError::into_inner).append(&mut piece);
+    })?;
+    let judged = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
     ensure!(!judged.is_empty(), "there is no connection here");
     println!("{}", judged.len());
     // Giving the memory back one by one is no part of a look; `halfopen` ends without it too.

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         None => move_to_own_namespace(),
         Some(Role::Inside) => run(&arguments),
         Some(Role::Hold { connections, third_octet }) => hold::run(connections, third_octet),
-        Some(Role::Judge { owners }) => judge::run(owners),
+        Some(Role::Judge { source, owners }) => judge::run(source, owners),
         Some(Role::Floor { floor }) => floor::run(floor),
     };
     match done {

@@ -14,8 +14,9 @@ pub(super) fn pids() -> io::Result<Vec<u32>> {
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// The descriptors of process `pid` that are wanted sockets, each with its inode.
-pub(super) fn sockets(pid: u32, wanted: &HashSet<u64>) -> io::Result<Vec<(u32, u64)>> {
+/// The descriptors of process `pid` that are wanted sockets, each with its inode; all sockets,
+/// where none are named.
+pub(super) fn sockets(pid: u32, wanted: Option<&HashSet<u64>>) -> io::Result<Vec<(u32, u64)>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = openat(CWD, format!("/proc/{pid}/fd"), flags, Mode::empty())?;
     let mut held = Vec::new();
@@ -28,7 +29,8 @@ pub(super) fn sockets(pid: u32, wanted: &HashSet<u64>) -> io::Result<Vec<(u32, u
         let Ok((link, _)) = readlinkat_raw(&directory, entry.file_name(), &mut buffer) else {
             continue;
         };
-        if let Some(inode) = socket_inode(link).filter(|inode| wanted.contains(inode)) {
+        let is_wanted = |inode: &u64| wanted.is_none_or(|wanted| wanted.contains(inode));
+        if let Some(inode) = socket_inode(link).filter(is_wanted) {
             held.push((fd, inode));
         }
     }

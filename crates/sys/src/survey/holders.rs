@@ -1,106 +1,292 @@
 //! Owns who holds each socket of a survey, what options they gave it, and the account of what
 //! could not be read. Read: `owners` and `options`, which do the reading.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    mem,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
-use halfopen_core::{Cookie, OptionsSeen, Owner, Owners, Sample};
+use halfopen_core::{KernelTimer, OptionsSeen, Owner, Owners, Sample, SocketOptions};
 
 use super::Unseen;
 use crate::{
+    bpf::{Bpf, descriptor::Descriptor},
     options::{self, OptionsError},
     owners::{OwnerTable, owners},
+    samples::SocketSeen,
+    sources::Chosen,
 };
 
-/// Options are read for at most this many sockets of one survey. A read takes some 20 µs (measured
-/// on two busy cores), so these take half a second. More would make a look at a host with hundreds
-/// of thousands of sockets a load of its own.
-const OPTIONS_MAX: usize = 20_000;
+/// Whose holders are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Nobody asked.
+    None,
+    /// Those of a few sockets, which are not known yet.
+    Some,
+    /// Those of every socket.
+    All,
+}
+
+/// Looks for holders.
+pub(super) struct Finder<'a> {
+    pub(super) source: &'a Chosen,
+    pub(super) wanted: Wanted,
+}
+
+/// What was found.
+pub(super) enum Found {
+    /// Nobody looked.
+    NotAsked,
+    /// Still to be looked for.
+    NotYet,
+    /// In /proc: by inode.
+    ByInode(OwnerTable),
+    /// By BPF: by the address of `struct socket`.
+    ByAddress(OwnerTable),
+    /// Why nobody's sockets could be seen at all.
+    Failed(String),
+}
+
+impl Finder<'_> {
+    /// Runs `look` while other threads look for holders, where those of all sockets are wanted.
+    pub(super) fn beside<T>(&self, look: impl FnOnce() -> T) -> (Found, T) {
+        let search = || match (self.wanted, self.bpf()) {
+            (Wanted::None, _) => Found::NotAsked,
+            (_, Some(bpf)) => by_bpf(bpf).unwrap_or(Found::NotYet),
+            (Wanted::All, None) => in_proc(None),
+            (Wanted::Some, None) => Found::NotYet,
+        };
+        thread::scope(|scope| {
+            // Where no thread may be started the search comes later.
+            let searching = thread::Builder::new().spawn_scoped(scope, search);
+            let looked = look();
+            let found = searching.map_or(Found::NotYet, |thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            (found, looked)
+        })
+    }
+
+    fn bpf(&self) -> Option<&Bpf> {
+        match self.source {
+            // Elsewhere the iterator sees no process, and would call those it saw by other numbers.
+            Chosen::Bpf { bpf, .. } if is_initial_pid_namespace() => Some(bpf),
+            _ => None,
+        }
+    }
+}
+
+fn is_initial_pid_namespace() -> bool {
+    // PROC_PID_INIT_INO of include/linux/proc_ns.h.
+    std::fs::read_link("/proc/self/ns/pid")
+        .is_ok_and(|link| link.as_os_str().as_encoded_bytes() == b"pid:[4026531836]")
+}
+
+fn by_bpf(bpf: &Bpf) -> Option<Found> {
+    let held = bpf.descriptors().ok()?.into_iter();
+    let held = held.map(|Descriptor { socket, pid, fd }| (pid, fd, socket)).collect();
+    Some(Found::ByAddress(OwnerTable::from_held(held)))
+}
+
+fn in_proc(wanted: Option<&HashSet<u64>>) -> Found {
+    match owners(wanted) {
+        Ok(table) => Found::ByInode(table),
+        Err(error) => Found::Failed(error.to_string()),
+    }
+}
 
 /// The holders of sockets, looked for once for all of them.
 pub(super) struct Holders {
-    table: OwnerTable,
-    /// Why nobody's sockets could be seen at all.
-    failure: Option<String>,
-    options_left: usize,
-    /// How many sockets each lack of sight concerns: what it hides, and why.
-    missed: BTreeMap<(&'static str, String), usize>,
+    found: Found,
+    doubtful_left: AtomicUsize,
+    others_left: AtomicUsize,
+    missed: Mutex<Missed>,
 }
 
+/// How many sockets each lack of sight concerns: what it hides, and why.
+type Missed = BTreeMap<(&'static str, Arc<str>), usize>;
+
+/// Options are read for at most this many sockets of one survey about which there is a doubt that
+/// the options can lift. A read takes some 20 µs (measured on two busy cores), so these take half a
+/// second. More would make a look at a host with hundreds of thousands of sockets a load of its own.
+const DOUBTFUL_MAX: usize = 20_000;
+
+/// And for this many of which nothing but an assumption or two depends on them.
+const OTHERS_MAX: usize = 5_000;
+
 impl Holders {
-    /// Looks for the holders of the sockets with these inodes.
-    pub(super) fn find(inodes: &HashSet<u64>) -> Self {
-        let (table, failure) = match owners(inodes) {
-            Ok(table) => (table, None),
-            Err(error) => (OwnerTable::default(), Some(error.to_string())),
+    /// From what was found. `inodes` are the sockets to look for if nobody has looked yet, or if
+    /// what was found goes by addresses and no socket's is known.
+    pub(super) fn new(
+        found: Found,
+        has_addresses: bool,
+        inodes: impl FnOnce() -> HashSet<u64>,
+    ) -> Self {
+        let found = match found {
+            Found::ByAddress(_) if !has_addresses => in_proc(Some(&inodes())),
+            Found::NotYet => in_proc(Some(&inodes())),
+            found => found,
         };
-        Self { table, failure, options_left: OPTIONS_MAX, missed: BTreeMap::new() }
+        Self {
+            found,
+            doubtful_left: AtomicUsize::new(DOUBTFUL_MAX),
+            others_left: AtomicUsize::new(OTHERS_MAX),
+            missed: Mutex::default(),
+        }
     }
 
-    /// Who holds the socket, and its options through the first of them who lets us.
-    pub(super) fn of(&mut self, sample: &Sample) -> (Owners, OptionsSeen) {
-        let Some(inode) = sample.inode else {
-            // Mini sockets have no options; other sockets without a file do.
-            if sample.info.is_some() {
-                self.miss("options", NOBODY_TO_ASK.to_owned());
-            }
-            return (Owners::None, OptionsSeen::Unread("no process holds it".into()));
-        };
-        let found = self.table.take(inode);
-        if found.is_empty() {
-            let why = self.why_unseen();
-            self.miss("owners and options", why.clone());
-            let unread = OptionsSeen::Unread(format!("its owner was not seen: {why}").into());
-            return (Owners::Unseen(why.into()), unread);
+    /// Reads for one thread.
+    pub(super) fn reader(&self) -> Reader<'_> {
+        let why_unseen = self.why_unseen();
+        Reader {
+            holders: self,
+            unread: format!("its owner was not seen: {why_unseen}").into(),
+            why_unseen: why_unseen.into(),
+            shared: HashSet::new(),
+            missed: Missed::new(),
         }
-        let options = self.options(&found, sample.id.cookie);
-        (Owners::Known(found), options)
+    }
+
+    fn owners(&self, seen: &SocketSeen) -> Vec<Owner> {
+        let (table, key) = match &self.found {
+            Found::ByInode(table) => (table, seen.sample.inode),
+            Found::ByAddress(table) => (table, seen.address),
+            Found::NotAsked | Found::NotYet | Found::Failed(_) => return Vec::new(),
+        };
+        key.map(|key| table.of(key).cloned().collect()).unwrap_or_default()
     }
 
     fn why_unseen(&self) -> String {
-        match (&self.failure, self.table.refused) {
-            (Some(failure), _) => failure.clone(),
-            (None, 0) => "no process that we can see holds it; it may have been closed meanwhile, \
-                          or belong to the kernel, io_uring or another pid namespace"
-                .to_owned(),
-            (None, refused) => format!(
-                "{refused} processes, as a rule of other users, may not be looked into: needs \
-                 CAP_SYS_PTRACE (run as root)"
+        match &self.found {
+            Found::Failed(failure) => failure.clone(),
+            Found::NotAsked => "they were not asked for".to_owned(),
+            Found::ByInode(OwnerTable { refused: 1.., .. }) => format!(
+                "{} processes, as a rule of other users, may not be looked into: needs \
+                 CAP_SYS_PTRACE (run as root)",
+                self.refused()
             ),
+            Found::ByInode(_) | Found::ByAddress(_) | Found::NotYet => {
+                "no process that we can see holds it; it may have been closed meanwhile, or \
+                 belong to the kernel, io_uring or another pid namespace"
+                    .to_owned()
+            }
         }
     }
 
-    fn options(&mut self, owners: &[Owner], cookie: Cookie) -> OptionsSeen {
-        let Some(left) = self.options_left.checked_sub(1) else {
-            let why = format!("options are read of {OPTIONS_MAX} sockets at most");
-            self.miss("options", format!("{why}; select fewer connections"));
-            return OptionsSeen::Unread(why.into());
+    const fn refused(&self) -> usize {
+        match &self.found {
+            Found::ByInode(table) => table.refused,
+            _ => 0,
+        }
+    }
+
+    /// Whether anything was missed.
+    pub(super) fn missed_some(&self) -> bool {
+        !self.missed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The account of what was missed.
+    pub(super) fn unseen(self) -> impl Iterator<Item = Unseen> {
+        let missed = self.missed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        missed.into_iter().map(|((what, why), count)| {
+            let sockets = if count == 1 { "socket" } else { "sockets" };
+            Unseen { what: format!("{what} of {count} {sockets}"), why: why.to_string() }
+        })
+    }
+}
+
+/// The reading of one thread. What it missed is told to the others when it ends.
+pub(super) struct Reader<'a> {
+    holders: &'a Holders,
+    why_unseen: Arc<str>,
+    unread: Arc<str>,
+    /// Options that were met before: a program gives most of its sockets the same.
+    shared: HashSet<Arc<SocketOptions>>,
+    missed: Missed,
+}
+
+impl Reader<'_> {
+    /// Who holds the socket, and its options: from its source, else through the first of them who
+    /// lets us.
+    pub(super) fn of(&mut self, seen: &SocketSeen) -> (Owners, OptionsSeen) {
+        let told = seen.options.as_ref().map(|options| self.share(options));
+        if seen.sample.inode.is_none() {
+            // Mini sockets have no options; other sockets without a file do.
+            if seen.sample.info.is_some() && told.is_none() {
+                self.miss("options", &NOBODY_TO_ASK.into());
+            }
+            let unread = || OptionsSeen::Unread("no process holds it".into());
+            return (Owners::None, told.unwrap_or_else(unread));
+        }
+        let found = self.holders.owners(seen);
+        if found.is_empty() {
+            let what = if told.is_some() { "owners" } else { "owners and options" };
+            self.miss(what, &Arc::clone(&self.why_unseen));
+            let options = told.unwrap_or_else(|| OptionsSeen::Unread(Arc::clone(&self.unread)));
+            return (Owners::Unseen(Arc::clone(&self.why_unseen)), options);
+        }
+        let options = told.unwrap_or_else(|| self.options(&found, &seen.sample));
+        (Owners::Known(found), options)
+    }
+
+    fn options(&mut self, owners: &[Owner], sample: &Sample) -> OptionsSeen {
+        let left = if is_doubtful(sample) {
+            &self.holders.doubtful_left
+        } else {
+            &self.holders.others_left
         };
-        self.options_left = left;
+        let take_one = |left: usize| left.checked_sub(1);
+        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_err() {
+            self.miss("options", &TOO_MANY.into());
+            return OptionsSeen::Unread(TOO_MANY.into());
+        }
         let mut refusal = None;
         for owner in owners {
-            match options::of_process(owner.process.pid, owner.fd, cookie) {
-                Ok(options) => return OptionsSeen::Read(options.into()),
+            match options::of_process(owner.process.pid, owner.fd, sample.id.cookie) {
+                Ok(options) => return self.share(&options),
                 Err(error) => refusal = Some(error),
             }
         }
         let Some(error) = refusal else {
             return OptionsSeen::Unread("no process holds it".into());
         };
-        self.miss("options", summary(&error));
+        self.miss("options", &summary(&error).into());
         OptionsSeen::Unread(error.to_string().into())
     }
 
-    fn miss(&mut self, what: &'static str, why: String) {
-        *self.missed.entry((what, why)).or_default() += 1;
+    fn share(&mut self, options: &SocketOptions) -> OptionsSeen {
+        let shared = self.shared.get(options).map(Arc::clone);
+        OptionsSeen::Read(shared.unwrap_or_else(|| {
+            let new = Arc::new(options.clone());
+            self.shared.insert(Arc::clone(&new));
+            new
+        }))
     }
 
-    /// The account of what was missed.
-    pub(super) fn unseen(self) -> impl Iterator<Item = Unseen> {
-        self.missed.into_iter().map(|((what, why), count)| {
-            let sockets = if count == 1 { "socket" } else { "sockets" };
-            Unseen { what: format!("{what} of {count} {sockets}"), why }
-        })
+    fn miss(&mut self, what: &'static str, why: &Arc<str>) {
+        *self.missed.entry((what, Arc::clone(why))).or_default() += 1;
     }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut all = self.holders.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (missed, count) in mem::take(&mut self.missed) {
+            *all.entry(missed).or_default() += count;
+        }
+    }
+}
+
+/// Whether the options can change more than an assumption: another timer hides whether keepalive is
+/// on, or it is on and its times are the application's.
+const fn is_doubtful(sample: &Sample) -> bool {
+    !matches!(sample.timer, KernelTimer::Off)
 }
 
 /// The error without what differs from socket to socket, so that its cases can be counted.
@@ -118,4 +304,7 @@ fn summary(error: &OptionsError) -> String {
 }
 
 const NOBODY_TO_ASK: &str = "no process holds them: not accepted yet, or closed and finishing; \
-                             only a source inside the kernel could read them";
+                             only BPF could read them (`--source bpf`)";
+
+const TOO_MANY: &str = "there are too many sockets to read the options of all: select fewer \
+                        connections, or use BPF (`--source bpf`)";

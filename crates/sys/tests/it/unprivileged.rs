@@ -6,10 +6,13 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use halfopen_core::{Observation, OptionsSeen, Owners};
 use halfopen_sys::{Scope, Survey, survey};
+#[cfg(feature = "bpf")]
+use halfopen_sys::{Sources, SurveyError, bpf::BpfError, survey_from};
 
 use crate::is_root;
 
@@ -18,8 +21,38 @@ const PORT: &str = "HALFOPEN_TEST_PORT_OF_ROOT";
 
 #[test]
 fn an_ordinary_user_sees_the_connections_of_others_and_is_told_what_is_missing() {
+    as_an_ordinary_user(&[], look_as_an_ordinary_user);
+}
+
+#[test]
+#[cfg(feature = "bpf")]
+fn two_capabilities_suffice_for_owners_and_options_of_everybody() {
+    let capabilities = ["--inh-caps=+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon"];
+    as_an_ordinary_user(&capabilities, |port_of_root| {
+        let here = survey_from(&Scope::Current, Sources::Bpf).unwrap();
+        let theirs = by_port(&here, port_of_root);
+        assert_eq!(theirs.owners.seen()[0].pid, std::os::unix::process::parent_id());
+        assert!(matches!(theirs.options, OptionsSeen::Read(_)), "{:?}", theirs.options);
+        let wants_more = here.unseen.iter().any(|unseen| unseen.why.contains("CAP_"));
+        assert!(!wants_more, "{:?}", here.unseen);
+    });
+}
+
+#[test]
+#[cfg(feature = "bpf")]
+fn without_capabilities_bpf_is_refused_and_the_error_names_them() {
+    as_an_ordinary_user(&[], |_| {
+        let error = survey_from(&Scope::Current, Sources::Bpf).unwrap_err();
+        assert!(matches!(error, SurveyError::Bpf(BpfError::Refused { .. })), "{error:?}");
+        assert!(error.to_string().contains("CAP_BPF and CAP_PERFMON"), "{error}");
+    });
+}
+
+/// Runs `look` in a copy of this test program whose user is nobody, with the port of a connection
+/// that root holds.
+fn as_an_ordinary_user(capabilities: &[&str], look: impl FnOnce(u16)) {
     if let Ok(port) = env::var(PORT) {
-        return look_as_an_ordinary_user(port.parse().unwrap());
+        return look(port.parse().unwrap());
     }
     if !is_root("to become an ordinary user") {
         return;
@@ -29,7 +62,9 @@ fn an_ordinary_user_sees_the_connections_of_others_and_is_told_what_is_missing()
     let copy = Copy::make();
     let name = std::thread::current().name().unwrap().to_owned();
     let outcome = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .args(capabilities)
+        .arg("--")
         .arg(&copy.path)
         .args(["--exact", &name])
         .env(PORT, client.local_addr().unwrap().port().to_string())
@@ -76,7 +111,10 @@ struct Copy {
 
 impl Copy {
     fn make() -> Self {
-        let name = format!("halfopen-sys-test-{}", std::process::id());
+        // Tests of one process run at the same time.
+        static COPIES: AtomicUsize = AtomicUsize::new(0);
+        let number = COPIES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("halfopen-sys-test-{}-{number}", std::process::id());
         let copy = Self { path: env::temp_dir().join(name) };
         fs::copy(env::current_exe().unwrap(), &copy.path).unwrap();
         fs::set_permissions(&copy.path, fs::Permissions::from_mode(0o755)).unwrap();
