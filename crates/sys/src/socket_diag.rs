@@ -246,6 +246,12 @@ pub enum SocketDiagError {
 /// Of sockets that a listing gave twice the later one, in the place of the first. Listings resume
 /// by place in a hash table, so a socket that moves meanwhile can be met again.
 pub(crate) fn each_once<T>(listed: Vec<T>, id: impl Fn(&T) -> ConnectionId) -> Vec<T> {
+    // As a rule there is none, and then nothing needs to be moved.
+    let mut ids: Vec<ConnectionId> = listed.iter().map(&id).collect();
+    ids.sort_unstable();
+    if ids.is_sorted_by(|one, next| one < next) {
+        return listed;
+    }
     let mut places = HashMap::with_capacity(listed.len());
     let mut once: Vec<T> = Vec::with_capacity(listed.len());
     for socket in listed {

@@ -151,10 +151,10 @@ fn survey_of(
         unseen,
     };
     for look in looks {
-        let Look { namespace, sysctls, sockets } = look;
+        let Look { namespace, sysctls, sockets: mut connections } = look;
         survey.namespaces.push(namespace);
-        let (listening, connections): (Vec<_>, Vec<_>) =
-            sockets.into_iter().partition(|seen| seen.sample.state == TcpState::Listen);
+        let listening: Vec<_> =
+            connections.extract_if(.., |seen| seen.sample.state == TcpState::Listen).collect();
         let listeners = listeners(&listening, &connections, &sysctls, &mut holders);
         survey.listeners.extend(listeners.all());
         let siblings = siblings(connections.iter().map(|seen| &seen.sample));
