@@ -43,8 +43,12 @@ static __always_inline void common(struct record *r, struct sock_common *sk)
 	r->interface = sk->skc_bound_dev_if;
 	r->netns = sk->skc_net.net->ns.inum;
 	if (r->family == AF_INET6) {
-		BPF_CORE_READ_INTO(&r->local, sk, skc_v6_rcv_saddr.in6_u.u6_addr8);
-		BPF_CORE_READ_INTO(&r->peer, sk, skc_v6_daddr.in6_u.u6_addr8);
+		__u32 *local = (__u32 *)r->local, *peer = (__u32 *)r->peer;
+
+		for (int i = 0; i < 4; i++) {
+			local[i] = sk->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+			peer[i] = sk->skc_v6_daddr.in6_u.u6_addr32[i];
+		}
 	} else {
 		*(__u32 *)r->local = sk->skc_rcv_saddr;
 		*(__u32 *)r->peer = sk->skc_daddr;
@@ -76,18 +80,18 @@ static __always_inline void episodes(struct record *r, struct tcp_sock *tp)
 	if (tp->retrans_stamp) {
 		r->flags |= HAS_RETRANSMITTING;
 		if (bpf_core_field_exists(usec->tcp_usec_ts) &&
-		    BPF_CORE_READ_BITFIELD_PROBED(usec, tcp_usec_ts))
+		    BPF_CORE_READ_BITFIELD(usec, tcp_usec_ts))
 			r->retransmitting_ms = ((__u32)(now / 1000) - tp->retrans_stamp) / 1000;
 		else
 			r->retransmitting_ms = (__u32)(now / 1000000) - tp->retrans_stamp;
 	}
 	if (!bpf_core_field_exists(rto->total_rto_time))
 		return;
-	__u32 stamp = BPF_CORE_READ(rto, rto_stamp);
+	__u32 stamp = rto->rto_stamp;
 	r->flags |= HAS_TOTAL_RTO;
-	r->total_rto = BPF_CORE_READ(rto, total_rto);
-	r->total_rto_recoveries = BPF_CORE_READ(rto, total_rto_recoveries);
-	r->total_rto_time_ms = BPF_CORE_READ(rto, total_rto_time);
+	r->total_rto = rto->total_rto;
+	r->total_rto_recoveries = rto->total_rto_recoveries;
+	r->total_rto_time_ms = rto->total_rto_time;
 	if (stamp)
 		r->total_rto_time_ms += (__u32)(now / 1000000) - stamp;
 }
@@ -103,14 +107,14 @@ static __always_inline void timers(struct record *r, struct tcp_sock *tp)
 
 	r->pending = icsk->icsk_pending;
 	if (bpf_core_field_exists(old->icsk_timeout))
-		r->timer_jiffies = BPF_CORE_READ(old, icsk_timeout);
+		r->timer_jiffies = old->icsk_timeout;
 	else if (bpf_core_field_exists(icsk->icsk_retransmit_timer))
-		r->timer_jiffies = BPF_CORE_READ(icsk, icsk_retransmit_timer.expires);
+		r->timer_jiffies = icsk->icsk_retransmit_timer.expires;
 	else if (bpf_core_field_exists(moved->tcp_retransmit_timer))
-		r->timer_jiffies = BPF_CORE_READ(moved, tcp_retransmit_timer.expires);
+		r->timer_jiffies = moved->tcp_retransmit_timer.expires;
 	if (bpf_core_field_exists(own->icsk_keepalive_timer)) {
-		keepalive_pending = BPF_CORE_READ(own, icsk_keepalive_timer.entry.pprev);
-		r->keepalive_jiffies = BPF_CORE_READ(own, icsk_keepalive_timer.expires);
+		keepalive_pending = own->icsk_keepalive_timer.entry.pprev;
+		r->keepalive_jiffies = own->icsk_keepalive_timer.expires;
 	} else {
 		keepalive_pending = icsk->icsk_inet.sk.sk_timer.entry.pprev;
 		r->keepalive_jiffies = icsk->icsk_inet.sk.sk_timer.expires;
@@ -119,7 +123,7 @@ static __always_inline void timers(struct record *r, struct tcp_sock *tp)
 		r->flags |= KEEPALIVE_PENDING;
 	if (bpf_core_field_exists(cap->icsk_rto_max)) {
 		r->flags |= HAS_RTO_MAX;
-		r->rto_max = BPF_CORE_READ(cap, icsk_rto_max);
+		r->rto_max = cap->icsk_rto_max;
 	}
 	r->retransmits = icsk->icsk_retransmits;
 	r->backoff = icsk->icsk_backoff;
@@ -140,15 +144,19 @@ static __always_inline void socket(struct record *r, struct sock *sk)
 
 	r->socket = (__u64)socket;
 	if (bpf_core_field_exists(ino->sk_ino)) {
-		r->inode = BPF_CORE_READ(ino, sk_ino);
+		r->inode = ino->sk_ino;
 	} else if (socket) {
 		struct socket_alloc *alloc =
 			(void *)socket - bpf_core_field_offset(struct socket_alloc, socket);
 		r->inode = BPF_CORE_READ(alloc, vfs_inode.i_ino);
 	}
 	r->uid = sk->sk_uid.val;
-	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		r->cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup)) {
+		struct cgroup *cgroup = sk->sk_cgrp_data.cgroup;
+
+		if (cgroup)
+			r->cgroup = cgroup->kn->id;
+	}
 	r->err = sk->sk_err;
 	r->err_soft = sk->sk_err_soft;
 	r->ack_backlog = sk->sk_ack_backlog;

@@ -13,7 +13,7 @@ use halfopen_core::{Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
-use crate::wire::WireError;
+use crate::{sources::tcp_sockets_here, wire::WireError};
 use descriptor::Descriptor;
 use record::Record;
 
@@ -50,7 +50,12 @@ impl Bpf {
     /// # Errors
     /// [`BpfError::Read`] where the kernel ends the listing.
     pub fn sockets(&self, tick: Tick, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
-        let mut sockets = Sockets::default();
+        // Moving what has been gathered while it grows would take as long as gathering it.
+        let expected = tcp_sockets_here().and_then(|count| usize::try_from(count).ok());
+        let mut sockets = Sockets {
+            records: Vec::with_capacity(expected.unwrap_or_default().min(EXPECTED_MAX)),
+            malformed: None,
+        };
         read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {
             match record::decode(bytes, tick, sysctls) {
                 Ok(record) => sockets.records.push(record),
@@ -76,6 +81,9 @@ impl Bpf {
         Ok(found)
     }
 }
+
+/// More than hosts have in one namespace; beyond it memory is taken as it is needed.
+const EXPECTED_MAX: usize = 1 << 20;
 
 /// Why the BPF iterators cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
