@@ -414,7 +414,7 @@ pub(crate) fn picture() -> Picture {
         host: "web1".to_owned(),
         taken_at: "2026-11-22T08:26:37.123Z".parse().unwrap(),
         namespaces: vec![NamespaceSeen { id: NETNS, name: None, is_own: true }],
-        connections,
+        connections: connections.into_iter().map(Box::new).collect(),
         hidden: Hidden { loopback: 4, problems: 1 },
         listeners: vec![
             Listener {

@@ -11,7 +11,7 @@ use crate::args::SortKey;
 
 /// Sorts `connections` by `key`. Keys are made once for each: there may be very many, and they are
 /// large to look into.
-pub(crate) fn sort(connections: &mut [Diagnosis], key: SortKey) {
+pub(crate) fn sort(connections: &mut [Box<Diagnosis>], key: SortKey) {
     match key {
         SortKey::Worst => connections.sort_by_cached_key(|one| {
             (one.verdict.kind(), Reverse(one.verdict.severity()), wait(&one.learns))
@@ -64,10 +64,10 @@ mod tests {
     use halfopen_core::{Severity, VerdictKind};
 
     use super::*;
-    use crate::fixtures;
+    use crate::{fixtures, picture::Connections};
 
-    fn sorted(key: SortKey) -> Vec<Diagnosis> {
-        let mut all = fixtures::every_verdict();
+    fn sorted(key: SortKey) -> Connections {
+        let mut all: Connections = fixtures::every_verdict().into_iter().map(Box::new).collect();
         all.reverse();
         sort(&mut all, key);
         all

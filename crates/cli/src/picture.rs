@@ -17,7 +17,7 @@ pub(crate) struct Picture {
     /// The namespaces that were looked at.
     pub namespaces: Vec<NamespaceSeen>,
     /// The connections that were meant, in order.
-    pub connections: Vec<Diagnosis>,
+    pub connections: Connections,
     /// Those that were meant and left out.
     pub hidden: Hidden,
     /// The listeners that were meant.
@@ -29,6 +29,10 @@ pub(crate) struct Picture {
     /// Every socket that was seen, meant or not; nothing if the look was not to remember them.
     pub seen: Seen,
 }
+
+/// Judged connections, which may be very many.
+#[expect(clippy::vec_box, reason = "they are large, and move when they are gathered and sorted")]
+pub(crate) type Connections = Vec<Box<Diagnosis>>;
 
 /// Connections left out because both ends are on this host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +46,7 @@ pub(crate) struct Hidden {
 /// What has been judged so far of a look that is still going on.
 #[derive(Debug, Default)]
 pub(crate) struct Judged {
-    connections: Vec<Diagnosis>,
+    connections: Connections,
     hidden: Hidden,
     owners_unseen: usize,
     seen: Seen,
@@ -57,7 +61,7 @@ impl Judged {
                 judged.seen.note(&observation.sample);
             }
             judged.owners_unseen += usize::from(matches!(observation.owners, Owners::Unseen(_)));
-            let diagnosis = Diagnosis::of(observation, &look.thresholds);
+            let diagnosis = Box::new(Diagnosis::of(observation, &look.thresholds));
             if !look.selection.matches(&diagnosis) {
                 continue;
             }
@@ -114,8 +118,9 @@ impl Picture {
 
     /// How many connections and listeners that are shown have something wrong.
     pub(crate) fn problems(&self) -> usize {
-        let wrong = |diagnosis: &&Diagnosis| diagnosis.verdict.severity() == Severity::Problem;
-        self.connections.iter().filter(wrong).count() + self.full_listeners().count()
+        let severities = self.connections.iter().map(|one| one.verdict.severity());
+        let wrong = severities.filter(|severity| *severity == Severity::Problem);
+        wrong.count() + self.full_listeners().count()
     }
 
     /// Where a connection in the namespace with this inode number is, for its story.

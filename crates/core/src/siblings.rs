@@ -20,7 +20,7 @@ impl PeerTallies {
             by_peer.entry(key(sample)).or_default().count(sample);
         }
         for tally in by_peer.values_mut() {
-            tally.heard_ages.sort_unstable();
+            tally.heard_ages_ms.sort_unstable();
         }
         Self { by_peer }
     }
@@ -34,21 +34,26 @@ impl PeerTallies {
 /// The counts of one group, so that a host with 100,000 connections to one address stays linear.
 #[derive(Debug, Clone, Default)]
 struct Tally {
-    /// In ascending order once all are counted.
-    heard_ages: Vec<Duration>,
+    /// Milliseconds, as the kernel counts them; in ascending order once all are counted.
+    heard_ages_ms: Vec<u32>,
     unanswered: u32,
 }
 
 impl Tally {
     fn count(&mut self, sample: &Sample) {
-        self.heard_ages.extend(sample.last_heard());
+        self.heard_ages_ms.extend(sample.last_heard().map(millis));
         self.unanswered = self.unanswered.saturating_add(u32::from(is_unanswered(sample)));
     }
 
     fn without(&self, sample: &Sample) -> Siblings {
-        let since = sample.last_heard().unwrap_or(Duration::MAX);
-        let heard =
-            self.heard_ages.partition_point(|age| age.saturating_add(CLEARLY_LATER) < since);
+        // Never heard is longer ago than anything.
+        let clearly_later = sample.last_heard().map_or(u32::MAX, millis).saturating_sub(CLEARLY_MS);
+        let heard = match self.heard_ages_ms.first() {
+            Some(first) if *first < clearly_later => {
+                self.heard_ages_ms.partition_point(|age| *age < clearly_later)
+            }
+            _ => 0,
+        };
         Siblings {
             heard: u32::try_from(heard).unwrap_or(u32::MAX),
             unanswered: self.unanswered.saturating_sub(u32::from(is_unanswered(sample))),
@@ -58,7 +63,11 @@ impl Tally {
 
 /// One second: longer than the round trips and delayed acknowledgements by which two connections
 /// to a living host may differ.
-const CLEARLY_LATER: Duration = Duration::from_secs(1);
+const CLEARLY_MS: u32 = 1000;
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
 
 fn is_unanswered(sample: &Sample) -> bool {
     match sample.timer {

@@ -13,7 +13,7 @@ use halfopen_core::{Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
-use crate::{sources::tcp_sockets_here, wire::WireError};
+use crate::wire::WireError;
 use descriptor::Descriptor;
 use record::Record;
 
@@ -50,22 +50,30 @@ impl Bpf {
     /// # Errors
     /// [`BpfError::Read`] where the kernel ends the listing.
     pub fn sockets(&self, tick: Tick, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
-        // Moving what has been gathered while it grows would take as long as gathering it.
-        let expected = tcp_sockets_here().and_then(|count| usize::try_from(count).ok());
-        let mut sockets = Sockets {
-            records: Vec::with_capacity(expected.unwrap_or_default().min(EXPECTED_MAX)),
-            malformed: None,
-        };
+        let mut sockets = Sockets::default();
+        sockets.malformed =
+            self.each_socket(tick, sysctls, |record| sockets.records.push(record))?;
+        Ok(sockets)
+    }
+
+    /// As [`Bpf::sockets`], handing each to `take`.
+    pub(crate) fn each_socket(
+        &self,
+        tick: Tick,
+        sysctls: &Sysctls,
+        mut take: impl FnMut(Record),
+    ) -> Result<Option<(WireError, usize)>, BpfError> {
+        let mut malformed = None;
         read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {
             match record::decode(bytes, tick, sysctls) {
-                Ok(record) => sockets.records.push(record),
+                Ok(record) => take(record),
                 Err(error) => {
-                    let (first, count) = sockets.malformed.take().unwrap_or((error, 0));
-                    sockets.malformed = Some((first, count + 1));
+                    let (first, count) = malformed.take().unwrap_or((error, 0));
+                    malformed = Some((first, count + 1));
                 }
             }
         })?;
-        Ok(sockets)
+        Ok(malformed)
     }
 
     /// Every descriptor of a socket that a process of our own pid namespace holds, in all network
@@ -81,9 +89,6 @@ impl Bpf {
         Ok(found)
     }
 }
-
-/// More than hosts have in one namespace; beyond it memory is taken as it is needed.
-const EXPECTED_MAX: usize = 1 << 20;
 
 /// Why the BPF iterators cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

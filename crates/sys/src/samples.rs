@@ -1,11 +1,13 @@
 //! Owns the taking of samples from whichever source was chosen. Everything that wants samples asks
 //! here, and knows of no source. Chooses none itself (see `sources`).
 
+use std::{collections::HashSet, sync::Arc};
+
 use halfopen_core::{Sample, SocketOptions, Sysctls};
 
 use crate::{
-    bpf::{Bpf, BpfError, Sockets, record::Record},
-    socket_diag::{Dump, SocketDiag, SocketDiagError, each_once},
+    bpf::{Bpf, BpfError, record::Record},
+    socket_diag::{Dump, SocketDiagError, dump_as, each_once},
     sources::{Chosen, tcp_sockets_here},
     tick,
     wire::WireError,
@@ -16,7 +18,7 @@ use crate::{
 pub(crate) struct SocketSeen {
     pub(crate) sample: Sample,
     /// Its options, from a source that shows them.
-    pub(crate) options: Option<SocketOptions>,
+    pub(crate) options: Option<Arc<SocketOptions>>,
     /// The address of its `struct socket`, from a source that shows it.
     pub(crate) address: Option<u64>,
 }
@@ -27,9 +29,26 @@ impl From<Sample> for SocketSeen {
     }
 }
 
-impl From<Record> for SocketSeen {
-    fn from(Record { sample, options, socket }: Record) -> Self {
-        Self { sample, options, address: socket }
+/// Options that were met before: a program gives most of its sockets the same.
+#[derive(Debug, Default)]
+pub(crate) struct SharedOptions {
+    last: Option<Arc<SocketOptions>>,
+    all: HashSet<Arc<SocketOptions>>,
+}
+
+impl SharedOptions {
+    /// The same as `options`, from those met before if they are among them.
+    pub(crate) fn share(&mut self, options: SocketOptions) -> Arc<SocketOptions> {
+        if let Some(last) = self.last.as_ref().filter(|last| ***last == options) {
+            return Arc::clone(last);
+        }
+        let shared = self.all.get(&options).map(Arc::clone).unwrap_or_else(|| {
+            let new = Arc::new(options);
+            self.all.insert(Arc::clone(&new));
+            new
+        });
+        self.last = Some(Arc::clone(&shared));
+        shared
     }
 }
 
@@ -65,8 +84,14 @@ pub(crate) fn of_this_namespace(source: &Chosen, sysctls: &Sysctls) -> Result<Ta
 }
 
 fn by_bpf(bpf: &Bpf, sysctls: &Sysctls) -> Result<Taken, BpfError> {
-    let Sockets { records, malformed } = bpf.sockets(tick(), sysctls)?;
-    let sockets = records.into_iter().map(SocketSeen::from).collect();
+    // Moving what has been gathered while it grows would take as long as gathering it.
+    let expected = tcp_sockets_here().and_then(|count| usize::try_from(count).ok());
+    let mut sockets = Vec::with_capacity(expected.unwrap_or_default().min(EXPECTED_MAX));
+    let mut shared = SharedOptions::default();
+    let malformed = bpf.each_socket(tick(), sysctls, |Record { sample, options, socket }| {
+        let options = options.map(|options| shared.share(options));
+        sockets.push(SocketSeen { sample, options, address: socket });
+    })?;
     Ok(Taken {
         sockets: each_once(sockets, |seen: &SocketSeen| seen.sample.id),
         missed: malformed.map(|(first, count)| make_no_sense(count, &first)).into_iter().collect(),
@@ -74,7 +99,8 @@ fn by_bpf(bpf: &Bpf, sysctls: &Sysctls) -> Result<Taken, BpfError> {
 }
 
 fn by_sock_diag() -> Result<Taken, SocketDiagError> {
-    let Dump { samples, malformed, interrupted } = SocketDiag::open()?.dump()?;
+    let Dump { samples: sockets, malformed, interrupted } =
+        dump_as(SocketSeen::from, |seen| seen.sample.id)?;
     let mut missed = Vec::new();
     if let Some(first) = malformed.first() {
         missed.push(make_no_sense(malformed.len(), first));
@@ -83,10 +109,13 @@ fn by_sock_diag() -> Result<Taken, SocketDiagError> {
         let why = "the kernel's tables kept changing while they were read; look again";
         missed.push(("some sockets, perhaps".to_owned(), why.to_owned()));
     }
-    Ok(Taken { sockets: samples.into_iter().map(SocketSeen::from).collect(), missed })
+    Ok(Taken { sockets, missed })
 }
 
 fn make_no_sense(count: usize, first: &WireError) -> (String, String) {
     let what = format!("{count} sockets whose description makes no sense");
     (what, format!("the first: {first}; please report this with `uname -r`"))
 }
+
+/// More than hosts have in one namespace; beyond it memory is taken as it is needed.
+const EXPECTED_MAX: usize = 1 << 20;

@@ -2,7 +2,7 @@
 //! Decodes nothing itself (see `wire`) and changes nothing. Read: sock_diag(7), netlink(7),
 //! linux net/ipv4/inet_diag.c, net/netlink/af_netlink.c.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{io, os::fd::OwnedFd, thread, time::Duration};
 
 use halfopen_core::{ConnectionId, Cookie, Endpoints, Family, NetnsId, Sample};
 use rustix::{
@@ -35,10 +35,10 @@ pub struct SocketDiag {
 }
 
 /// Every TCP socket of one namespace, at about one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Dump {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dump<T = Sample> {
     /// The sockets, listeners included, each once.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<T>,
     /// Answers that could not be decoded; their sockets are missing.
     pub malformed: Vec<WireError>,
     /// The kernel's tables kept changing under the dump (NLM_F_DUMP_INTR): sockets may be missing.
@@ -71,19 +71,8 @@ impl SocketDiag {
     /// # Errors
     /// As [`SocketDiag::look_up`].
     pub fn dump(&mut self) -> Result<Dump, SocketDiagError> {
-        let mut dump = self.dump_family(SocketFamily::Ipv4)?;
-        match self.dump_family(SocketFamily::Ipv6) {
-            Ok(six) => {
-                dump.samples.extend(six.samples);
-                dump.malformed.extend(six.malformed);
-                dump.interrupted |= six.interrupted;
-            }
-            // A kernel that was built without IPv6 has no such sockets.
-            Err(SocketDiagError::Refused { cause }) if is_absent(&cause) => {}
-            Err(error) => return Err(error),
-        }
-        dump.samples = each_once(dump.samples, |sample| sample.id);
-        Ok(dump)
+        let four = self.dump_family(SocketFamily::Ipv4, Sample::from)?;
+        join(four, self.dump_family(SocketFamily::Ipv6, Sample::from), |sample| sample.id)
     }
 
     /// The one socket with these addresses and this cookie, or `None` if it is no more.
@@ -121,13 +110,17 @@ impl SocketDiag {
         }
     }
 
-    fn dump_family(&mut self, family: SocketFamily) -> Result<Dump, SocketDiagError> {
+    fn dump_family<T>(
+        &mut self,
+        family: SocketFamily,
+        keep: impl Fn(Sample) -> T,
+    ) -> Result<Dump<T>, SocketDiagError> {
         let body = inet_diag::dump_request(family);
         let mut attempt = 1;
         loop {
-            let mut dump = Dump::default();
+            let mut dump = Dump { samples: Vec::new(), malformed: Vec::new(), interrupted: false };
             let asked = self.ask(NLM_F_DUMP, &body, |answer| {
-                dump.samples.extend(answer.samples);
+                dump.samples.extend(answer.samples.into_iter().map(&keep));
                 dump.malformed.extend(answer.malformed);
                 dump.interrupted |= answer.interrupted;
                 false
@@ -193,6 +186,44 @@ impl SocketDiag {
             }
         }
     }
+}
+
+/// Every TCP socket of the calling thread's namespace, each as `keep` makes it. Both address
+/// families are asked for at once, since the kernel visits all sockets for either.
+pub(crate) fn dump_as<T: Send>(
+    keep: impl Fn(Sample) -> T + Sync,
+    id: impl Fn(&T) -> ConnectionId,
+) -> Result<Dump<T>, SocketDiagError> {
+    let ask = |family| SocketDiag::open()?.dump_family(family, &keep);
+    thread::scope(|scope| {
+        let six = thread::Builder::new().spawn_scoped(scope, || ask(SocketFamily::Ipv6));
+        let four = ask(SocketFamily::Ipv4)?;
+        let six = match six {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // Where no more threads may be started, this one does the work.
+            Err(_) => ask(SocketFamily::Ipv6),
+        };
+        join(four, six, id)
+    })
+}
+
+fn join<T>(
+    mut dump: Dump<T>,
+    six: Result<Dump<T>, SocketDiagError>,
+    id: impl Fn(&T) -> ConnectionId,
+) -> Result<Dump<T>, SocketDiagError> {
+    match six {
+        Ok(six) => {
+            dump.samples.extend(six.samples);
+            dump.malformed.extend(six.malformed);
+            dump.interrupted |= six.interrupted;
+        }
+        // A kernel that was built without IPv6 has no such sockets.
+        Err(SocketDiagError::Refused { cause }) if is_absent(&cause) => {}
+        Err(error) => return Err(error),
+    }
+    dump.samples = each_once(dump.samples, id);
+    Ok(dump)
 }
 
 /// Why sock_diag could not be asked.

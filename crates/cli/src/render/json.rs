@@ -96,7 +96,7 @@ impl<'a> LsDocument<'a> {
         let hidden = &picture.hidden;
         object.entry("hidden", &Hidden { loopback: hidden.loopback, problems: hidden.problems })?;
         object.each("listeners", &picture.listeners, Listener::of)?;
-        object.each("connections", &picture.connections, Connection::of)?;
+        object.each("connections", &picture.connections, |one| Connection::of(one))?;
         if let Some(gone) = self.gone {
             object.each("gone", gone, GoneConnection::of)?;
         }

@@ -177,7 +177,7 @@ fn line(
 }
 
 impl Column<'_> {
-    fn wish(&self, connections: &[Diagnosis]) -> Wish {
+    fn wish(&self, connections: &[Box<Diagnosis>]) -> Wish {
         let title = width(self.title);
         let (natural, shortest) =
             connections.iter().fold((title, title), |(natural, shortest), one| {

@@ -74,6 +74,8 @@ struct Model {
     user_timeout: Option<Duration>,
     /// `tcp_retries2`, or `tcp_orphan_retries` for a connection without an owner.
     retries: u32,
+    /// How long that many retries take.
+    patience: Duration,
     orphan: bool,
     thin_linear: bool,
     /// The peer shrank its window to nothing under data in flight.
@@ -92,6 +94,7 @@ impl Model {
             rto_max,
             user_timeout: effective.user_timeout(),
             retries,
+            patience: model_timeout(retries, rto_max),
             orphan,
             thin_linear: effective.thin_linear(),
             window_shut: info.send_window == Some(0) && seen.sample.in_flight() == Some(true),
@@ -288,12 +291,10 @@ impl Model {
         if let Some(timeout) = self.user_timeout {
             return timeout;
         }
-        if !self.orphan {
-            return model_timeout(self.retries, self.rto_max);
+        if self.orphan && self.retries == 0 && rto < self.rto_max {
+            return model_timeout(ORPHAN_RETRIES, self.rto_max);
         }
-        let recent = rto < self.rto_max;
-        let retries = if self.retries == 0 && recent { ORPHAN_RETRIES } else { self.retries };
-        model_timeout(retries, self.rto_max)
+        self.patience
     }
 }
 

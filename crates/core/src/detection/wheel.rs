@@ -114,16 +114,14 @@ impl Tick {
     /// The length in ticks. The kernel's own intervals are whole ticks, which microseconds round;
     /// anything else is rounded up, as msecs_to_jiffies does.
     fn ticks(self, span: Duration) -> u64 {
-        let (span, tick) = (span.as_nanos(), self.0.as_nanos().max(1));
-        let nearest = (span + tick / 2) / tick;
-        let off = span.abs_diff(nearest * tick);
-        let ticks = if off * 50 <= tick { nearest } else { span.div_ceil(tick) };
-        u64::try_from(ticks).unwrap_or(u64::MAX / 4)
+        let (span, tick) = (nanos(span), nanos(self.0).max(1));
+        let (whole, rest) = (span / tick, span % tick);
+        let tolerated = tick / 50;
+        (whole + u64::from(rest > tolerated)).min(u64::MAX / 4)
     }
 
     fn time(self, ticks: u64) -> Duration {
-        let nanos = self.0.as_nanos().saturating_mul(ticks.into());
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        Duration::from_nanos(nanos(self.0).saturating_mul(ticks))
     }
 
     /// The most by which a timer that was armed for `interval` fires after its nominal expiry.
@@ -146,6 +144,12 @@ impl Phase {
 fn granularity(ticks: u64) -> u64 {
     let level = (0..8u32).find(|level| ticks < 63u64 << (3 * level)).unwrap_or(8);
     8u64.pow(level)
+}
+
+/// Whole nanoseconds in 64 bits, which reach for 584 years; divisions of 128 bits are slow, and a
+/// prediction takes dozens.
+fn nanos(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos().into())
 }
 
 /// By how many ticks the handler of a timer may be run late: a busy processor, or a socket lock

@@ -17,13 +17,14 @@ pub(crate) fn run(source: SourceKey, owners: bool) -> anyhow::Result<()> {
     let thresholds = Thresholds::default();
     let judged = Mutex::new(Vec::new());
     survey_each(&Ask { scope: Scope::Current, sources, owners }, |piece| {
-        let mut piece: Vec<_> =
+        let piece: Vec<_> =
             piece.into_iter().map(|seen| Diagnosis::of(seen, &thresholds)).collect();
-        judged.lock().unwrap_or_else(PoisonError::into_inner).append(&mut piece);
+        judged.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
     })?;
     let judged = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
-    ensure!(!judged.is_empty(), "there is no connection here");
-    println!("{}", judged.len());
+    let count: usize = judged.iter().map(Vec::len).sum();
+    ensure!(count > 0, "there is no connection here");
+    println!("{count}");
     // Giving the memory back one by one is no part of a look; `halfopen` ends without it too.
     std::mem::forget(judged);
     Ok(())

@@ -25,8 +25,10 @@ pub(crate) fn table(results: &[Measured], sockets: usize) -> String {
     let took = |name: &str| results.iter().find(|one| one.name == name).map(|one| one.timing.took);
     let (owners, info) = (took(SS_OWNERS), took(SS_INFO));
     let mut lines = vec![
-        format!("| {sockets} sockets | time | of `{SS_OWNERS}` | of `{SS_INFO}` | peak memory |"),
-        "|---|--:|--:|--:|--:|".to_owned(),
+        format!(
+            "| {sockets} sockets | time | processors | than `{SS_OWNERS}` | than `{SS_INFO}` | peak memory |"
+        ),
+        "|---|--:|--:|--:|--:|--:|".to_owned(),
     ];
     for Measured { name, timing } in results {
         let ratio = |base: Option<std::time::Duration>| {
@@ -35,8 +37,9 @@ pub(crate) fn table(results: &[Measured], sockets: usize) -> String {
             })
         };
         lines.push(format!(
-            "| {name} | {:.0} ms | {} | {} | {} B/socket |",
-            timing.took.as_secs_f64() * 1000.0,
+            "| {name} | {:.2} s | {:.2} s | {} | {} | {} B/socket |",
+            timing.took.as_secs_f64(),
+            timing.cpu.as_secs_f64(),
             ratio(owners),
             ratio(info),
             timing.peak / u64::try_from(sockets).unwrap_or(u64::MAX).max(1),

@@ -11,14 +11,14 @@ use std::{
     thread,
 };
 
-use halfopen_core::{KernelTimer, OptionsSeen, Owner, Owners, Sample, SocketOptions};
+use halfopen_core::{KernelTimer, OptionsSeen, Owner, Owners, Sample};
 
 use super::Unseen;
 use crate::{
     bpf::{Bpf, descriptor::Descriptor},
     options::{self, OptionsError},
     owners::{OwnerTable, owners},
-    samples::SocketSeen,
+    samples::{SharedOptions, SocketSeen},
     sources::Chosen,
 };
 
@@ -148,7 +148,7 @@ impl Holders {
             holders: self,
             unread: format!("its owner was not seen: {why_unseen}").into(),
             why_unseen: why_unseen.into(),
-            shared: HashSet::new(),
+            shared: SharedOptions::default(),
             missed: Missed::new(),
         }
     }
@@ -206,8 +206,7 @@ pub(super) struct Reader<'a> {
     holders: &'a Holders,
     why_unseen: Arc<str>,
     unread: Arc<str>,
-    /// Options that were met before: a program gives most of its sockets the same.
-    shared: HashSet<Arc<SocketOptions>>,
+    shared: SharedOptions,
     missed: Missed,
 }
 
@@ -215,7 +214,7 @@ impl Reader<'_> {
     /// Who holds the socket, and its options: from its source, else through the first of them who
     /// lets us.
     pub(super) fn of(&mut self, seen: &SocketSeen) -> (Owners, OptionsSeen) {
-        let told = seen.options.as_ref().map(|options| self.share(options));
+        let told = seen.options.as_ref().map(|options| OptionsSeen::Read(Arc::clone(options)));
         if seen.sample.inode.is_none() {
             // Mini sockets have no options; other sockets without a file do.
             if seen.sample.info.is_some() && told.is_none() {
@@ -249,7 +248,7 @@ impl Reader<'_> {
         let mut refusal = None;
         for owner in owners {
             match options::of_process(owner.process.pid, owner.fd, sample.id.cookie) {
-                Ok(options) => return self.share(&options),
+                Ok(options) => return OptionsSeen::Read(self.shared.share(options)),
                 Err(error) => refusal = Some(error),
             }
         }
@@ -258,15 +257,6 @@ impl Reader<'_> {
         };
         self.miss("options", &summary(&error).into());
         OptionsSeen::Unread(error.to_string().into())
-    }
-
-    fn share(&mut self, options: &SocketOptions) -> OptionsSeen {
-        let shared = self.shared.get(options).map(Arc::clone);
-        OptionsSeen::Read(shared.unwrap_or_else(|| {
-            let new = Arc::new(options.clone());
-            self.shared.insert(Arc::clone(&new));
-            new
-        }))
     }
 
     fn miss(&mut self, what: &'static str, why: &Arc<str>) {

@@ -5,8 +5,11 @@ use std::{
     thread,
 };
 
-/// A piece is handed out in no time beside what is done with it, and is small beside the whole.
-const PIECE: usize = 1024;
+/// A piece fits the cache of a core, and is handed out in no time beside what is done with it.
+const PIECE: usize = 256;
+
+/// Memory is given back in portions that are worth the call.
+const PORTION: usize = 32 * PIECE;
 
 /// Does `work` on all of `items`, a piece at a time, on as many threads as there are cores. The
 /// memory of what has been handed out is given back as the work goes on.
@@ -19,7 +22,9 @@ pub(super) fn on_all_cores<T: Send>(items: Vec<T>, work: impl Fn(Vec<T>) + Sync)
         let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
         let first = left.len().saturating_sub(PIECE);
         let piece = left.split_off(first);
-        left.shrink_to_fit();
+        if left.capacity() - left.len() >= PORTION {
+            left.shrink_to_fit();
+        }
         Some(piece).filter(|piece| !piece.is_empty())
     };
     let work_on = || {

@@ -22,7 +22,7 @@ fn ls_document() -> Value {
 
 fn why_document(cookie: u64) -> Value {
     let picture = fixtures::picture();
-    let find = |one: &&halfopen_core::Diagnosis| one.observation.sample.id.cookie.0 == cookie;
+    let find = |one: &&Box<halfopen_core::Diagnosis>| one.observation.sample.id.cookie.0 == cookie;
     let one = picture.connections.iter().find(find).unwrap();
     let story = Story::of(one, &picture.place(one.observation.sample.id.netns));
     serde_json::to_value(WhyDocument::of(one, &story, &picture)).unwrap()
