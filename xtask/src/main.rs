@@ -1,6 +1,7 @@
 //! The project's own chores, run as `cargo xtask CHORE`.
 //! Owns the names of the chores. Read: HACKING.md.
 
+mod accuracy;
 mod tidy;
 
 use std::{env, process::ExitCode};
@@ -9,9 +10,15 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["tidy"] => tidy::run(),
+        ["accuracy", options @ ..] => accuracy::run(options),
         _ => {
-            eprintln!("usage: cargo xtask tidy    check the style that compilers do not check");
+            eprintln!("{USAGE}");
             ExitCode::from(2)
         }
     }
 }
+
+const USAGE: &str = "\
+usage: cargo xtask tidy                            check the style that compilers do not check
+       cargo xtask accuracy [--cases N] [--seed S] [--only NUMBER]
+                                                   predict, break and measure N random connections (root)";

@@ -261,8 +261,30 @@ mod window {
         assert_eq!(prediction.peer, PeerTold::Nothing);
     }
 
+    /// Seen with a window of 248 bytes: what went out at the probe's time was data.
+    /// Found by `cargo xtask accuracy --seed 1`, case 86: the time-out of 44 ms, not the probes' base
+    /// of 200 ms, decides whether an orphan still has retries.
+    #[test]
+    fn an_orphan_with_a_short_time_out_keeps_its_retries_although_its_probes_are_at_the_cap() {
+        let mut seen = shut(0, 0, 200).retries2(4).in_state(TcpState::FinWait1).orphaned();
+        seen.sysctls.orphan_retries = Some(0);
+        seen.sysctls.rto_max = Some(ms(2000));
+        seen.info_mut().rto = Some(ms(44));
+        let learns = detection_time(&seen).now.expect("nobody owns it");
+        assert!(within(&learns).within.min() > ms(12_500), "{learns:?}");
+    }
+
+    #[test]
+    fn a_window_that_is_small_and_not_shut_is_probed_with_data() {
+        let mut seen = shut(0, 0, 208);
+        (seen.info_mut().send_window, seen.info_mut().rto) = (Some(248), Some(ms(204)));
+        let prediction = predicts(&detection_time(&seen).busy, 6_750, 10);
+        assert_eq!(prediction.cause, Cause::Retransmission);
+    }
+
     #[test]
     fn a_user_timeout_kills_a_living_peer_that_does_not_read() {
+        // Probes alone would not end it before: with 15 retries they take far longer.
         let mut seen = shut(0, 0, 208).user_timeout(3_000);
         seen.sysctls.retries2 = Some(15);
         let learns = detection_time(&seen).now.expect("it is running out");

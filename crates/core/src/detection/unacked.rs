@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{
     effective::{Effective, Missing},
     firing::{Firing, first_past},
+    is_orphan,
     learns::{AppTold, Cause, PeerTold, Prediction},
     wheel::{Interval, Phase, Tick},
 };
@@ -22,6 +23,22 @@ pub(super) fn after_a_write(seen: &Observation) -> Result<Prediction, Missing> {
     let effective = Effective::of(seen);
     let model = Model::of(seen, &effective, false)?;
     let first = model.first_timeout_after_a_write(seen, &effective)?;
+    let firing = Firing::first(first).in_phase(seen.tick.phase_after(model.rto));
+    Ok(model.prediction(firing, model.rto, 0, &effective))
+}
+
+/// Data waits for a window that is small and not shut: what the probe timer sends is data, from which
+/// time the retransmission timer runs (tcp_write_wakeup, tcp_send_probe0).
+pub(super) fn after_a_partial_write(seen: &Observation) -> Result<Prediction, Missing> {
+    let effective = Effective::of(seen);
+    let model = Model::of(seen, &effective, is_orphan(seen))?;
+    let KernelTimer::WindowProbe { expires_in, .. } = seen.sample.timer else {
+        return Err(Missing("no window probe timer is shown".to_owned()));
+    };
+    let backoff = info(seen)?.backoff.unwrap_or(0).min(20);
+    let interval = model.rto.saturating_mul(1 << backoff).min(model.rto_max);
+    let sent = seen.tick.firing_armed(expires_in, interval);
+    let first = sent.plus(seen.tick.firing(model.rto, Phase::UNKNOWN).0);
     let firing = Firing::first(first).in_phase(seen.tick.phase_after(model.rto));
     Ok(model.prediction(firing, model.rto, 0, &effective))
 }

@@ -13,6 +13,12 @@ use super::{
 };
 use crate::{observation::Observation, sample::KernelTimer};
 
+/// The window is too small for what waits, and not shut: the "probe" will be data.
+pub(super) fn is_open(seen: &Observation) -> bool {
+    let window = seen.sample.info.as_ref().and_then(|info| info.send_window);
+    window.is_some_and(|bytes| bytes > 0)
+}
+
 /// What ends a connection with a shut window.
 pub(super) struct Ends {
     /// The peer answers no more probes from now on.
@@ -28,10 +34,10 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
     let KernelTimer::WindowProbe { probes, expires_in } = seen.sample.timer else {
         return Err(Missing("no window probe timer is shown".to_owned()));
     };
-    let base =
-        info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".to_owned()))?.max(PROBE_BASE_MIN);
+    let rto = info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".to_owned()))?;
     let model = Model {
-        base,
+        rto,
+        base: rto.max(PROBE_BASE_MIN),
         rto_max: effective.rto_max()?,
         backoff: u32::from(info.backoff.unwrap_or(0)),
         backoff_max: effective.retries2()?,
@@ -70,6 +76,8 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
 }
 
 struct Model {
+    rto: Duration,
+    /// tcp_probe0_base.
     base: Duration,
     rto_max: Duration,
     backoff: u32,
@@ -144,8 +152,9 @@ impl Model {
         let Some(orphan_retries) = self.orphan_retries else {
             return silent && probes >= self.backoff_max;
         };
+        // inet_csk_rto_backoff counts by the time-out itself, not by the probes' base.
         let recent =
-            self.base.saturating_mul(1 << self.backoff_after(number).min(20)) < self.rto_max;
+            self.rto.saturating_mul(1 << self.backoff_after(number).min(20)) < self.rto_max;
         let retries = if orphan_retries == 0 && recent { ORPHAN_RETRIES } else { orphan_retries };
         (!recent && self.backoff_after(number) >= retries) || probes >= retries
     }
