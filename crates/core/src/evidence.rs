@@ -110,6 +110,23 @@ pub enum Evidence {
     NoOwner,
     /// Keepalive is off, so nothing tests the peer while nothing is sent.
     KeepaliveOff,
+    /// This host's connection tracking forgets it, if no segment passes.
+    TrackingExpires {
+        /// After this time, rounded down to seconds.
+        expires_in: Duration,
+    },
+    /// As [`Evidence::TrackingExpires`], and no keepalive probe passes before that.
+    TrackingExpiresBeforeKeepalive {
+        /// After this time, rounded down to seconds.
+        expires_in: Duration,
+        /// When the next probe is due at the earliest.
+        probe_in: Duration,
+    },
+    /// This host's connection tracking has no entry for it, though it should.
+    TrackingForgot {
+        /// Connections of the same service that have one.
+        others: u32,
+    },
     /// The state that the kernel reports.
     InState(crate::state::TcpState),
     /// Something could not be seen.
@@ -149,6 +166,9 @@ impl Evidence {
             Self::NotAccepted { .. } => "not-accepted",
             Self::NoOwner => "no-owner",
             Self::KeepaliveOff => "keepalive-off",
+            Self::TrackingExpires { .. } => "tracking-expires",
+            Self::TrackingExpiresBeforeKeepalive { .. } => "tracking-expires-before-keepalive",
+            Self::TrackingForgot { .. } => "tracking-forgot",
             Self::InState(_) => "in-state",
             Self::Unavailable { .. } => "unavailable",
         }
@@ -182,6 +202,11 @@ impl Evidence {
             Self::NotAccepted { queue, backlog } => {
                 vec![("queue", queue.into()), ("backlog", backlog.into())]
             }
+            Self::TrackingExpires { expires_in } => vec![("expires_in_ms", ms(expires_in))],
+            Self::TrackingExpiresBeforeKeepalive { expires_in, probe_in } => {
+                vec![("expires_in_ms", ms(expires_in)), ("probe_in_ms", ms(probe_in))]
+            }
+            Self::TrackingForgot { others } => vec![("others", others.into())],
             _ => Vec::new(),
         }
     }
@@ -254,6 +279,23 @@ impl fmt::Display for Evidence {
             ),
             Self::NoOwner => f.write_str("no process owns it any more"),
             Self::KeepaliveOff => f.write_str("keepalive is off"),
+            Self::TrackingExpires { expires_in } => write!(
+                f,
+                "this host's connection tracking forgets it in {} unless a segment passes",
+                Span(*expires_in)
+            ),
+            Self::TrackingExpiresBeforeKeepalive { expires_in, probe_in } => write!(
+                f,
+                "this host's connection tracking forgets it in {}, before the next keepalive probe in {}",
+                Span(*expires_in),
+                Span(*probe_in)
+            ),
+            Self::TrackingForgot { others } => write!(
+                f,
+                "this host's connection tracking has no entry for it, and has one for {} of the \
+                 same service: a firewall that asks it drops or resets what the peer sends",
+                plural(*others, "other connection")
+            ),
             Self::InState(state) => write!(f, "the kernel says {state}"),
             Self::Unavailable { what, why } => write!(f, "{what} not seen: {why}"),
         }
