@@ -16,6 +16,7 @@
 //! It judges nothing (see `halfopen-core`), changes nothing on the host, and has no async runtime.
 
 mod boottime;
+mod conntrack;
 mod counters;
 mod listeners;
 mod netns;
@@ -30,6 +31,7 @@ mod tick;
 pub mod wire;
 
 pub use boottime::now;
+pub use conntrack::{Activity, Conntrack, ConntrackError, TrackingSeen, tracking};
 pub use counters::{Counters, CountersError, counters};
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use options::OptionsError;
