@@ -1,4 +1,4 @@
-//! What halfopen reads from and asks of the Linux kernel: [`survey`] looks at every connection of
+//! What halfopen reads from and asks of the Linux kernel: [`survey()`] looks at every connection of
 //! the host, and the other modules are its parts, each usable alone.
 //!
 //! ```
@@ -13,16 +13,20 @@
 //! ```
 //!
 //! # What this crate does not do
-//! It judges nothing (see `halfopen-core`), changes nothing on the host, and has no async runtime.
+//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host:
+//! [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
 
 mod boottime;
 mod conntrack;
 mod counters;
 mod listeners;
 mod netns;
+pub mod offload;
 pub mod options;
 mod owners;
+mod packet;
 mod samples;
+pub mod silence;
 mod socket_diag;
 mod survey;
 mod syscall;
@@ -36,6 +40,7 @@ pub use counters::{Counters, CountersError, counters};
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use options::OptionsError;
 pub use owners::{OwnerTable, OwnersError, owners, unit_of};
+pub use packet::{PacketError, PacketSocket, Received};
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
 pub use survey::{NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey};
 pub use sysctls::sysctls;

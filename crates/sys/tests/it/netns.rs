@@ -1,62 +1,10 @@
-use std::{
-    io::Read,
-    path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
-};
+//! Network namespaces, with one that the test makes.
 
-use super::*;
+use std::{path::Path, process::Command, thread};
 
-/// A process in a network namespace of its own. It ends with its standard input, so nothing is
-/// left behind however the test ends.
-struct Elsewhere {
-    child: Child,
-    _output: ChildStdout,
-}
+use halfopen_sys::{Netns, NetnsError, census};
 
-impl Elsewhere {
-    /// `None` where namespaces may not be made, unless CI says that they can.
-    fn start() -> Option<Self> {
-        let started = Self::try_start();
-        if started.is_none() {
-            assert!(std::env::var_os("CI").is_none(), "needs CAP_SYS_ADMIN");
-            skipped("CAP_SYS_ADMIN, to make a network namespace");
-        }
-        started
-    }
-
-    fn try_start() -> Option<Self> {
-        let mut child = Command::new("unshare")
-            .args(["--net", "sh", "-c", "echo ready; exec cat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut output = child.stdout.take()?;
-        let mut ready = [0; 6];
-        if output.read_exact(&mut ready).is_err() {
-            let _ = child.wait();
-            return None;
-        }
-        Some(Self { child, _output: output })
-    }
-
-    fn netns(&self) -> Netns {
-        Netns::of_process(self.child.id()).unwrap()
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that did not run has to say so")]
-fn skipped(needs: &str) {
-    eprintln!("skipped: needs {needs}");
-}
+use crate::elsewhere::Elsewhere;
 
 #[test]
 fn the_own_namespace_is_the_same_by_thread_pid_and_path() {
@@ -103,6 +51,40 @@ fn the_census_finds_the_own_namespace_and_that_of_a_child_each_once() {
         assert_eq!(census.namespaces.iter().filter(|netns| netns.id() == id).count(), 1);
     }
     assert!(census.namespaces.iter().all(|netns| netns.name().is_some()));
+}
+
+#[test]
+fn a_namespace_that_is_mounted_goes_by_its_name_and_its_path() {
+    let Some(registered) = Registered::new() else { return };
+    let by_name = Netns::named(&registered.0).unwrap();
+    let by_path = Netns::at_path(&Path::new("/run/netns").join(&registered.0)).unwrap();
+    assert_eq!(by_name.id(), by_path.id());
+    assert_eq!(by_name.name(), Some(registered.0.as_str()));
+    assert_eq!(by_name.enter(|| Netns::current().unwrap().id()).unwrap(), by_name.id());
+    let census = census().unwrap();
+    let found = census.namespaces.iter().find(|netns| netns.id() == by_name.id()).unwrap();
+    assert_eq!(found.name(), Some(registered.0.as_str()));
+}
+
+/// A namespace that `ip netns` has made, and that is gone with this value.
+struct Registered(String);
+
+impl Registered {
+    fn new() -> Option<Self> {
+        if !crate::is_root("to make a network namespace") {
+            return None;
+        }
+        let name = format!("halfopen-test-{}", std::process::id());
+        let made = Command::new("ip").args(["netns", "add", &name]).status().unwrap();
+        assert!(made.success(), "ip netns add {name}");
+        Some(Self(name))
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
 }
 
 #[test]
