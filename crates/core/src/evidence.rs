@@ -246,16 +246,7 @@ impl fmt::Display for Evidence {
             Self::PeerClosed => f.write_str("the peer has closed its direction (FIN received)"),
             Self::WeClosed => f.write_str("we have closed our direction (FIN sent)"),
             Self::FinUnacknowledged => f.write_str("our FIN is not acknowledged"),
-            Self::EndNotRead { bytes: 0 } => {
-                f.write_str("our application has not read the end of the stream")
-            }
-            Self::EndNotRead { bytes } => {
-                write!(
-                    f,
-                    "our application has not read the last {} before the end",
-                    plural(*bytes, "byte")
-                )
-            }
+            Self::EndNotRead { bytes } => end_not_read(f, *bytes),
             Self::EndRead => f.write_str("our application has read everything and not closed"),
             Self::NotRead { bytes, waiting } => write!(
                 f,
@@ -279,23 +270,9 @@ impl fmt::Display for Evidence {
             ),
             Self::NoOwner => f.write_str("no process owns it any more"),
             Self::KeepaliveOff => f.write_str("keepalive is off"),
-            Self::TrackingExpires { expires_in } => write!(
-                f,
-                "this host's connection tracking forgets it in {} unless a segment passes",
-                Span(*expires_in)
-            ),
-            Self::TrackingExpiresBeforeKeepalive { expires_in, probe_in } => write!(
-                f,
-                "this host's connection tracking forgets it in {}, before the next keepalive probe in {}",
-                Span(*expires_in),
-                Span(*probe_in)
-            ),
-            Self::TrackingForgot { others } => write!(
-                f,
-                "this host's connection tracking has no entry for it, and has one for {} of the \
-                 same service: a firewall that asks it drops or resets what the peer sends",
-                plural(*others, "other connection")
-            ),
+            Self::TrackingExpires { .. }
+            | Self::TrackingExpiresBeforeKeepalive { .. }
+            | Self::TrackingForgot { .. } => tracking(f, self),
             Self::InState(state) => write!(f, "the kernel says {state}"),
             Self::Unavailable { what, why } => write!(f, "{what} not seen: {why}"),
         }
@@ -306,12 +283,42 @@ fn unanswered(f: &mut fmt::Formatter<'_>, count: u32, noun: &str) -> fmt::Result
     write!(f, "{} unanswered", plural(count, noun))
 }
 
+fn end_not_read(f: &mut fmt::Formatter<'_>, bytes: u32) -> fmt::Result {
+    f.write_str("our application has not read the ")?;
+    match bytes {
+        0 => f.write_str("end of the stream"),
+        more => write!(f, "last {} before the end", plural(more, "byte")),
+    }
+}
+
 fn handshake_unfinished(f: &mut fmt::Formatter<'_>, retries: u32) -> fmt::Result {
     f.write_str("the handshake's last acknowledgement has not come")?;
     if retries == 0 {
         f.write_str(" yet")
     } else {
         write!(f, ", SYN-ACK sent again {}", times(retries))
+    }
+}
+
+fn tracking(f: &mut fmt::Formatter<'_>, told: &Evidence) -> fmt::Result {
+    f.write_str("this host's connection tracking ")?;
+    match told {
+        Evidence::TrackingExpires { expires_in } => {
+            write!(f, "forgets it in {} unless a segment passes", Span(*expires_in))
+        }
+        Evidence::TrackingExpiresBeforeKeepalive { expires_in, probe_in } => write!(
+            f,
+            "forgets it in {}, before the next keepalive probe in {}",
+            Span(*expires_in),
+            Span(*probe_in)
+        ),
+        Evidence::TrackingForgot { others } => write!(
+            f,
+            "has no entry for it, and has one for {} of the same service: a firewall that asks it \
+             drops or resets what the peer sends",
+            plural(*others, "other connection")
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -17,7 +17,8 @@ pub enum Tracking {
     Entry(TrackedEntry),
     /// It has no entry, although it has entries of other connections of the same service, and was at
     /// work after this connection's last segment. The entry has expired or was flushed, or tracking
-    /// began only after that segment: a firewall cannot tell these apart either.
+    /// began only after that segment: a firewall cannot tell these apart either. A rule that exempts
+    /// some peers of a service from tracking, and not others, looks the same.
     Forgotten {
         /// Connections with the same address and port of the side that was connected to, and with an entry.
         others: u32,

@@ -50,9 +50,16 @@ impl Activity {
 
 /// `nf_conntrack_tcp_timeout_established` of the calling thread's namespace.
 pub(super) fn established_timeout() -> Option<Duration> {
-    let path = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established";
-    let seconds = fs::read_to_string(path).ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    sysctl("nf_conntrack_tcp_timeout_established").map(Duration::from_secs)
+}
+
+/// `nf_conntrack_buckets`: the size of the host's one table, which all namespaces share.
+pub(super) fn buckets() -> Option<u64> {
+    sysctl("nf_conntrack_buckets")
+}
+
+fn sysctl(name: &str) -> Option<u64> {
+    fs::read_to_string(Path::new("/proc/sys/net/netfilter").join(name)).ok()?.trim().parse().ok()
 }
 
 /// Whether this kernel answers for connection tracking without loading a module first. What is
