@@ -12,6 +12,7 @@ mod unacked;
 mod wheel;
 mod window;
 
+pub(crate) use keepalive::next_probe;
 pub use keepalive::{KeepaliveTimes, is_on as keepalive_is_on};
 pub use learns::{
     AppTold, Assumption, Cause, DetectionTime, Learns, NeverBecause, PeerTold, Prediction,

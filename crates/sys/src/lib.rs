@@ -17,6 +17,7 @@
 //! [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
 
 mod boottime;
+mod conntrack;
 mod counters;
 mod listeners;
 mod netns;
@@ -34,6 +35,7 @@ mod tick;
 pub mod wire;
 
 pub use boottime::now;
+pub use conntrack::{Activity, Conntrack, ConntrackError, TrackingSeen, tracking};
 pub use counters::{Counters, CountersError, counters};
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use options::OptionsError;

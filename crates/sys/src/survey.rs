@@ -6,15 +6,17 @@ mod holders;
 use std::collections::HashSet;
 
 use halfopen_core::{
-    ConnectionId, Listener, Moment, NetnsId, Observation, Sample, Sysctls, TcpState, siblings,
+    ConnectionId, Listener, Moment, NetnsId, Observation, Sample, Sysctls, TcpState, Tracking,
+    siblings,
 };
 use holders::Holders;
 
 use crate::{
     boottime,
+    conntrack::{TrackingSeen, tracking},
     listeners::Listeners,
     netns::{Census, Netns, NetnsError, census},
-    samples,
+    samples::{self, Taken},
     socket_diag::SocketDiagError,
     sysctls, tick,
 };
@@ -112,7 +114,7 @@ fn survey_of(scope: &Scope, keep: impl Fn(&Sample) -> bool) -> Result<Survey, Su
     let is_wanted = |sample: &Sample| sample.state == TcpState::Listen || keep(sample);
     let inodes: HashSet<u64> = looks
         .iter()
-        .flat_map(|look| &look.samples)
+        .flat_map(|look| look.listening.iter().chain(&look.connections))
         .filter_map(|sample| sample.inode.filter(|_| is_wanted(sample)))
         .collect();
     let mut holders = Holders::find(&inodes);
@@ -126,14 +128,13 @@ fn survey_of(scope: &Scope, keep: impl Fn(&Sample) -> bool) -> Result<Survey, Su
         unseen,
     };
     for look in looks {
-        let Look { namespace, sysctls, samples } = look;
+        let Look { namespace, sysctls, listening, connections, tracking } = look;
         survey.namespaces.push(namespace);
-        let (listening, connections): (Vec<_>, Vec<_>) =
-            samples.into_iter().partition(|sample| sample.state == TcpState::Listen);
         let listeners = listeners(&listening, &connections, &sysctls, &mut holders);
         survey.listeners.extend(listeners.all());
         let siblings = siblings(&connections);
-        for (sample, siblings) in connections.into_iter().zip(siblings) {
+        let surroundings = siblings.into_iter().zip(tracking);
+        for (sample, (siblings, tracking)) in connections.into_iter().zip(surroundings) {
             if !keep(&sample) {
                 continue;
             }
@@ -146,6 +147,7 @@ fn survey_of(scope: &Scope, keep: impl Fn(&Sample) -> bool) -> Result<Survey, Su
                 tick: tick(),
                 owners,
                 siblings,
+                tracking,
                 proof: None,
             });
         }
@@ -175,7 +177,10 @@ fn listeners(
 struct Look {
     namespace: NamespaceSeen,
     sysctls: Sysctls,
-    samples: Vec<Sample>,
+    listening: Vec<Sample>,
+    connections: Vec<Sample>,
+    /// One for each connection, in their order.
+    tracking: Vec<Tracking>,
 }
 
 /// Looks into every namespace of the scope. What hides of [`Scope::All`] goes to `unseen`; the one
@@ -221,19 +226,41 @@ fn looks(scope: &Scope, unseen: &mut Vec<Unseen>) -> Result<Vec<Look>, SurveyErr
 }
 
 fn look(netns: &Netns, own: NetnsId, unseen: &mut Vec<Unseen>) -> Result<Look, SurveyError> {
-    let (taken, sysctls) = netns.enter(|| (samples::of_this_namespace(), sysctls()))?;
-    let taken = taken?;
-    unseen.extend(taken.missed.into_iter().map(|(what, why)| Unseen { what, why }));
+    let (looked, sysctls) = netns.enter(|| (sockets(), sysctls()))?;
+    let Sockets { listening, connections, tracking, missed } = looked?;
+    unseen.extend(missed.into_iter().map(|(what, why)| Unseen { what, why }));
     if sysctls == Sysctls::default() {
         unseen.push(Unseen {
             what: format!("sysctls of network namespace {}", netns.id()),
             why: "/proc/sys/net/ipv4 could not be read; is it mounted here?".to_owned(),
         });
     }
+    let TrackingSeen { each: tracking, missed } = tracking;
+    unseen.extend(missed.map(|why| Unseen {
+        what: format!("connection tracking of network namespace {}", netns.id()),
+        why,
+    }));
     let namespace = NamespaceSeen {
         id: netns.id(),
         name: netns.name().map(str::to_owned),
         is_own: netns.id() == own,
     };
-    Ok(Look { namespace, sysctls, samples: taken.samples })
+    Ok(Look { namespace, sysctls, listening, connections, tracking })
+}
+
+/// The sockets of one namespace, and what it tracks of them.
+struct Sockets {
+    listening: Vec<Sample>,
+    connections: Vec<Sample>,
+    tracking: TrackingSeen,
+    missed: Vec<(String, String)>,
+}
+
+/// Those of the calling thread's namespace.
+fn sockets() -> Result<Sockets, SocketDiagError> {
+    let Taken { samples, missed } = samples::of_this_namespace()?;
+    let (listening, connections): (Vec<_>, Vec<_>) =
+        samples.into_iter().partition(|sample| sample.state == TcpState::Listen);
+    let tracking = tracking(&connections);
+    Ok(Sockets { listening, connections, tracking, missed })
 }
