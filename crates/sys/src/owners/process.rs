@@ -1,0 +1,146 @@
+//! Owns what /proc says of one process: its sockets, its name, its user, its cgroup.
+//! Read: proc_pid_fd(5), proc_pid_status(5), proc_pid_cgroup(5), cgroups(7).
+
+use std::{collections::HashSet, ffi::CStr, fs, io, mem::MaybeUninit};
+
+use halfopen_core::Owner;
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat_raw};
+
+use super::{command_of, unit_of};
+
+/// The processes of our pid namespace.
+pub(super) fn pids() -> io::Result<Vec<u32>> {
+    let entries = fs::read_dir("/proc")?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// The descriptors of process `pid` that are wanted sockets, each with its inode.
+pub(super) fn sockets(pid: u32, wanted: &HashSet<u64>) -> io::Result<Vec<(u32, u64)>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat(CWD, format!("/proc/{pid}/fd"), flags, Mode::empty())?;
+    let mut held = Vec::new();
+    // Longer than any `socket:[INODE]`; longer links are cut and do not match.
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 64];
+    for entry in Dir::read_from(&directory)? {
+        let entry = entry?;
+        let Some(fd) = number(entry.file_name()) else { continue };
+        // A descriptor that was closed since is passed over.
+        let Ok((link, _)) = readlinkat_raw(&directory, entry.file_name(), &mut buffer) else {
+            continue;
+        };
+        if let Some(inode) = socket_inode(link).filter(|inode| wanted.contains(inode)) {
+            held.push((fd, inode));
+        }
+    }
+    Ok(held)
+}
+
+fn number(name: &CStr) -> Option<u32> {
+    name.to_str().ok()?.parse().ok()
+}
+
+/// The inode in `socket:[12345]`.
+fn socket_inode(link: &[u8]) -> Option<u64> {
+    let digits = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The process as an owner, still without a descriptor; `None` if it has ended.
+pub(super) fn describe(pid: u32) -> Option<Owner> {
+    let command = command_of(pid)?;
+    let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).ok();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let cgroup = read("cgroup").map(text).and_then(|text| cgroup_path(&text));
+    Some(Owner {
+        pid,
+        command,
+        fd: 0,
+        uid: read("status").map(text).and_then(|text| effective_uid(&text)),
+        unit: cgroup.as_deref().and_then(unit_of),
+        cgroup,
+    })
+}
+
+/// The second number of the line `Uid:`, which has real, effective, saved and file system user.
+fn effective_uid(status: &str) -> Option<u32> {
+    let numbers = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    numbers.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// The path in the one hierarchy of cgroup v2 (`0::PATH`), or on hosts of cgroup v1, where that
+/// is absent or unused, in systemd's, else in the first.
+fn cgroup_path(text: &str) -> Option<String> {
+    let mut lines: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            rest.split_once(':')
+        })
+        .collect();
+    lines.sort_by_key(|(controllers, path)| match *controllers {
+        "" if *path != "/" => 0,
+        "name=systemd" => 1,
+        "" => 2,
+        _ => 3,
+    });
+    lines.first().map(|(_, path)| (*path).to_owned())
+}
+
+/// Whether `pid` is a thread of the kernel, by PF_KTHREAD in its flags (include/linux/sched.h).
+pub(super) fn is_kernel_thread(pid: u32) -> bool {
+    const PF_KTHREAD: u64 = 0x0020_0000;
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&stat);
+    // The command may hold spaces and parentheses; after its last one come state, ppid, pgrp,
+    // session, tty, tpgid and flags.
+    let flags = text.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(6));
+    flags.and_then(|flags| flags.parse::<u64>().ok()).is_some_and(|flags| flags & PF_KTHREAD != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_links_to_sockets_have_an_inode() {
+        assert_eq!(socket_inode(b"socket:[4711]"), Some(4711));
+        for link in [&b"pipe:[4711]"[..], b"socket:[4711", b"socket:[]", b"/dev/null", b""] {
+            assert_eq!(socket_inode(link), None);
+        }
+    }
+
+    #[test]
+    fn the_effective_user_is_the_second_number() {
+        assert_eq!(effective_uid("Name:\tx\nUid:\t1000\t33\t1\t2\nGid:\t5\t6\t7\t8\n"), Some(33));
+        assert_eq!(effective_uid("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn the_unified_hierarchy_comes_before_that_of_systemd_and_the_others() {
+        let path = |text| cgroup_path(text);
+        assert_eq!(
+            path("0::/system.slice/a.service\n").as_deref(),
+            Some("/system.slice/a.service")
+        );
+        let hybrid = "12:cpu:/x\n1:name=systemd:/system.slice/a.service\n0::/\n";
+        assert_eq!(path(hybrid).as_deref(), Some("/system.slice/a.service"));
+        assert_eq!(path("4:memory:/docker/abc\n").as_deref(), Some("/docker/abc"));
+        assert_eq!(path("0::/\n").as_deref(), Some("/"));
+        assert_eq!(path("0::/a:b\n").as_deref(), Some("/a:b"));
+        assert_eq!(path("nonsense"), None);
+    }
+
+    #[test]
+    fn this_process_is_no_thread_of_the_kernel_and_the_second_of_the_host_is() {
+        assert!(!is_kernel_thread(std::process::id()));
+        assert!(!is_kernel_thread(0));
+        if command_of(2).as_deref() == Some("kthreadd") {
+            assert!(is_kernel_thread(2));
+        }
+    }
+
+    #[test]
+    fn a_process_that_ended_is_not_described() {
+        assert_eq!(describe(u32::MAX), None);
+    }
+}

@@ -1,0 +1,339 @@
+//! Owns the conversation with the kernel's sock_diag: dumps and exact look-ups over netlink.
+//! Decodes nothing itself (see `wire`) and changes nothing. Read: sock_diag(7), netlink(7),
+//! linux net/ipv4/inet_diag.c, net/netlink/af_netlink.c.
+
+use std::{collections::HashMap, io, os::fd::OwnedFd, time::Duration};
+
+use halfopen_core::{Cookie, Endpoints, Family, NetnsId, Sample};
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
+        netlink::{self, SocketAddrNetlink},
+        sockopt::{self, Timeout},
+    },
+};
+
+use crate::{
+    boottime,
+    netns::{Netns, NetnsError},
+    wire::{
+        WireError,
+        answer::{self, Answer, End},
+        inet_diag::{self, SOCK_DIAG_BY_FAMILY, SocketFamily},
+        netlink::request,
+    },
+};
+
+/// A conversation with sock_diag in one network namespace. It needs no privilege.
+#[derive(Debug)]
+pub struct SocketDiag {
+    socket: OwnedFd,
+    netns: NetnsId,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+/// Every TCP socket of one namespace, at about one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dump {
+    /// The sockets, listeners included, each once.
+    pub samples: Vec<Sample>,
+    /// Answers that could not be decoded; their sockets are missing.
+    pub malformed: Vec<WireError>,
+    /// The kernel's tables kept changing under the dump (NLM_F_DUMP_INTR): sockets may be missing.
+    pub interrupted: bool,
+}
+
+impl SocketDiag {
+    /// Opens a conversation in the namespace of the calling thread. It stays with that namespace
+    /// wherever it is used afterwards.
+    ///
+    /// # Errors
+    /// [`SocketDiagError::Open`] where the kernel has no sock_diag or descriptors have run out,
+    /// [`SocketDiagError::Namespace`] where the namespace cannot be told.
+    pub fn open() -> Result<Self, SocketDiagError> {
+        let netns = Netns::current()?.id();
+        let failed = |errno: Errno| SocketDiagError::Open { cause: errno.into() };
+        let socket = rustix::net::socket_with(
+            AddressFamily::NETLINK,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC,
+            Some(netlink::SOCK_DIAG),
+        )
+        .map_err(failed)?;
+        sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE)).map_err(failed)?;
+        Ok(Self { socket, netns, sequence: 0, buffer: vec![0; DATAGRAM] })
+    }
+
+    /// Every TCP socket of the namespace, in all states.
+    ///
+    /// # Errors
+    /// As [`SocketDiag::look_up`].
+    pub fn dump(&mut self) -> Result<Dump, SocketDiagError> {
+        let mut dump = self.dump_family(SocketFamily::Ipv4)?;
+        match self.dump_family(SocketFamily::Ipv6) {
+            Ok(six) => {
+                dump.samples.extend(six.samples);
+                dump.malformed.extend(six.malformed);
+                dump.interrupted |= six.interrupted;
+            }
+            // A kernel that was built without IPv6 has no such sockets.
+            Err(SocketDiagError::Refused { cause }) if is_absent(&cause) => {}
+            Err(error) => return Err(error),
+        }
+        dump.samples = each_once(dump.samples);
+        Ok(dump)
+    }
+
+    /// The one socket with these addresses and this cookie, or `None` if it is no more.
+    ///
+    /// # Errors
+    /// [`SocketDiagError::Send`] and [`SocketDiagError::Receive`] where netlink fails,
+    /// [`SocketDiagError::Refused`] where the kernel does not answer such requests,
+    /// [`SocketDiagError::Truncated`] and [`SocketDiagError::Malformed`] where its answer is not
+    /// one that any known kernel gives.
+    pub fn look_up(
+        &mut self,
+        family: Family,
+        endpoints: &Endpoints,
+        cookie: Cookie,
+    ) -> Result<Option<Sample>, SocketDiagError> {
+        let body = inet_diag::look_up_request(family, endpoints, cookie);
+        let mut found = None;
+        let mut malformed = None;
+        let asked = self.ask(0, &body, |answer| {
+            let sample = answer.samples.into_iter().find(|sample| sample.id.cookie == cookie);
+            found = found.take().or(sample);
+            malformed = answer.malformed.into_iter().next();
+            // The answer is one message, without an end of its own.
+            found.is_some() || malformed.is_some()
+        });
+        match asked {
+            Ok(()) => malformed.map_or(Ok(found), |error| Err(error.into())),
+            // ESTALE: the addresses belong to a socket with another cookie.
+            Err(SocketDiagError::Refused { cause })
+                if is_absent(&cause) || errno(&cause) == Some(Errno::STALE) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn dump_family(&mut self, family: SocketFamily) -> Result<Dump, SocketDiagError> {
+        let body = inet_diag::dump_request(family);
+        let mut attempt = 1;
+        loop {
+            let mut dump = Dump::default();
+            let asked = self.ask(NLM_F_DUMP, &body, |answer| {
+                dump.samples.extend(answer.samples);
+                dump.malformed.extend(answer.malformed);
+                dump.interrupted |= answer.interrupted;
+                false
+            });
+            let last = attempt == ATTEMPTS;
+            match asked {
+                Ok(()) if last || !dump.interrupted => return Ok(dump),
+                Ok(()) => {}
+                Err(SocketDiagError::Truncated { length, .. }) if !last => {
+                    self.buffer.resize(length.min(DATAGRAM_MAX), 0);
+                }
+                Err(SocketDiagError::Receive { cause })
+                    if !last && errno(&cause) == Some(Errno::NOBUFS) => {}
+                Err(error) => return Err(error),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Sends one request and hands every datagram of its answer to `take`, until the answer ends
+    /// or `take` says that it has all it wants.
+    fn ask(
+        &mut self,
+        flags: u16,
+        body: &[u8],
+        mut take: impl FnMut(Answer) -> bool,
+    ) -> Result<(), SocketDiagError> {
+        // What is left of an answer that was given up carries an older number.
+        self.sequence = self.sequence.wrapping_add(1);
+        let message = request(SOCK_DIAG_BY_FAMILY, flags, self.sequence, body);
+        let kernel = SocketAddrNetlink::new(0, 0);
+        rustix::io::retry_on_intr(|| {
+            rustix::net::sendto(&self.socket, &message, SendFlags::empty(), &kernel)
+        })
+        .map_err(|errno| SocketDiagError::Send { cause: errno.into() })?;
+        loop {
+            // The kernel fills a datagram while it delivers the one before, so this moment, not
+            // the one after the call, is that of the coming datagram.
+            let taken_at = boottime::now();
+            let (_, length) = rustix::io::retry_on_intr(|| {
+                rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC)
+            })
+            .map_err(|errno| SocketDiagError::Receive { cause: errno.into() })?;
+            let room = self.buffer.len();
+            let datagram =
+                self.buffer.get(..length).ok_or(SocketDiagError::Truncated { length, room })?;
+            let mut answer = answer::decode(datagram, self.sequence, self.netns, taken_at);
+            let end = answer.end.take();
+            if take(answer) {
+                return Ok(());
+            }
+            match end {
+                None => {}
+                Some(End::Complete) => return Ok(()),
+                Some(End::Refused(number)) => {
+                    let cause = io::Error::from_raw_os_error(number);
+                    return Err(SocketDiagError::Refused { cause });
+                }
+            }
+        }
+    }
+}
+
+/// Why sock_diag could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SocketDiagError {
+    /// The namespace of the calling thread could not be told.
+    #[error(transparent)]
+    Namespace(#[from] NetnsError),
+    /// No netlink socket could be opened.
+    #[error(
+        "open a sock_diag socket: {cause}; the kernel needs CONFIG_INET_DIAG, and containers must not filter netlink"
+    )]
+    Open {
+        /// What the kernel answered.
+        cause: io::Error,
+    },
+    /// The request could not be sent.
+    #[error("ask sock_diag: {cause}; a security filter may forbid it")]
+    Send {
+        /// What the kernel answered.
+        cause: io::Error,
+    },
+    /// The answer did not come.
+    #[error("read the answer of sock_diag: {cause}; try again")]
+    Receive {
+        /// What the kernel answered.
+        cause: io::Error,
+    },
+    /// The kernel does not answer this.
+    #[error("list TCP sockets: sock_diag answered {cause}; load the kernel module tcp_diag")]
+    Refused {
+        /// The error number that it answered with.
+        cause: io::Error,
+    },
+    /// The answer is not what sock_diag promises.
+    #[error(transparent)]
+    Malformed(#[from] WireError),
+    /// A datagram did not fit.
+    #[error(
+        "read the answer of sock_diag: a datagram has {length} bytes, and there is room for {room}; this is a defect, please report it"
+    )]
+    Truncated {
+        /// Its length.
+        length: usize,
+        /// The room that there was.
+        room: usize,
+    },
+}
+
+/// Of sockets that a dump gave twice the later sample. Dumps resume by place in a hash table, so a
+/// socket that moves meanwhile can be met again.
+fn each_once(samples: Vec<Sample>) -> Vec<Sample> {
+    let mut places = HashMap::with_capacity(samples.len());
+    let mut once: Vec<Sample> = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let place = *places.entry(sample.id).or_insert(once.len());
+        match once.get_mut(place) {
+            Some(earlier) => *earlier = sample,
+            None => once.push(sample),
+        }
+    }
+    once
+}
+
+fn errno(cause: &io::Error) -> Option<Errno> {
+    Errno::from_io_error(cause)
+}
+
+fn is_absent(cause: &io::Error) -> bool {
+    errno(cause) == Some(Errno::NOENT)
+}
+
+/// NLM_F_ROOT | NLM_F_MATCH.
+const NLM_F_DUMP: u16 = 0x300;
+/// The kernel makes no datagram of a dump longer than this (netlink_recvmsg: 32 KiB).
+const DATAGRAM: usize = 32 * 1024;
+/// Far above what any kernel sends; a longer one is not believed.
+const DATAGRAM_MAX: usize = 4 * 1024 * 1024;
+/// A dump that is disturbed each time is taken as it is: on a busy host the next is no better.
+const ATTEMPTS: u32 = 4;
+/// A datagram takes the kernel well below a second even under load; silence is a defect.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use halfopen_core::TcpState;
+
+    use super::*;
+
+    fn endpoints(stream: &TcpStream) -> Endpoints {
+        let (local, peer) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        Endpoints { local, peer, interface: None }
+    }
+
+    #[test]
+    fn a_connection_is_in_the_dump_and_found_again_by_its_cookie() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let cookie = Cookie(sockopt::socket_cookie(&stream).unwrap());
+        let mut diag = SocketDiag::open().unwrap();
+        let dump = diag.dump().unwrap();
+        let sample = dump.samples.iter().find(|sample| sample.id.cookie == cookie).unwrap();
+        assert_eq!(sample.endpoints, endpoints(&stream));
+        assert_eq!(sample.state, TcpState::Established);
+        assert!(sample.info.as_ref().unwrap().rto.is_some());
+        let again = diag.look_up(sample.family, &sample.endpoints, cookie).unwrap().unwrap();
+        assert_eq!((again.id, again.inode), (sample.id, sample.inode));
+    }
+
+    #[test]
+    fn a_look_up_with_another_cookie_or_of_nothing_finds_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let ends = endpoints(&stream);
+        let mut diag = SocketDiag::open().unwrap();
+        assert_eq!(diag.look_up(Family::V4, &ends, Cookie(u64::MAX - 1)).unwrap(), None);
+        let nowhere = Endpoints { peer: "127.255.255.254:1".parse().unwrap(), ..ends };
+        assert_eq!(diag.look_up(Family::V4, &nowhere, Cookie(1)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_mapped_connection_is_found_by_its_ipv4_addresses() {
+        let Ok(listener) = TcpListener::bind("[::]:0") else { return };
+        let port = listener.local_addr().unwrap().port();
+        let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let cookie = Cookie(sockopt::socket_cookie(&server).unwrap());
+        let mut diag = SocketDiag::open().unwrap();
+        let dump = diag.dump().unwrap();
+        let sample = dump.samples.iter().find(|sample| sample.id.cookie == cookie).unwrap();
+        assert_eq!(sample.family, Family::V4Mapped);
+        assert!(sample.endpoints.local.is_ipv4());
+        assert!(diag.look_up(sample.family, &sample.endpoints, cookie).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_socket_that_is_dumped_twice_counts_once_with_its_later_state() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let cookie = Cookie(sockopt::socket_cookie(&listener).unwrap());
+        let dump = SocketDiag::open().unwrap().dump().unwrap();
+        let sample = dump.samples.into_iter().find(|sample| sample.id.cookie == cookie).unwrap();
+        let later = Sample { state: TcpState::Closing, ..sample.clone() };
+        assert_eq!(each_once(vec![sample, later.clone()]), [later]);
+    }
+}

@@ -1,0 +1,21 @@
+//! Owns the system calls that no safe library wraps, each with the reason why it is sound.
+//! Decides nothing. Read: getsockopt(2).
+#![expect(unsafe_code, reason = "the one place for it: foreign function calls")]
+
+use std::{
+    ffi::c_int,
+    io,
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+/// A socket option that is one C `int`.
+pub(crate) fn socket_option(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> io::Result<c_int> {
+    let mut value: c_int = 0;
+    let mut length = const { size_of::<c_int>() as libc::socklen_t };
+    // SAFETY: the descriptor is open as long as `fd` is borrowed; `value` and `length` live until
+    // the call returns, and the kernel writes at most `length` bytes, the size of `value`.
+    let outcome = unsafe {
+        libc::getsockopt(fd.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length)
+    };
+    if outcome == -1 { Err(io::Error::last_os_error()) } else { Ok(value) }
+}
