@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The fault lab: hosts made of namespaces, cables that can be cut, and what real kernels then do.
+//!
+//! A [`Lab`] stands by a [`Topology`]; [`book`] repeats the experiment of *TCP/IP Illustrated*,
+//! volume 1, section 13.6.3; [`trial`] puts what `halfopen-core` predicts beside what is measured.
+//!
+//! # What this crate does not do
+//! It touches no network but those that it makes, needs root to make them, and is never linked
+//! into a program that watches production.
+
+pub mod book;
+mod cable;
+mod capture;
+mod frame;
+mod host;
+mod lab;
+pub mod ladder;
+mod program;
+pub mod requirements;
+mod script;
+mod topology;
+mod wait;
+
+pub use cable::{Cable, Fate, FrameSeen, Loss};
+pub use frame::{Arp, Flags, Frame, Segment};
+pub use host::{Host, HostError};
+pub use lab::{Lab, LabError};
+pub use program::{Line, Program};
+pub use requirements::Missing;
+pub use topology::{CLIENT, CablePlan, End, EndPlan, HostPlan, ROUTER, SERVER, Topology};

@@ -1,6 +1,9 @@
 //! Owns the system calls that no safe library wraps, each with the reason why it is sound.
-//! Decides nothing. Read: getsockopt(2).
+//! Decides nothing. Read: getsockopt(2), setsockopt(2).
 #![expect(unsafe_code, reason = "the one place for it: foreign function calls")]
+
+pub(crate) mod ethtool;
+pub(crate) mod packet;
 
 use std::{
     ffi::c_int,
@@ -18,4 +21,19 @@ pub(crate) fn socket_option(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> io
         libc::getsockopt(fd.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length)
     };
     if outcome == -1 { Err(io::Error::last_os_error()) } else { Ok(value) }
+}
+
+/// Sets a socket option that is one C `int`.
+pub(crate) fn set_socket_option(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: c_int,
+) -> io::Result<()> {
+    let length = const { size_of::<c_int>() as libc::socklen_t };
+    // SAFETY: the descriptor is open as long as `fd` is borrowed; `value` lives until the call
+    // returns, and the kernel reads at most `length` bytes, the size of `value`.
+    let outcome =
+        unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), length) };
+    if outcome == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

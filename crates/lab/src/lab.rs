@@ -1,0 +1,196 @@
+//! Owns a lab: the hosts of a plan and the cables between them, standing.
+//! Decides nothing about experiments. Read: `topology`, `host`, `cable`.
+
+use std::io;
+
+use halfopen_sys::{PacketError, PacketSocket, offload};
+
+use crate::{
+    cable::Cable,
+    host::{Host, HostError},
+    requirements::{self, Missing},
+    script,
+    topology::{CLIENT, End, SERVER, Topology, socket_name},
+};
+
+/// A lab that stands. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct Lab {
+    // In the order in which they are to go: a host that ends must find its cables dead.
+    cables: Vec<Cable>,
+    hosts: Vec<Host>,
+    /// The namespace in which all cables lie.
+    wire: Host,
+    topology: Topology,
+}
+
+impl Lab {
+    /// Builds the plan: hosts on, cables plugged in, addresses set.
+    ///
+    /// # Errors
+    /// [`LabError::Missing`] for what the machine lacks, else what was refused. What was built until then is gone.
+    pub fn build(topology: Topology) -> Result<Self, LabError> {
+        requirements::check()?;
+        let wire = Host::boot("wire")?;
+        let cables = topology.cables.iter().map(|_| Cable::new()).collect::<io::Result<_>>();
+        let cables = cables.map_err(|cause| LabError::Cable { cause })?;
+        let mut lab = Self { cables, hosts: Vec::new(), wire, topology };
+        for plan in lab.topology.hosts.clone() {
+            lab.hosts.push(Host::boot(&plan.name)?);
+            lab.connect(&plan.name)?;
+        }
+        Ok(lab)
+    }
+
+    /// The plan that it was built by.
+    pub const fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The host called `name`.
+    ///
+    /// # Errors
+    /// [`LabError::NoSuchHost`].
+    pub fn host(&self, name: &str) -> Result<&Host, LabError> {
+        self.hosts
+            .iter()
+            .find(|host| host.name() == name)
+            .ok_or_else(|| LabError::NoSuchHost { name: name.to_owned() })
+    }
+
+    /// The host called `client`.
+    ///
+    /// # Errors
+    /// [`LabError::NoSuchHost`] where the plan has none.
+    pub fn client(&self) -> Result<&Host, LabError> {
+        self.host(CLIENT)
+    }
+
+    /// The host called `server`.
+    ///
+    /// # Errors
+    /// [`LabError::NoSuchHost`] where the plan has none.
+    pub fn server(&self) -> Result<&Host, LabError> {
+        self.host(SERVER)
+    }
+
+    /// Cable `index` of the plan.
+    ///
+    /// # Errors
+    /// [`LabError::NoSuchCable`].
+    pub fn cable(&self, index: usize) -> Result<&Cable, LabError> {
+        self.cables.get(index).ok_or(LabError::NoSuchCable { index })
+    }
+
+    /// Cuts the power of the host called `name`. Not one frame of it passes a cable from the
+    /// moment of the call on. Returns how many TCP connections died without a word.
+    ///
+    /// # Errors
+    /// [`LabError::NoSuchHost`], or [`LabError::Host`] where it is off already or could not be silenced.
+    pub fn power_off(&mut self, name: &str) -> Result<usize, LabError> {
+        let Self { cables, hosts, wire, topology } = self;
+        let mut links = String::new();
+        for (index, end, _) in topology.ends_of(name) {
+            if let Some(cable) = cables.get(index) {
+                cable.unplug(end);
+            }
+            links += &format!("link delete {}\n", socket_name(index, end));
+        }
+        // Gone before the host, so that no link of the old life is left when the new one comes.
+        script::run(wire.pid()?, &links)
+            .map_err(|cause| LabError::Configure { host: name.to_owned(), cause })?;
+        let host = hosts.iter_mut().find(|host| host.name() == name);
+        let host = host.ok_or_else(|| LabError::NoSuchHost { name: name.to_owned() })?;
+        Ok(host.power_off()?)
+    }
+
+    /// Switches the host called `name` on again, with its former addresses, hardware addresses
+    /// and cables, and nothing else of its former life.
+    ///
+    /// # Errors
+    /// As [`Lab::build`].
+    pub fn boot(&mut self, name: &str) -> Result<(), LabError> {
+        let host = self.hosts.iter_mut().find(|host| host.name() == name);
+        let host = host.ok_or_else(|| LabError::NoSuchHost { name: name.to_owned() })?;
+        host.boot_again()?;
+        self.connect(name)
+    }
+
+    /// Plugs all cables of a host in and gives it its addresses.
+    fn connect(&self, name: &str) -> Result<(), LabError> {
+        let host = self.host(name)?;
+        let failed = |cause| LabError::Configure { host: name.to_owned(), cause };
+        if self.topology.host(name).is_some_and(|plan| plan.is_router) {
+            host.set_sysctl("net.ipv4.ip_forward", "1")?;
+        }
+        for (index, end, _) in self.topology.ends_of(name) {
+            let socket = self.lay(index, end, host)?;
+            self.cable(index)?.plug(end, socket);
+        }
+        script::run(host.pid()?, &self.topology.host_script(name)).map_err(failed)
+    }
+
+    /// Makes the link between the wire's namespace and the host's.
+    fn lay(&self, index: usize, end: End, host: &Host) -> Result<PacketSocket, LabError> {
+        let no_such_cable = LabError::NoSuchCable { index };
+        let pid = host.pid()?;
+        let Some(script) = self.topology.plug_script(index, end, pid) else {
+            return Err(no_such_cable);
+        };
+        let Some(interface) = self.topology.interface(index, end) else {
+            return Err(no_such_cable);
+        };
+        script::run(self.wire.pid()?, &script)
+            .map_err(|cause| LabError::Configure { host: host.name().to_owned(), cause })?;
+        host.enter(|| offload::turn_off(&interface))??;
+        let name = socket_name(index, end);
+        self.wire.enter(|| {
+            offload::turn_off(&name)?;
+            Ok(PacketSocket::bind(&name)?)
+        })?
+    }
+}
+
+/// Why a lab could not be built or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabError {
+    /// The machine lacks something.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// A host did not do what it was asked to.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A cable's thread could not be started.
+    #[error("start a cable: {cause}; the limit of threads or open files may be reached")]
+    Cable {
+        /// What the kernel answered.
+        cause: io::Error,
+    },
+    /// `ip` refused what was asked of it.
+    #[error("configure the host {host} with ip(8): {cause}")]
+    Configure {
+        /// The host.
+        host: String,
+        /// What `ip` said.
+        cause: io::Error,
+    },
+    /// A cable's end could not be opened.
+    #[error(transparent)]
+    Packet(#[from] PacketError),
+    /// An interface keeps its offloads.
+    #[error(transparent)]
+    Offload(#[from] offload::OffloadError),
+    /// The plan has no such host.
+    #[error("find the host {name}: the topology has none of this name")]
+    NoSuchHost {
+        /// What was asked for.
+        name: String,
+    },
+    /// The plan has no such cable.
+    #[error("find cable {index}: the topology has fewer cables")]
+    NoSuchCable {
+        /// What was asked for.
+        index: usize,
+    },
+}

@@ -1,0 +1,253 @@
+//! Owns the plan of a lab: hosts, their addresses, the cables between them; and its translation
+//! into the words of `ip -batch`. Pure: makes nothing. Read: ip-link(8), ip-address(8), veth(4).
+
+use std::{fmt::Write, net::Ipv4Addr};
+
+/// A plan of hosts and cables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topology {
+    /// The hosts.
+    pub hosts: Vec<HostPlan>,
+    /// The cables; a host's interfaces are named `eth0`, `eth1`, … in the order of its cables.
+    pub cables: Vec<CablePlan>,
+}
+
+/// A host to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPlan {
+    /// Its name, unique in the plan.
+    pub name: String,
+    /// It forwards between its interfaces (`net.ipv4.ip_forward`).
+    pub is_router: bool,
+    /// The router for everything that is on no cable of its own.
+    pub default_route: Option<Ipv4Addr>,
+}
+
+/// A cable to be, between two hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CablePlan {
+    /// Both ends.
+    pub ends: [EndPlan; 2],
+    /// The ends know each other's hardware address for ever, so that no ARP is seen and none
+    /// can fail. On a segment without it a dead peer is found by ARP, and the kernel then stops
+    /// sending and tells EHOSTUNREACH for ETIMEDOUT.
+    pub without_arp: bool,
+}
+
+/// One end of a cable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndPlan {
+    /// The name of the host.
+    pub host: String,
+    /// The address of the interface.
+    pub address: Ipv4Addr,
+    /// The length of its prefix.
+    pub prefix: u8,
+}
+
+/// One of the two ends of a cable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The first end of the plan.
+    Left,
+    /// The second.
+    Right,
+}
+
+impl End {
+    /// Both, left first.
+    pub const BOTH: [Self; 2] = [Self::Left, Self::Right];
+
+    /// The end on the other side.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Right => Self::Left,
+        }
+    }
+
+    const fn letter(self) -> char {
+        match self {
+            Self::Left => 'l',
+            Self::Right => 'r',
+        }
+    }
+}
+
+impl CablePlan {
+    /// The plan of one end.
+    pub const fn end(&self, end: End) -> &EndPlan {
+        let [left, right] = &self.ends;
+        match end {
+            End::Left => left,
+            End::Right => right,
+        }
+    }
+}
+
+/// The two hosts of every plan here.
+pub const CLIENT: &str = "client";
+/// The host that is spoken to.
+pub const SERVER: &str = "server";
+/// The host between them.
+pub const ROUTER: &str = "router";
+
+impl Topology {
+    /// The book's plan: `client` 10.0.0.1 and `server` 10.0.0.7 on one cable.
+    pub fn lan() -> Self {
+        let hosts = [CLIENT, SERVER].map(|name| host(name, None)).into();
+        let ends = [end(CLIENT, [10, 0, 0, 1]), end(SERVER, [10, 0, 0, 7])];
+        Self { hosts, cables: vec![CablePlan { ends, without_arp: false }] }
+    }
+
+    /// As [`Topology::lan`], with neighbours that are known for ever: the plainest wire on which
+    /// only TCP decides when a dead peer is given up.
+    pub fn lan_without_arp() -> Self {
+        let mut topology = Self::lan();
+        topology.cables.iter_mut().for_each(|cable| cable.without_arp = true);
+        topology
+    }
+
+    /// `client` 10.0.1.1 and `server` 10.0.2.7 with a router between them: what a dead peer far
+    /// away looks like, since the client's neighbour always answers ARP. Cable 0 is the client's.
+    pub fn routed() -> Self {
+        let near = Ipv4Addr::new(10, 0, 1, 254);
+        let far = Ipv4Addr::new(10, 0, 2, 254);
+        let router = HostPlan { is_router: true, ..host(ROUTER, None) };
+        let ends = [
+            [end(CLIENT, [10, 0, 1, 1]), end(ROUTER, near.octets())],
+            [end(ROUTER, far.octets()), end(SERVER, [10, 0, 2, 7])],
+        ];
+        Self {
+            hosts: vec![host(CLIENT, Some(near)), router, host(SERVER, Some(far))],
+            cables: ends.map(|ends| CablePlan { ends, without_arp: false }).into(),
+        }
+    }
+
+    /// The plan of the host called `name`.
+    pub fn host(&self, name: &str) -> Option<&HostPlan> {
+        self.hosts.iter().find(|host| host.name == name)
+    }
+
+    /// The first address of the host called `name`.
+    pub fn address(&self, name: &str) -> Option<Ipv4Addr> {
+        self.ends_of(name).next().map(|(_, _, end)| end.address)
+    }
+
+    /// Where the host called `name` has its interfaces: index of the cable, which end, its plan.
+    pub fn ends_of<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = (usize, End, &'a EndPlan)> + 'a {
+        self.cables.iter().enumerate().flat_map(move |(index, cable)| {
+            End::BOTH
+                .into_iter()
+                .map(move |end| (index, end, cable.end(end)))
+                .filter(move |(_, _, plan)| plan.host == name)
+        })
+    }
+
+    /// The name of the interface that `end` of cable `index` is on its host: `eth0` and so on.
+    pub fn interface(&self, index: usize, end: End) -> Option<String> {
+        let plan = self.cables.get(index)?.end(end);
+        let position = self.ends_of(&plan.host).position(|(i, e, _)| (i, e) == (index, end))?;
+        Some(format!("eth{position}"))
+    }
+
+    /// The words for `ip -batch` *in the wire's namespace* that give the host whose first process
+    /// is `pid` its end of the cable. `None` if there is no such cable.
+    pub fn plug_script(&self, index: usize, end: End, pid: u32) -> Option<String> {
+        let (socket, interface) = (socket_name(index, end), self.interface(index, end)?);
+        let hardware = hardware_address(self.cables.get(index)?.end(end).address);
+        Some(format!(
+            "link add {socket} type veth peer name {interface} address {hardware} netns {pid}\n\
+             link set {socket} up\n"
+        ))
+    }
+
+    /// The words for `ip -batch` *in the host's namespace* once all its cables are plugged in.
+    pub fn host_script(&self, name: &str) -> String {
+        let mut script = String::from("link set lo up\n");
+        for (index, end, plan) in self.ends_of(name) {
+            let Some(interface) = self.interface(index, end) else { continue };
+            let EndPlan { address, prefix, .. } = plan;
+            // Writing into a String cannot fail.
+            let _ = writeln!(script, "address add {address}/{prefix} dev {interface}");
+            let _ = writeln!(script, "link set {interface} up");
+            let Some(cable) = self.cables.get(index).filter(|cable| cable.without_arp) else {
+                continue;
+            };
+            let neighbour = cable.end(end.other()).address;
+            let hardware = hardware_address(neighbour);
+            let _ = writeln!(
+                script,
+                "neigh replace {neighbour} lladdr {hardware} dev {interface} nud permanent"
+            );
+        }
+        if let Some(router) = self.host(name).and_then(|host| host.default_route) {
+            let _ = writeln!(script, "route add default via {router}");
+        }
+        script
+    }
+}
+
+/// The name, in the wire's namespace, of the link that leads to `end` of cable `index`.
+pub(crate) fn socket_name(index: usize, end: End) -> String {
+    format!("w{index}{}", end.letter())
+}
+
+/// A hardware address that follows from the address, so that a host keeps it when it boots again:
+/// neighbours remember it. The first byte says locally administered, unicast (RFC 9542).
+fn hardware_address(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
+fn host(name: &str, default_route: Option<Ipv4Addr>) -> HostPlan {
+    HostPlan { name: name.to_owned(), is_router: false, default_route }
+}
+
+fn end(host: &str, address: [u8; 4]) -> EndPlan {
+    EndPlan { host: host.to_owned(), address: address.into(), prefix: 24 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scripts(topology: &Topology) -> String {
+        let mut text = String::new();
+        for index in 0..topology.cables.len() {
+            for end in End::BOTH {
+                let _ = writeln!(text, "# wire: cable {index} {end:?}");
+                text += &topology.plug_script(index, end, 4711).unwrap();
+            }
+        }
+        for host in &topology.hosts {
+            let _ = writeln!(text, "# {}", host.name);
+            text += &topology.host_script(&host.name);
+        }
+        text
+    }
+
+    #[test]
+    fn the_books_two_hosts_as_a_script() {
+        insta::assert_snapshot!(scripts(&Topology::lan()));
+    }
+
+    #[test]
+    fn known_neighbours_as_a_script() {
+        insta::assert_snapshot!(scripts(&Topology::lan_without_arp()));
+    }
+
+    #[test]
+    fn two_cables_and_a_router_as_a_script() {
+        insta::assert_snapshot!(scripts(&Topology::routed()));
+    }
+
+    #[test]
+    fn a_cable_that_is_not_planned_has_no_script() {
+        assert_eq!(Topology::lan().plug_script(1, End::Left, 1), None);
+    }
+}

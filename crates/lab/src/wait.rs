@@ -1,0 +1,23 @@
+//! Owns waiting: for a condition, and never longer than a deadline.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Asks `ready` again and again until it gives a value, or `within` has passed: then `None`.
+pub(crate) fn until<T>(within: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(value) = ready() {
+            return Some(value);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Short beside everything that is measured, long beside one look at /proc.
+const PAUSE: Duration = Duration::from_millis(2);
