@@ -18,6 +18,7 @@ mod program;
 pub mod requirements;
 mod script;
 mod topology;
+pub mod trial;
 mod wait;
 
 pub use cable::{Cable, Fate, FrameSeen, Loss};

@@ -1,12 +1,30 @@
-//! What halfopen reads from and asks of the Linux kernel.
+//! What halfopen reads from and asks of the Linux kernel: [`survey`] looks at every connection of
+//! the host, and the other modules are its parts, each usable alone.
+//!
+//! ```
+//! use halfopen_sys::{Scope, survey};
+//!
+//! let survey = survey(&Scope::Current)?;
+//! println!("{}: {} connections", survey.host, survey.observations.len());
+//! for unseen in &survey.unseen {
+//!     println!("not seen: {}: {}", unseen.what, unseen.why);
+//! }
+//! # Ok::<(), halfopen_sys::SurveyError>(())
+//! ```
+//!
+//! # What this crate does not do
+//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host:
+//! [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
 
 mod boottime;
 mod counters;
+mod listeners;
 mod netns;
 pub mod offload;
 pub mod options;
 mod owners;
 mod packet;
+mod samples;
 pub mod silence;
 mod socket_diag;
 mod survey;
@@ -22,6 +40,6 @@ pub use options::OptionsError;
 pub use owners::{OwnerTable, OwnersError, owners, unit_of};
 pub use packet::{PacketError, PacketSocket, Received};
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
-pub use survey::{NamespaceSeen, Scope, Survey, Unseen};
+pub use survey::{NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey};
 pub use sysctls::sysctls;
 pub use tick::tick;

@@ -226,6 +226,3 @@ const PID_MAX: u64 = 4 * 1024 * 1024;
 fn netns_id(link: &str) -> Option<NetnsId> {
     link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok().map(NetnsId)
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,6 +7,7 @@ mod book;
 mod cable;
 mod leftovers;
 mod power;
+mod trial;
 
 /// Ends a test early, and says so, where the machine lacks what a lab needs; under CI that is a failure.
 macro_rules! requires_lab {

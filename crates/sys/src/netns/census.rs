@@ -12,6 +12,7 @@ use std::{
 use halfopen_core::NetnsId;
 
 use super::{Netns, NetnsError, netns_id};
+use crate::owners::is_kernel_thread;
 
 /// The network namespaces of the host that could be found, and what hides others.
 #[derive(Debug)]
@@ -58,7 +59,10 @@ pub fn census() -> Result<Census, NetnsError> {
                     found.entry(id).or_default().lowest_pid.get_or_insert(pid);
                 }
             }
-            Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => hidden.processes += 1,
+            // Threads of the kernel are in the first namespace and hide nothing.
+            Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
+                hidden.processes += usize::from(!is_kernel_thread(pid));
+            }
             // It has ended since.
             Err(_) => {}
         }

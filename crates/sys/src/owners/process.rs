@@ -87,7 +87,7 @@ fn cgroup_path(text: &str) -> Option<String> {
 }
 
 /// Whether `pid` is a thread of the kernel, by PF_KTHREAD in its flags (include/linux/sched.h).
-pub(super) fn is_kernel_thread(pid: u32) -> bool {
+pub(crate) fn is_kernel_thread(pid: u32) -> bool {
     const PF_KTHREAD: u64 = 0x0020_0000;
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     let text = String::from_utf8_lossy(&stat);

@@ -1,62 +1,10 @@
-use std::{
-    io::Read,
-    path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
-};
+//! Network namespaces, with one that the test makes.
 
-use super::*;
+use std::{path::Path, thread};
 
-/// A process in a network namespace of its own. It ends with its standard input, so nothing is
-/// left behind however the test ends.
-struct Elsewhere {
-    child: Child,
-    _output: ChildStdout,
-}
+use halfopen_sys::{Netns, NetnsError, census};
 
-impl Elsewhere {
-    /// `None` where namespaces may not be made, unless CI says that they can.
-    fn start() -> Option<Self> {
-        let started = Self::try_start();
-        if started.is_none() {
-            assert!(std::env::var_os("CI").is_none(), "needs CAP_SYS_ADMIN");
-            skipped("CAP_SYS_ADMIN, to make a network namespace");
-        }
-        started
-    }
-
-    fn try_start() -> Option<Self> {
-        let mut child = Command::new("unshare")
-            .args(["--net", "sh", "-c", "echo ready; exec cat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut output = child.stdout.take()?;
-        let mut ready = [0; 6];
-        if output.read_exact(&mut ready).is_err() {
-            let _ = child.wait();
-            return None;
-        }
-        Some(Self { child, _output: output })
-    }
-
-    fn netns(&self) -> Netns {
-        Netns::of_process(self.child.id()).unwrap()
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that did not run has to say so")]
-fn skipped(needs: &str) {
-    eprintln!("skipped: needs {needs}");
-}
+use crate::elsewhere::Elsewhere;
 
 #[test]
 fn the_own_namespace_is_the_same_by_thread_pid_and_path() {

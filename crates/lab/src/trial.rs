@@ -1,0 +1,265 @@
+//! Owns the detection trials: what `halfopen-core` predicts for a connection, from nothing but
+//! what the tool can see, beside what the kernel then really does.
+//! Read: docs/detection-time.md, linux net/ipv4/tcp_timer.c.
+//!
+//! A trial is one [`Case`] in a lab of its own: a connection is brought into a state, the cable is
+//! cut, the client's application does something or nothing, the client host is surveyed, and from
+//! then on a clock runs until the kernel gives the connection up.
+
+mod cases;
+mod connection;
+mod measure;
+mod outcome;
+mod table;
+
+use std::{io, thread, time::Duration};
+
+pub use cases::cases;
+pub use outcome::{Ended, Finding, Outcome, RESOLUTION};
+pub use table::table;
+
+use halfopen_core::{Diagnosis, KernelTimer, Observation, Thresholds, detection::Learns};
+use halfopen_sys::{Scope, SocketDiagError, SurveyError, survey};
+
+use self::connection::Connection;
+use crate::{
+    host::HostError,
+    lab::{Lab, LabError},
+    topology::Topology,
+};
+
+/// One trial, as plain data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// What it is about, in a few words.
+    pub name: String,
+    /// Sysctls of the client host: name with dots, value.
+    pub sysctls: Vec<(String, String)>,
+    /// Keepalive of the client's socket; `None` is off.
+    pub keepalive: Option<Keepalive>,
+    /// TCP_USER_TIMEOUT of the client's socket; `None` is not set.
+    pub user_timeout: Option<Duration>,
+    /// Where the connection stands when the cable is cut.
+    pub begin: Begin,
+    /// What the client's application does after that.
+    pub deed: Deed,
+    /// When the client host is surveyed.
+    pub sampled: Sampled,
+    /// Which of the three predictions is on trial.
+    pub view: View,
+    /// For how long to wait for the end.
+    pub watch: Duration,
+}
+
+/// The keepalive options of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// TCP_KEEPIDLE.
+    pub idle: Duration,
+    /// TCP_KEEPINTVL.
+    pub interval: Duration,
+    /// TCP_KEEPCNT.
+    pub probes: u32,
+}
+
+/// Where a connection stands when the cable is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Begin {
+    /// There is none yet.
+    Unconnected,
+    /// Established, nothing in flight.
+    Established,
+    /// The peer has closed its direction: CLOSE-WAIT.
+    PeerClosed,
+    /// The peer does not read, its window is shut, and data of ours waits.
+    WindowShut,
+    /// Our application has closed, the peer has acknowledged and does not close: FIN-WAIT-2 without an owner.
+    Abandoned,
+}
+
+/// What the client's application does once the cable is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Deed {
+    /// Nothing.
+    Nothing,
+    /// Connects.
+    Connect,
+    /// Writes a few bytes.
+    Write,
+    /// Closes its direction and keeps the descriptor: shutdown(SHUT_WR).
+    ShutDown,
+    /// Closes the descriptor.
+    Close,
+}
+
+/// When the client host is surveyed. The clock of the measurement starts there, but for
+/// [`Sampled::BeforeDeed`], where it starts at the deed: that prediction says "if it writes now".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sampled {
+    /// When the cable is cut, before the deed.
+    BeforeDeed,
+    /// Right after the deed.
+    AfterDeed,
+    /// Once the kernel's timer shows so many unanswered retransmissions or probes.
+    Unanswered(u8),
+}
+
+/// Which prediction is on trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum View {
+    /// `learns.idle`.
+    Idle,
+    /// `learns.busy`.
+    Busy,
+    /// `learns.now`.
+    Now,
+}
+
+impl View {
+    /// The word for tables.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Now => "now",
+        }
+    }
+}
+
+impl Case {
+    /// An established connection with every option untouched, on which nothing happens.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            sysctls: Vec::new(),
+            keepalive: None,
+            user_timeout: None,
+            begin: Begin::Established,
+            deed: Deed::Nothing,
+            sampled: Sampled::BeforeDeed,
+            view: View::Idle,
+            watch: Duration::from_secs(15),
+        }
+    }
+
+    /// With a sysctl of the client host, named below `net.ipv4`.
+    #[must_use]
+    pub fn sysctl(mut self, name: &str, value: u32) -> Self {
+        self.sysctls.push((format!("net.ipv4.{name}"), value.to_string()));
+        self
+    }
+}
+
+/// Runs all cases at once, but no more than [`AT_ONCE`], each in a lab of its own. The outcomes
+/// are in the order of the cases; a case that could not be arranged says so in its outcome.
+pub fn run(cases: &[Case]) -> Vec<Outcome> {
+    let together = |batch: &[Case]| {
+        thread::scope(|scope| {
+            let trials: Vec<_> = batch.iter().map(|case| scope.spawn(|| attempt(case))).collect();
+            let join = |trial: thread::ScopedJoinHandle<'_, _>| {
+                trial.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            trials.into_iter().map(join).collect::<Vec<_>>()
+        })
+    };
+    let results = cases.chunks(AT_ONCE).flat_map(together);
+    cases.iter().cloned().zip(results).map(|(case, result)| Outcome { case, result }).collect()
+}
+
+/// 32 labs: about a hundred processes that sleep; two cores still serve every timer in time.
+pub const AT_ONCE: usize = 32;
+
+/// One trial, from an empty machine to an empty machine.
+fn attempt(case: &Case) -> Result<Finding, TrialError> {
+    // Without ARP, only TCP decides when a dead peer is given up.
+    let lab = Lab::build(Topology::lan_without_arp())?;
+    let client = lab.client()?;
+    for (name, value) in &case.sysctls {
+        client.set_sysctl(name, value)?;
+    }
+    let mut connection = Connection::bring_to(&lab, case)?;
+    lab.cable(0)?.cut();
+    let (observation, from) = match case.sampled {
+        Sampled::BeforeDeed => {
+            let observation = connection.observe()?;
+            let sampled_at = observation.sample.taken_at;
+            let did_at = connection.act(case.deed)?;
+            (observation, did_at.unwrap_or(sampled_at))
+        }
+        Sampled::AfterDeed | Sampled::Unanswered(_) => {
+            connection.act(case.deed)?;
+            if let Sampled::Unanswered(count) = case.sampled {
+                connection.wait_for_unanswered(count)?;
+            }
+            let observation = connection.observe()?;
+            let sampled_at = observation.sample.taken_at;
+            (observation, sampled_at)
+        }
+    };
+    let predicted = prediction(observation, case.view);
+    let ended = connection.watch(from, case.watch)?;
+    Ok(Finding { predicted, ended })
+}
+
+fn prediction(observation: Observation, view: View) -> Learns {
+    let learns = Diagnosis::of(observation, &Thresholds::default()).learns;
+    match view {
+        View::Idle => learns.idle,
+        View::Busy => learns.busy,
+        View::Now => learns.now.unwrap_or(Learns::NotApplicable("nothing runs out")),
+    }
+}
+
+/// How many retransmissions or probes the kernel says are unanswered.
+const fn unanswered(timer: KernelTimer) -> u8 {
+    match timer {
+        KernelTimer::Retransmit { retransmits: count, .. }
+        | KernelTimer::Keepalive { probes: count, .. }
+        | KernelTimer::WindowProbe { probes: count, .. } => count,
+        _ => 0,
+    }
+}
+
+/// The observation of the connection whose local end is `local`, in the network namespace of the
+/// process `pid`, exactly as the tool would get it.
+fn observation_of(
+    pid: u32,
+    local: std::net::SocketAddr,
+) -> Result<Option<Observation>, TrialError> {
+    let seen = survey(&Scope::Named(pid.to_string()))?;
+    Ok(seen.observations.into_iter().find(|seen| seen.sample.endpoints.local == local))
+}
+
+/// Why a trial could not be held.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrialError {
+    /// The lab could not be built.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// A host did not do what it was asked to.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The client host could not be surveyed.
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    /// The client's socket could not be looked up.
+    #[error(transparent)]
+    SocketDiag(#[from] SocketDiagError),
+    /// A socket refused something.
+    #[error("{doing}: {cause}")]
+    Socket {
+        /// What was being done.
+        doing: &'static str,
+        /// What the kernel answered.
+        cause: io::Error,
+    },
+    /// The connection did not come into the state that the case wants.
+    #[error("bring the connection to where {wanted}; instead: {instead}")]
+    NotReached {
+        /// What was waited for.
+        wanted: &'static str,
+        /// What was seen last.
+        instead: String,
+    },
+}

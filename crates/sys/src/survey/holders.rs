@@ -1,0 +1,121 @@
+//! Owns who holds each socket of a survey, what options they gave it, and the account of what
+//! could not be read. Read: `owners` and `options`, which do the reading.
+
+use std::collections::{BTreeMap, HashSet};
+
+use halfopen_core::{Cookie, OptionsSeen, Owner, Owners, Sample};
+
+use super::Unseen;
+use crate::{
+    options::{self, OptionsError},
+    owners::{OwnerTable, owners},
+};
+
+/// Options are read for at most this many sockets of one survey. A read takes some 10 µs, during
+/// which the application's close() would wait for ours; a look at the host must stay far below a
+/// second, and must not become a load of its own on hosts with hundreds of thousands of sockets.
+const OPTIONS_MAX: usize = 20_000;
+
+/// The holders of sockets, looked for once for all of them.
+pub(super) struct Holders {
+    table: OwnerTable,
+    /// Why nobody's sockets could be seen at all.
+    failure: Option<String>,
+    options_left: usize,
+    /// How many sockets each lack of sight concerns: what it hides, and why.
+    missed: BTreeMap<(&'static str, String), usize>,
+}
+
+impl Holders {
+    /// Looks for the holders of the sockets with these inodes.
+    pub(super) fn find(inodes: &HashSet<u64>) -> Self {
+        let (table, failure) = match owners(inodes) {
+            Ok(table) => (table, None),
+            Err(error) => (OwnerTable::default(), Some(error.to_string())),
+        };
+        Self { table, failure, options_left: OPTIONS_MAX, missed: BTreeMap::new() }
+    }
+
+    /// Who holds the socket, and its options through the first of them who lets us.
+    pub(super) fn of(&mut self, sample: &Sample) -> (Owners, OptionsSeen) {
+        let Some(inode) = sample.inode else {
+            // Mini sockets have no options; other sockets without a file do.
+            if sample.info.is_some() {
+                self.miss("options", NOBODY_TO_ASK.to_owned());
+            }
+            return (Owners::None, OptionsSeen::Unread("no process holds it".to_owned()));
+        };
+        let found = self.table.take(inode);
+        if found.is_empty() {
+            let why = self.why_unseen();
+            self.miss("owners and options", why.clone());
+            let unread = OptionsSeen::Unread(format!("its owner was not seen: {why}"));
+            return (Owners::Unseen(why), unread);
+        }
+        let options = self.options(&found, sample.id.cookie);
+        (Owners::Known(found), options)
+    }
+
+    fn why_unseen(&self) -> String {
+        match (&self.failure, self.table.refused) {
+            (Some(failure), _) => failure.clone(),
+            (None, 0) => "no process that we can see holds it; it may have been closed meanwhile, \
+                          or belong to the kernel, io_uring or another pid namespace"
+                .to_owned(),
+            (None, refused) => format!(
+                "{refused} processes, as a rule of other users, may not be looked into: needs \
+                 CAP_SYS_PTRACE (run as root)"
+            ),
+        }
+    }
+
+    fn options(&mut self, owners: &[Owner], cookie: Cookie) -> OptionsSeen {
+        let Some(left) = self.options_left.checked_sub(1) else {
+            let why = format!("options are read of {OPTIONS_MAX} sockets at most");
+            self.miss("options", format!("{why}; select fewer connections"));
+            return OptionsSeen::Unread(why);
+        };
+        self.options_left = left;
+        let mut refusal = None;
+        for owner in owners {
+            match options::of_process(owner.pid, owner.fd, cookie) {
+                Ok(options) => return OptionsSeen::Read(options),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        let Some(error) = refusal else {
+            return OptionsSeen::Unread("no process holds it".to_owned());
+        };
+        self.miss("options", summary(&error));
+        OptionsSeen::Unread(error.to_string())
+    }
+
+    fn miss(&mut self, what: &'static str, why: String) {
+        *self.missed.entry((what, why)).or_default() += 1;
+    }
+
+    /// The account of what was missed.
+    pub(super) fn unseen(self) -> impl Iterator<Item = Unseen> {
+        self.missed.into_iter().map(|((what, why), count)| {
+            let sockets = if count == 1 { "socket" } else { "sockets" };
+            Unseen { what: format!("{what} of {count} {sockets}"), why }
+        })
+    }
+}
+
+/// The error without what differs from socket to socket, so that its cases can be counted.
+fn summary(error: &OptionsError) -> String {
+    match error {
+        OptionsError::Refused { .. } => {
+            "their processes may not be looked into: needs CAP_SYS_PTRACE (run as root)".to_owned()
+        }
+        OptionsError::Gone { .. } | OptionsError::AnotherSocket { .. } => {
+            "they were closed meanwhile; look again".to_owned()
+        }
+        OptionsError::Read { cause, .. } => format!("they could not be read: {cause}"),
+        unsupported => unsupported.to_string(),
+    }
+}
+
+const NOBODY_TO_ASK: &str = "no process holds them: not accepted yet, or closed and finishing; \
+                             only a source inside the kernel could read them";

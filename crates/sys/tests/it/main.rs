@@ -1,0 +1,41 @@
+//! halfopen-sys against the running kernel. Connections are on loopback; whatever needs a changed
+//! host is in a network namespace that the test makes and that ends with it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed, and says where"
+)]
+
+mod elsewhere;
+mod netns;
+mod survey;
+mod syn;
+mod unprivileged;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Waits until `look` finds what it looks for. Ten seconds are far more than any of it takes.
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether this process is root; if not, says that the test did not run, which CI does not accept.
+#[expect(clippy::print_stderr, reason = "a test that did not run has to say so")]
+fn is_root(needed_for: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        assert!(std::env::var_os("CI").is_none(), "needs root, {needed_for}");
+        eprintln!("skipped: needs root, {needed_for}");
+    }
+    root
+}
