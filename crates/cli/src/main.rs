@@ -1,2 +1,5 @@
-//! The binary `halfopen`.
-fn main() {}
+//! The binary `halfopen`. Everything is in the library of the same package.
+
+fn main() -> std::process::ExitCode {
+    halfopen_cli::main()
+}

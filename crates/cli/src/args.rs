@@ -1,0 +1,268 @@
+//! Owns every flag of the command line, with its help. Decides nothing.
+//! Values are parsed here and judged in `select.rs`; the verbs act on them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    select::{EndpointPattern, IdPattern, PortPattern, ProcessPattern, StatePattern, VerdictPattern},
+    span::Given,
+};
+
+const AFTER: &str = "\
+A duration is a whole number with a unit: 500ms, 90s, 15m, 2h, 1m30s.
+Exit codes: 0 fine, 1 something is wrong (only with --check), 2 usage, 3 not
+enough privilege for what was asked, 4 no such connection, 70 a bug, 71 the
+system refused.";
+
+/// Is the peer of each TCP connection still there, and when would its owner learn that it is gone?
+///
+/// Without a verb, lists every connection: `halfopen` is `halfopen ls`. Looking changes nothing.
+#[derive(Debug, Parser)]
+#[command(name = "halfopen", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    /// What to do; `ls` if nothing is said.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// The flags of `ls`, for use without a verb.
+    #[command(flatten)]
+    pub ls: Ls,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List the host's connections, worst first, with verdict, owner and detection time
+    #[command(after_help = AFTER)]
+    Ls(Ls),
+    /// Tell the whole story of one connection, or what a verdict means
+    #[command(after_help = AFTER)]
+    Why(Why),
+    /// Replay a known experiment with real kernels, in network namespaces of its own
+    Rehearse(Rehearse),
+}
+
+/// Which connections are meant. Flags of different names narrow each other down; a flag given more
+/// than once, or with a list, means any of its values.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Which connections")]
+pub struct Selectors {
+    /// The peer's end: 10.0.0.7, 10.0.0.0/8, :443, 10.0.0.7:443 or [2001:db8::1]:443
+    #[arg(long, value_name = "ADDR[/LEN][:PORT]")]
+    pub peer: Vec<EndpointPattern>,
+    /// Our end, written like --peer
+    #[arg(long, value_name = "ADDR[/LEN][:PORT]")]
+    pub local: Vec<EndpointPattern>,
+    /// The port of either end
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    pub port: Vec<PortPattern>,
+    /// Held by this process: its command name (as ps -o comm shows it) or its number
+    #[arg(long, value_name = "NAME|PID", value_delimiter = ',')]
+    pub process: Vec<ProcessPattern>,
+    /// In this TCP state: established, syn-sent, close-wait, fin-wait-2, ...
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    pub state: Vec<StatePattern>,
+    /// With this verdict: half-open, silent, straining, blocked, half-closed, quiet, alive, ...
+    #[arg(long, value_name = "VERDICT", value_delimiter = ',')]
+    pub verdict: Vec<VerdictPattern>,
+    /// Whose peer has not been heard for longer than this
+    #[arg(long, value_name = "DUR")]
+    pub idle_over: Option<Given>,
+    /// In this network namespace: its name below /run/netns, a path, a pid or an inode number
+    #[arg(long, value_name = "NETNS", conflicts_with = "all_namespaces")]
+    pub netns: Option<String>,
+    /// In every network namespace of the host (needs root to see all)
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Whose owner's cgroup path, or unit or container name, contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub cgroup: Vec<String>,
+    /// With this id, as `ls --ids` shows it: COOKIE@NETNS
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub id: Vec<IdPattern>,
+    /// Show connections of this host to itself too
+    #[arg(long)]
+    pub loopback: bool,
+}
+
+/// What counts as what.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Judging")]
+pub struct Judging {
+    /// A peer heard within this time is `alive`; later it is `quiet` [default: 60s]
+    #[arg(long, value_name = "DUR")]
+    pub alive_within: Option<Given>,
+}
+
+/// How the answer looks.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Face {
+    /// Print JSON; docs/json.md describes it
+    #[arg(long)]
+    pub json: bool,
+    /// Colour the text; `auto` means on a terminal and if NO_COLOR is not set
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub color: Color,
+}
+
+/// When to colour the text. Colour never carries meaning alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, if NO_COLOR is not set.
+    #[default]
+    Auto,
+    /// Also in a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// The flags of `ls`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Ls {
+    /// Which connections.
+    #[command(flatten)]
+    pub selectors: Selectors,
+    /// What counts as what.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
+    /// In which order
+    #[arg(long, value_name = "KEY", value_enum, default_value_t, help_heading = "Output")]
+    pub sort: SortKey,
+    /// Show a column with each connection's id, for --id and `why`
+    #[arg(long, help_heading = "Output")]
+    pub ids: bool,
+    /// Look again every DUR until interrupted
+    #[arg(long, value_name = "DUR", num_args = 0..=1, default_missing_value = "2s",
+        help_heading = "Output")]
+    pub watch: Option<Given>,
+    /// Stop --watch after this many looks
+    #[arg(long, value_name = "N", requires = "watch", help_heading = "Output")]
+    pub count: Option<u64>,
+    /// Exit 1 if something shown is wrong (marked `!`), for monitoring systems
+    #[arg(long, help_heading = "Output", conflicts_with = "watch")]
+    pub check: bool,
+}
+
+/// The order of the list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SortKey {
+    /// By verdict, worst first; then problems first; then whose owner learns soonest.
+    #[default]
+    Worst,
+    /// Longest unheard first; those not known last.
+    Heard,
+    /// Those whose owner would never learn first, then the longest detection time.
+    Learns,
+    /// By the peer's address and port.
+    Peer,
+    /// By our address and port.
+    Local,
+    /// By the owner's command name and number.
+    Owner,
+}
+
+/// The flags of `why`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Why {
+    /// A connection: its id, LOCAL->PEER, PEER, :PORT; or a verdict: quiet, half-closed, ...
+    #[arg(value_name = "CONNECTION|VERDICT")]
+    pub subject: Option<String>,
+    /// Which connections.
+    #[command(flatten)]
+    pub selectors: Selectors,
+    /// What counts as what.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
+}
+
+/// The flags of `rehearse`.
+#[derive(Debug, Clone, Args)]
+pub struct Rehearse {
+    /// Which experiment
+    #[arg(value_enum)]
+    pub experiment: Experiment,
+}
+
+/// The experiments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Experiment {
+    /// TCP/IP Illustrated vol. 1, 13.6.3: a server reboots while the cable is out.
+    Book,
+    /// Predicted and measured detection time, side by side.
+    Detection,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, String> {
+        let words = std::iter::once("halfopen").chain(line.split_whitespace());
+        Arguments::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    fn refusal(line: &str) -> String {
+        parse(line).unwrap_err().lines().next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_verb_takes_the_flags_of_ls() {
+        let arguments = parse("--peer 10.0.0.7:111 -A --json").unwrap();
+        assert!(arguments.verb.is_none());
+        assert_eq!(arguments.ls.selectors.peer.len(), 1);
+        assert!(arguments.ls.selectors.all_namespaces && arguments.ls.face.json);
+    }
+
+    #[test]
+    fn watch_looks_every_two_seconds_unless_told_otherwise() {
+        let every = |line| parse(line).unwrap().ls.watch.map(|given| given.0.as_millis());
+        assert_eq!(every(""), None);
+        assert_eq!(every("--watch"), Some(2000));
+        assert_eq!(every("--watch 500ms"), Some(500));
+        assert_eq!(every("--watch=1m30s"), Some(90_000));
+    }
+
+    #[test]
+    fn why_takes_a_connection_a_verdict_or_selectors() {
+        for line in ["why quiet", "why 10.0.0.1:4->10.0.0.7:111", "why --port 111 --json"] {
+            assert!(matches!(parse(line).unwrap().verb, Some(Verb::Why(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn slips_name_the_valid_words() {
+        insta::assert_snapshot!(
+            [
+                "--verdict dead",
+                "--state open",
+                "--peer db1",
+                "--port http",
+                "--idle-over 15",
+                "--sort size",
+                "--id 12",
+                "--watch=soon",
+                "-A --netns blue",
+                "--count 3",
+                "rehearse play",
+            ]
+            .map(|line| format!("{line}\n  {}", parse(line).unwrap_err().trim_end()))
+            .join("\n\n")
+        );
+        assert!(refusal("frobnicate").contains("unrecognized subcommand"));
+    }
+}

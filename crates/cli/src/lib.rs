@@ -1,0 +1,73 @@
+//! The command `halfopen`: for every TCP connection of this host, is the peer still there, how long
+//! until the owner would learn that it is gone, and what can be done.
+//!
+//! `args` has every flag; a verb is a module (`ls`, `why`, `rehearse`); `look` gets a picture of
+//! the host, `select` chooses, `order` sorts, `render` draws. A library only so that tests and the
+//! generators of documentation can see the definition of the command line.
+//!
+//! # What this crate does not do
+//! It judges nothing (`halfopen-core` does) and asks the kernel nothing itself (`halfopen-sys` does).
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+mod counted;
+pub mod exit;
+#[cfg(test)]
+mod fixtures;
+mod look;
+mod ls;
+mod order;
+mod picture;
+mod rehearse;
+mod render;
+mod select;
+mod span;
+mod story;
+mod terminal;
+mod watch;
+mod why;
+
+use std::{
+    io::{self, BufWriter, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use crate::{
+    args::{Arguments, Verb},
+    exit::{Exit, Failure},
+};
+
+/// Reads the command line, does what it says, and tells how to exit.
+pub fn main() -> ExitCode {
+    exit::report_bugs();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help that nobody reads to the end (`| head`) is no failure.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Fine }.into();
+        }
+    };
+    let mut out = BufWriter::new(io::stdout());
+    let exit = run(&arguments, &mut out).unwrap_or_else(|failure| {
+        let exit = failure.exit();
+        if exit != Exit::Fine {
+            // Nowhere is left to say that standard error cannot be written.
+            let _ = writeln!(io::stderr(), "halfopen: {failure}");
+        }
+        exit
+    });
+    exit.into()
+}
+
+fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure> {
+    match &arguments.verb {
+        None => ls::run(&arguments.ls, out),
+        Some(Verb::Ls(ls)) => ls::run(ls, out),
+        Some(Verb::Why(why)) => why::run(why, out),
+        Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
+    }
+}

@@ -1,0 +1,114 @@
+//! Owns the way from selectors to a picture: what to look at, the look itself, and what a refusal means.
+
+use std::io::ErrorKind;
+
+use halfopen_core::Thresholds;
+use halfopen_sys::{NetnsError, SocketDiagError, SurveyError};
+use jiff::{Timestamp, Unit};
+
+use crate::{
+    args::{Judging, SortKey},
+    exit::Failure,
+    picture::Picture,
+    select::Selection,
+};
+
+/// What to look at, how to judge it, and in which order to show it.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Which connections.
+    pub selection: Selection,
+    /// What counts as what.
+    pub thresholds: Thresholds,
+    /// In which order.
+    pub sort: SortKey,
+}
+
+impl Look {
+    /// With the user's thresholds in place of the defaults.
+    pub fn new(selection: Selection, judging: &Judging, sort: SortKey) -> Self {
+        let mut thresholds = Thresholds::default();
+        if let Some(within) = judging.alive_within {
+            thresholds.alive_within = within.0;
+        }
+        Self { selection, thresholds, sort }
+    }
+
+    /// Looks at the host once.
+    ///
+    /// # Errors
+    /// [`Failure`] where the kernel refuses, or where the namespace that was named is not there.
+    pub fn take(&self) -> Result<Picture, Failure> {
+        let now = Timestamp::now();
+        let taken_at = now.round(Unit::Millisecond).unwrap_or(now);
+        let survey = halfopen_sys::survey(&self.selection.scope()).map_err(|error| refused(&error))?;
+        let picture =
+            Picture::new(survey, taken_at, &self.selection, &self.thresholds, self.sort);
+        if self.selection.needs_owners()
+            && picture.connections.is_empty()
+            && picture.hidden.loopback == 0
+            && picture.owners_unseen > 0
+        {
+            return Err(Failure::Privilege(format!(
+                "cannot tell which connections are meant: the owners of {} connections are hidden \
+                 from this user; run it as root (CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)",
+                picture.owners_unseen
+            )));
+        }
+        Ok(picture)
+    }
+}
+
+/// What a refusal means for the user: a wrong name, too little privilege, or a system that cannot.
+fn refused(error: &SurveyError) -> Failure {
+    let sentence = format!("cannot {error}");
+    let cause = match error {
+        SurveyError::Namespace(error) | SurveyError::Samples(SocketDiagError::Namespace(error)) => {
+            match error {
+                NetnsError::NotANetns { .. } | NetnsError::NoSuchName { .. } => {
+                    return Failure::Usage(sentence);
+                }
+                NetnsError::Open { cause, .. } if cause.kind() == ErrorKind::NotFound => {
+                    return Failure::Usage(sentence);
+                }
+                NetnsError::Open { cause, .. }
+                | NetnsError::Enter { cause, .. }
+                | NetnsError::Proc { cause, .. } => Some(cause),
+                _ => None,
+            }
+        }
+        SurveyError::Samples(
+            SocketDiagError::Open { cause }
+            | SocketDiagError::Send { cause }
+            | SocketDiagError::Refused { cause },
+        ) => Some(cause),
+        _ => None,
+    };
+    // EPERM and EACCES both arrive as this kind.
+    if cause.is_some_and(|cause| cause.kind() == ErrorKind::PermissionDenied) {
+        Failure::Privilege(sentence)
+    } else {
+        Failure::System(sentence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::exit::Exit;
+
+    fn exit(error: NetnsError) -> Exit {
+        refused(&SurveyError::Namespace(error)).exit()
+    }
+
+    #[test]
+    fn a_wrong_name_is_the_users_slip_and_a_closed_door_is_privilege() {
+        let open = |kind| NetnsError::Open { path: "/proc/7/ns/net".into(), cause: io::Error::from(kind) };
+        assert_eq!(exit(open(ErrorKind::NotFound)), Exit::Usage);
+        assert_eq!(exit(open(ErrorKind::PermissionDenied)), Exit::Privilege);
+        assert_eq!(exit(open(ErrorKind::OutOfMemory)), Exit::System);
+        assert_eq!(exit(NetnsError::NotANetns { path: "/etc/passwd".into() }), Exit::Usage);
+    }
+}

@@ -1,0 +1,20 @@
+//! The faces of the output: a table and a story for people, JSON for machines. All draw what
+//! `Picture` and `Story` hold; none asks the host anything.
+
+mod cell;
+mod columns;
+pub mod json;
+mod paint;
+mod story;
+mod summary;
+mod table;
+mod words;
+
+pub use self::{
+    cell::{escaped, wrapped},
+    paint::Paint,
+    story::write_story,
+    summary::{write_foot, write_head},
+    table::{TableView, write_table},
+    words::{end, pair},
+};

@@ -1,0 +1,221 @@
+//! Owns the JSON of one connection, the same in every schema.
+
+use std::time::Duration;
+
+use halfopen_core::{
+    Diagnosis, Evidence, Owners, Sample, TcpState,
+    detection::{AppTold, Cause, Learns, NeverBecause, PeerTold, Prediction},
+};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use super::Field;
+use crate::render::words;
+
+/// One connection.
+#[derive(Debug, Serialize)]
+pub struct Connection {
+    id: String,
+    netns: u64,
+    family: &'static str,
+    local: String,
+    peer: String,
+    state: String,
+    verdict: &'static str,
+    severity: &'static str,
+    headline: String,
+    evidence: Vec<EvidenceItem>,
+    refuted_by: &'static str,
+    last_heard_ms: Field<u64>,
+    learns: DetectionTime,
+    owners: Field<Vec<Owner>>,
+    remedies: Vec<Remedy>,
+}
+
+#[derive(Debug, Serialize)]
+struct DetectionTime {
+    idle: Field<LearnsItem>,
+    busy: Field<LearnsItem>,
+    now: Field<LearnsItem>,
+}
+
+#[derive(Debug)]
+enum LearnsItem {
+    Never(NeverBecause),
+    Within(Prediction),
+}
+
+#[derive(Debug)]
+struct EvidenceItem(Evidence);
+
+#[derive(Debug, Serialize)]
+struct Owner {
+    pid: u32,
+    command: String,
+    fd: u32,
+    uid: Field<u32>,
+    cgroup: Field<String>,
+    unit: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Remedy {
+    purpose: String,
+    command: String,
+}
+
+impl Connection {
+    /// The JSON of `diagnosis`.
+    pub fn of(diagnosis: &Diagnosis) -> Self {
+        let Diagnosis { observation, verdict, learns } = diagnosis;
+        let sample = &observation.sample;
+        Self {
+            id: sample.id.to_string(),
+            netns: sample.id.netns.0,
+            family: sample.family.word(),
+            local: words::end(sample.endpoints.local),
+            peer: words::end(sample.endpoints.peer),
+            state: sample.state.to_string(),
+            verdict: verdict.kind().word(),
+            severity: verdict.severity().word(),
+            headline: verdict.headline().to_owned(),
+            evidence: verdict.evidence().cloned().map(EvidenceItem).collect(),
+            refuted_by: verdict.refuter(),
+            last_heard_ms: last_heard(sample),
+            learns: DetectionTime {
+                idle: learns_field(&learns.idle),
+                busy: learns_field(&learns.busy),
+                now: learns.now.as_ref().map_or(Field::NotApplicable, learns_field),
+            },
+            owners: owners(&observation.owners),
+            remedies: verdict
+                .remedies()
+                .iter()
+                .map(|one| Remedy { purpose: one.purpose.clone(), command: one.command.clone() })
+                .collect(),
+        }
+    }
+}
+
+fn last_heard(sample: &Sample) -> Field<u64> {
+    match sample.last_heard() {
+        Some(ago) => Field::Known(millis(ago)),
+        None if sample.state == TcpState::SynSent => Field::NotApplicable,
+        None => Field::Unknown("the kernel gives no TCP_INFO for this socket".to_owned()),
+    }
+}
+
+fn learns_field(learns: &Learns) -> Field<LearnsItem> {
+    match learns {
+        Learns::Never(because) => Field::Known(LearnsItem::Never(*because)),
+        Learns::Within(prediction) => Field::Known(LearnsItem::Within(prediction.clone())),
+        Learns::Unknown(why) => Field::Unknown(why.clone()),
+        Learns::NotApplicable(_) => Field::NotApplicable,
+    }
+}
+
+fn owners(owners: &Owners) -> Field<Vec<Owner>> {
+    match owners {
+        Owners::Known(all) => Field::Known(all.iter().map(Owner::of).collect()),
+        Owners::None => Field::Known(Vec::new()),
+        Owners::Unseen(why) => Field::Unknown(why.clone()),
+    }
+}
+
+impl Owner {
+    fn of(owner: &halfopen_core::Owner) -> Self {
+        const UNREAD: &str = "/proc did not say";
+        Self {
+            pid: owner.pid,
+            command: owner.command.clone(),
+            fd: owner.fd,
+            uid: Field::known_or(owner.uid, UNREAD),
+            cgroup: Field::known_or(owner.cgroup.clone(), UNREAD),
+            unit: owner.unit.clone(),
+        }
+    }
+}
+
+impl Serialize for LearnsItem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self {
+            Self::Never(because) => {
+                map.serialize_entry("never", &true)?;
+                map.serialize_entry("because", because_word(*because))?;
+            }
+            Self::Within(prediction) => {
+                map.serialize_entry("min_ms", &millis(prediction.within.min()))?;
+                map.serialize_entry("max_ms", &millis(prediction.within.max()))?;
+                map.serialize_entry("errno", &errno(prediction.application))?;
+                map.serialize_entry("cause", cause_word(prediction.cause))?;
+                map.serialize_entry("application", application_word(prediction.application))?;
+                map.serialize_entry("peer", peer_word(prediction.peer))?;
+                let assumes: Vec<_> =
+                    prediction.assumes.iter().map(|assumption| assumption.clause()).collect();
+                map.serialize_entry("assumes", &assumes)?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl Serialize for EvidenceItem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", self.0.kind())?;
+        map.serialize_entry("text", &self.0.to_string())?;
+        for (name, number) in self.0.numbers() {
+            map.serialize_entry(name, &number)?;
+        }
+        map.end()
+    }
+}
+
+/// Whole milliseconds, rounded up as every bound is.
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+const fn errno(told: AppTold) -> Option<&'static str> {
+    match told {
+        AppTold::TimedOut => Some("ETIMEDOUT"),
+        AppTold::Nothing => None,
+    }
+}
+
+const fn application_word(told: AppTold) -> &'static str {
+    match told {
+        AppTold::TimedOut => "timed-out",
+        AppTold::Nothing => "nothing",
+    }
+}
+
+const fn peer_word(told: PeerTold) -> &'static str {
+    match told {
+        PeerTold::Reset => "reset",
+        PeerTold::Nothing => "nothing",
+    }
+}
+
+const fn because_word(because: NeverBecause) -> &'static str {
+    match because {
+        NeverBecause::KeepaliveOff => "keepalive-off",
+        NeverBecause::PeerHoldsWindowShut => "peer-holds-window-shut",
+    }
+}
+
+const fn cause_word(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Retransmission => "retransmission",
+        Cause::UserTimeout => "user-timeout",
+        Cause::Keepalive => "keepalive",
+        Cause::KeepaliveUserTimeout => "keepalive-user-timeout",
+        Cause::WindowProbes => "window-probes",
+        Cause::WindowUserTimeout => "window-user-timeout",
+        Cause::Syn => "syn",
+        Cause::SynAck => "syn-ack",
+        Cause::Orphan => "orphan",
+        Cause::FinWait2 => "fin-wait-2",
+        Cause::TimeWait => "time-wait",
+    }
+}

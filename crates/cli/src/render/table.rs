@@ -1,0 +1,186 @@
+//! Owns the table of connections: its columns and how they fit the page.
+//! Read: `columns.rs` for what is dropped first, `words.rs` for what the cells say.
+
+use std::io::{self, Write};
+
+use halfopen_core::{Diagnosis, Severity};
+
+use super::{
+    Paint,
+    cell::{cut, cut_middle, escaped, padded, width},
+    columns::{GAP, Wish, fit},
+    words,
+};
+use crate::picture::Picture;
+
+/// How the table is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct TableView {
+    /// The width of the page in columns.
+    pub width: usize,
+    /// Colour or not.
+    pub paint: Paint,
+    /// Show the connections' ids.
+    pub ids: bool,
+    /// Show the network namespaces.
+    pub netns: bool,
+}
+
+/// One column: what it says at full and at short length, and what it would like.
+struct Column {
+    title: &'static str,
+    cells: Vec<Cell>,
+    cut: Cut,
+    rank: u8,
+    /// A width worth having even if cells are cut.
+    least_at_most: usize,
+}
+
+struct Cell {
+    full: String,
+    /// What stands for it where the column is narrower than its widest cell.
+    short: Option<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Cut {
+    End,
+    Middle,
+}
+
+/// Writes the table; nothing if there are no connections.
+///
+/// # Errors
+/// If `out` cannot be written.
+pub fn write_table(out: &mut impl Write, picture: &Picture, view: TableView) -> io::Result<()> {
+    if picture.connections.is_empty() {
+        return Ok(());
+    }
+    let columns = columns(picture, view);
+    let wishes: Vec<_> = columns.iter().map(Column::wish).collect();
+    let widths = fit(&wishes, view.width);
+    let shown: Vec<_> = columns
+        .iter()
+        .zip(widths)
+        .filter_map(|(column, columns)| Some((column, columns?)))
+        .collect();
+    let titles = shown.iter().map(|(column, columns)| (cut(column.title, *columns), *columns));
+    writeln!(out, "{}", line(titles, |_, text| view.paint.heading(text)))?;
+    for row in 0..picture.connections.len() {
+        let cells = shown.iter().map(|(column, columns)| (column.text(row, *columns), *columns));
+        let severity = picture.connections.get(row).map(|one| one.verdict.severity());
+        let verdict_at = usize::from(view.ids);
+        let paint = |at: usize, text: &str| match severity {
+            Some(severity) if at == verdict_at => view.paint.severity(severity, text),
+            _ => text.to_owned(),
+        };
+        writeln!(out, "{}", line(cells, paint))?;
+    }
+    Ok(())
+}
+
+/// Every column that may be shown, in order, with its cells.
+fn columns(picture: &Picture, view: TableView) -> Vec<Column> {
+    let column = |title, rank, least_at_most, cut, cell: &dyn Fn(&Diagnosis) -> Cell| Column {
+        title,
+        cells: picture.connections.iter().map(cell).collect(),
+        cut,
+        rank,
+        least_at_most,
+    };
+    let mut all = Vec::new();
+    if view.ids {
+        let id = |one: &Diagnosis| Cell::plain(one.observation.sample.id.to_string());
+        all.push(column("ID", 0, WHOLE, Cut::End, &id));
+    }
+    all.push(column("VERDICT", 0, WHOLE, Cut::End, &verdict));
+    if view.netns {
+        let name = |one: &Diagnosis| {
+            Cell::plain(escaped(&picture.netns_name(one.observation.sample.id.netns)))
+        };
+        all.push(column("NETNS", 1, 10, Cut::End, &name));
+    }
+    all.push(column("LOCAL", 5, WHOLE, Cut::Middle, &local));
+    all.push(column("PEER", 0, 15, Cut::Middle, &|one| {
+        Cell::plain(words::end(one.observation.sample.endpoints.peer))
+    }));
+    all.push(column("HEARD", 2, WHOLE, Cut::End, &|one| {
+        Cell::plain(words::heard(&one.observation.sample))
+    }));
+    all.push(column("LEARNS", 0, WHOLE, Cut::End, &|one| Cell::plain(words::learns(&one.learns))));
+    all.push(column("OWNER", 4, 8, Cut::End, &owner));
+    all.push(column("WHY", 3, 18, Cut::End, &|one| Cell::plain(escaped(one.verdict.headline()))));
+    all
+}
+
+/// For columns that are never worth cutting.
+const WHOLE: usize = usize::MAX;
+
+/// A problem has a mark, so that colour is not needed to see it.
+fn verdict(one: &Diagnosis) -> Cell {
+    let mark = if one.verdict.severity() == Severity::Problem { '!' } else { ' ' };
+    Cell::plain(format!("{mark}{}", one.verdict.kind()))
+}
+
+/// Where there is no room for our address, the port says which service it is.
+fn local(one: &Diagnosis) -> Cell {
+    let local = one.observation.sample.endpoints.local;
+    Cell { full: words::end(local), short: Some(format!(":{}", local.port())) }
+}
+
+fn owner(one: &Diagnosis) -> Cell {
+    let owners = &one.observation.owners;
+    Cell { full: words::owner(owners), short: Some(words::owner_short(owners)) }
+}
+
+/// Joins cells, without blanks at the end of the line.
+fn line(
+    cells: impl Iterator<Item = (String, usize)>,
+    paint: impl Fn(usize, &str) -> String,
+) -> String {
+    let mut cells: Vec<_> = cells.collect();
+    while cells.last().is_some_and(|(text, _)| text.is_empty()) {
+        cells.pop();
+    }
+    let last = cells.len().saturating_sub(1);
+    let mut out = String::new();
+    for (at, (text, columns)) in cells.into_iter().enumerate() {
+        let blanks = padded(&text, columns).len() - text.len() + GAP;
+        out.push_str(&paint(at, &text));
+        if at < last {
+            out.push_str(&" ".repeat(blanks));
+        }
+    }
+    out
+}
+
+impl Column {
+    fn wish(&self) -> Wish {
+        let title = width(self.title);
+        let widest = |cells: &mut dyn Iterator<Item = usize>| cells.max().unwrap_or(0).max(title);
+        let natural = widest(&mut self.cells.iter().map(|cell| width(&cell.full)));
+        let shortest = widest(&mut self.cells.iter().map(|cell| width(cell.short_or_full())));
+        let least = shortest.min(self.least_at_most.max(title)).min(natural);
+        Wish { natural, least, rank: self.rank }
+    }
+
+    fn text(&self, row: usize, columns: usize) -> String {
+        let narrow = columns < self.wish().natural;
+        let Some(cell) = self.cells.get(row) else { return String::new() };
+        let text = if narrow { cell.short_or_full() } else { &cell.full };
+        match self.cut {
+            Cut::End => cut(text, columns),
+            Cut::Middle => cut_middle(text, columns),
+        }
+    }
+}
+
+impl Cell {
+    const fn plain(full: String) -> Self {
+        Self { full, short: None }
+    }
+
+    fn short_or_full(&self) -> &str {
+        self.short.as_deref().unwrap_or(&self.full)
+    }
+}

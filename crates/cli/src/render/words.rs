@@ -1,0 +1,102 @@
+//! Owns the short words of a table's cells: ends, ages, detection times, owners.
+//! `~` assumed, `?` not known, `-` does not apply; never a number for what is not known.
+
+use std::net::SocketAddr;
+
+use halfopen_core::{
+    Diagnosis, Owners, Sample, TcpState,
+    detection::{AppTold, DetectionTime, Learns, Prediction},
+};
+
+use super::cell::escaped;
+use crate::span::Short;
+
+/// One end, IPv4 addresses mapped into IPv6 written as IPv4.
+pub fn end(end: SocketAddr) -> String {
+    match end {
+        SocketAddr::V6(v6) if end.ip().to_canonical() == end.ip() => v6.to_string(),
+        _ => SocketAddr::new(end.ip().to_canonical(), end.port()).to_string(),
+    }
+}
+
+/// How long ago the peer was last heard.
+pub fn heard(sample: &Sample) -> String {
+    match sample.last_heard() {
+        Some(ago) => Short(ago).to_string(),
+        None if sample.state == TcpState::SynSent => "-".to_owned(),
+        None => "?".to_owned(),
+    }
+}
+
+/// The countdown where one runs (`in 3m`, `ends 45s` where nobody is told), else `IDLE/BUSY`.
+pub fn learns(learns: &DetectionTime) -> String {
+    match &learns.now {
+        Some(Learns::Within(prediction)) => {
+            let verb = match prediction.application {
+                AppTold::TimedOut => "in",
+                AppTold::Nothing => "ends",
+            };
+            format!("{verb} {}", at_most(prediction))
+        }
+        Some(Learns::Never(_)) => "never".to_owned(),
+        Some(Learns::Unknown(_)) => "in ?".to_owned(),
+        Some(Learns::NotApplicable(_)) | None => {
+            match (one(&learns.idle), one(&learns.busy)) {
+                (idle, busy) if idle == busy => idle,
+                (idle, busy) => format!("{idle}/{busy}"),
+            }
+        }
+    }
+}
+
+fn one(learns: &Learns) -> String {
+    match learns {
+        Learns::Never(_) => "never".to_owned(),
+        Learns::Within(prediction) => at_most(prediction),
+        Learns::Unknown(_) => "?".to_owned(),
+        Learns::NotApplicable(_) => "-".to_owned(),
+    }
+}
+
+/// The late end of the interval: the owner learns within this.
+fn at_most(prediction: &Prediction) -> String {
+    let mark = if prediction.assumes.is_empty() { "" } else { "~" };
+    format!("{mark}{}", Short(prediction.within.max()))
+}
+
+/// Who holds the connection: `COMMAND/PID`, `+N` for more holders, `-` for nobody.
+pub fn owner(owners: &Owners) -> String {
+    match owners {
+        Owners::Known(all) => match all.as_slice() {
+            [] => "?".to_owned(),
+            [first, rest @ ..] => {
+                let others = match distinct_others(first.pid, rest) {
+                    0 => String::new(),
+                    others => format!("+{others}"),
+                };
+                format!("{}/{}{others}", escaped(&first.command), first.pid)
+            }
+        },
+        Owners::None => "-".to_owned(),
+        Owners::Unseen(_) => "?".to_owned(),
+    }
+}
+
+/// Processes among `rest` other than `pid`; one process may hold several descriptors of a socket.
+fn distinct_others(pid: u32, rest: &[halfopen_core::Owner]) -> usize {
+    let mut pids: Vec<_> = rest.iter().map(|owner| owner.pid).filter(|other| *other != pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids.len()
+}
+
+/// The owner's command alone, for narrow tables.
+pub(super) fn owner_short(owners: &Owners) -> String {
+    owners.seen().first().map_or_else(|| owner(owners), |first| escaped(&first.command))
+}
+
+/// `LOCAL->PEER`, as `why` reads it.
+pub fn pair(diagnosis: &Diagnosis) -> String {
+    let ends = &diagnosis.observation.sample.endpoints;
+    format!("{}->{}", end(ends.local), end(ends.peer))
+}
