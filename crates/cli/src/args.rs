@@ -4,7 +4,9 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    select::{EndpointPattern, IdPattern, PortPattern, ProcessPattern, StatePattern, VerdictPattern},
+    select::{
+        EndpointPattern, IdPattern, PortPattern, ProcessPattern, StatePattern, VerdictPattern,
+    },
     span::Given,
 };
 
@@ -98,7 +100,7 @@ pub struct Judging {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct Face {
-    /// Print JSON; docs/json.md describes it
+    /// Print JSON, as docs/json.md describes it
     #[arg(long)]
     pub json: bool,
     /// Colour the text; `auto` means on a terminal and if NO_COLOR is not set

@@ -12,11 +12,11 @@ use halfopen_sys::Counters;
 use crate::{picture::Picture, render::end};
 
 /// The counters of each namespace that could be read.
-pub type CountersByNetns = HashMap<NetnsId, Counters>;
+pub(crate) type CountersByNetns = HashMap<NetnsId, Counters>;
 
 /// A connection that was there in the last frame and is no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gone {
+pub(crate) struct Gone {
     /// Which it was.
     pub id: ConnectionId,
     /// Our end.
@@ -30,12 +30,10 @@ pub struct Gone {
 }
 
 /// Reads the counters of every namespace in `picture`; those that cannot be read are left out.
-pub fn read(picture: &Picture) -> CountersByNetns {
+pub(crate) fn read(picture: &Picture) -> CountersByNetns {
     let (own, others): (Vec<_>, Vec<_>) = picture.namespaces.iter().partition(|one| one.is_own);
-    let mut counted: CountersByNetns = own
-        .into_iter()
-        .filter_map(|one| Some((one.id, halfopen_sys::counters().ok()?)))
-        .collect();
+    let mut counted: CountersByNetns =
+        own.into_iter().filter_map(|one| Some((one.id, halfopen_sys::counters().ok()?))).collect();
     if others.is_empty() {
         return counted;
     }
@@ -49,7 +47,7 @@ pub fn read(picture: &Picture) -> CountersByNetns {
 }
 
 /// Which connections shown in `before` are gone in `after`, and what the counters did in between.
-pub fn gone(
+pub(crate) fn gone(
     before: &Picture,
     after: &Picture,
     counted_before: &CountersByNetns,
@@ -91,21 +89,20 @@ impl<'a> Present<'a> {
     /// The connection itself, or the mini socket that the kernel replaced it by, whose cookie is new.
     fn has(&self, one: &Diagnosis) -> bool {
         let sample = &one.observation.sample;
-        self.ids.contains(&sample.id)
-            || self.remains.contains(&(sample.id.netns, sample.endpoints))
+        self.ids.contains(&sample.id) || self.remains.contains(&(sample.id.netns, sample.endpoints))
     }
 }
 
 /// Which sockets a survey has seen, chosen or not: enough to tell who is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     ids: HashSet<ConnectionId>,
     remains: HashSet<(NetnsId, Endpoints)>,
 }
 
 impl Seen {
     /// Takes note of one socket.
-    pub fn note(&mut self, sample: &halfopen_core::Sample) {
+    pub(crate) fn note(&mut self, sample: &halfopen_core::Sample) {
         self.ids.insert(sample.id);
         let is_rest = sample.state == TcpState::TimeWait
             || matches!(sample.timer, KernelTimer::TimeWait { .. });
@@ -137,7 +134,7 @@ fn risen(before: &Counters, after: &Counters) -> Vec<String> {
 }
 
 /// The counts of one namespace since it was made, as clauses.
-pub fn totals(counters: &Counters) -> Vec<String> {
+pub(crate) fn totals(counters: &Counters) -> Vec<String> {
     let all = [
         (counters.established_resets, RESETS),
         (counters.aborts_on_timeout, TIMEOUTS),
@@ -164,11 +161,7 @@ mod tests {
     };
 
     fn counters(resets: u64, timeouts: u64) -> Counters {
-        Counters {
-            established_resets: Some(resets),
-            aborts_on_timeout: Some(timeouts),
-            ..BEFORE
-        }
+        Counters { established_resets: Some(resets), aborts_on_timeout: Some(timeouts), ..BEFORE }
     }
 
     #[test]

@@ -323,17 +323,19 @@ fn waiting_for_somebody() -> Vec<Diagnosis> {
 
 fn kernel_alone() -> Vec<Diagnosis> {
     vec![
-        Draft::new(0xc1, VerdictKind::Orphaned, Severity::Notice, "its process is gone, FIN unanswered")
-            .ends("10.0.0.1:33004", "10.0.0.250:443")
-            .state(
-                TcpState::FinWait1,
-                KernelTimer::Retransmit { retransmits: 4, expires_in: secs(3) },
-            )
-            .heard(40, 1)
-            .owners(Owners::None)
-            .evidence(&[Evidence::NoOwner, Evidence::FinUnacknowledged])
-            .learns(winding_up("nobody owns it", within(secs(64), secs(70), Cause::Orphan)))
-            .done(),
+        Draft::new(
+            0xc1,
+            VerdictKind::Orphaned,
+            Severity::Notice,
+            "its process is gone, FIN unanswered",
+        )
+        .ends("10.0.0.1:33004", "10.0.0.250:443")
+        .state(TcpState::FinWait1, KernelTimer::Retransmit { retransmits: 4, expires_in: secs(3) })
+        .heard(40, 1)
+        .owners(Owners::None)
+        .evidence(&[Evidence::NoOwner, Evidence::FinUnacknowledged])
+        .learns(winding_up("nobody owns it", within(secs(64), secs(70), Cause::Orphan)))
+        .done(),
         Draft::new(0xc2, VerdictKind::Unknown, Severity::Notice, "the kernel gave no TCP_INFO")
             .ends("10.0.0.1:33006", "10.0.0.8:5432")
             .mini()
@@ -349,7 +351,10 @@ fn kernel_alone() -> Vec<Diagnosis> {
             .ends("10.0.0.1:8080", "10.0.0.66:50100")
             .state(TcpState::TimeWait, KernelTimer::TimeWait { expires_in: secs(45) })
             .mini()
-            .learns(winding_up("both sides have closed", within(secs(45), secs(47), Cause::TimeWait)))
+            .learns(winding_up(
+                "both sides have closed",
+                within(secs(45), secs(47), Cause::TimeWait),
+            ))
             .done(),
     ]
 }
@@ -360,13 +365,18 @@ fn open() -> Vec<Diagnosis> {
         &[Assumption::KeepaliveDefaults, Assumption::NoUserTimeout],
     );
     vec![
-        Draft::new(0xd1, VerdictKind::Quiet, Severity::Notice, "nothing heard for 10m; keepalive is off")
-            .evidence(&[
-                Evidence::PeerHeard { ago: secs(600) },
-                Evidence::NothingInFlight,
-                Evidence::KeepaliveOff,
-            ])
-            .done(),
+        Draft::new(
+            0xd1,
+            VerdictKind::Quiet,
+            Severity::Notice,
+            "nothing heard for 10m; keepalive is off",
+        )
+        .evidence(&[
+            Evidence::PeerHeard { ago: secs(600) },
+            Evidence::NothingInFlight,
+            Evidence::KeepaliveOff,
+        ])
+        .done(),
         Draft::new(0xd2, VerdictKind::Quiet, Severity::Fine, "nothing heard for 3h")
             .ends("[2001:db8:85a3::8a2e:370:7334]:22", "[2001:db8:1:2:3:4:5:6]:51122")
             .state(
@@ -404,7 +414,6 @@ pub(crate) fn picture() -> Picture {
     Picture {
         host: "web1".to_owned(),
         taken_at: "2026-11-22T08:26:37.123Z".parse().unwrap(),
-        moment: Moment(secs(1000)),
         namespaces: vec![NamespaceSeen { id: NETNS, name: None, is_own: true }],
         connections,
         hidden: Hidden { loopback: 4, problems: 1 },

@@ -15,7 +15,7 @@ use crate::{
 
 /// What to look at, how to judge it, and in which order to show it.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub(crate) struct Look {
     /// Which connections.
     pub selection: Selection,
     /// What counts as what.
@@ -26,7 +26,7 @@ pub struct Look {
 
 impl Look {
     /// With the user's thresholds in place of the defaults.
-    pub fn new(selection: Selection, judging: &Judging, sort: SortKey) -> Self {
+    pub(crate) fn new(selection: Selection, judging: &Judging, sort: SortKey) -> Self {
         let mut thresholds = Thresholds::default();
         if let Some(within) = judging.alive_within {
             thresholds.alive_within = within.0;
@@ -38,12 +38,12 @@ impl Look {
     ///
     /// # Errors
     /// [`Failure`] where the kernel refuses, or where the namespace that was named is not there.
-    pub fn take(&self) -> Result<Picture, Failure> {
+    pub(crate) fn take(&self) -> Result<Picture, Failure> {
         let now = Timestamp::now();
         let taken_at = now.round(Unit::Millisecond).unwrap_or(now);
-        let survey = halfopen_sys::survey(&self.selection.scope()).map_err(|error| refused(&error))?;
-        let picture =
-            Picture::new(survey, taken_at, &self.selection, &self.thresholds, self.sort);
+        let survey =
+            halfopen_sys::survey(&self.selection.scope()).map_err(|error| refused(&error))?;
+        let picture = Picture::new(survey, taken_at, &self.selection, &self.thresholds, self.sort);
         if self.selection.needs_owners()
             && picture.connections.is_empty()
             && picture.hidden.loopback == 0
@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_wrong_name_is_the_users_slip_and_a_closed_door_is_privilege() {
-        let open = |kind| NetnsError::Open { path: "/proc/7/ns/net".into(), cause: io::Error::from(kind) };
+        let open =
+            |kind| NetnsError::Open { path: "/proc/7/ns/net".into(), cause: io::Error::from(kind) };
         assert_eq!(exit(open(ErrorKind::NotFound)), Exit::Usage);
         assert_eq!(exit(open(ErrorKind::PermissionDenied)), Exit::Privilege);
         assert_eq!(exit(open(ErrorKind::OutOfMemory)), Exit::System);

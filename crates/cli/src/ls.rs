@@ -17,7 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Failure`] where the host cannot be looked at or the answer cannot be written.
-pub fn run(arguments: &Ls, out: &mut impl Write) -> Result<Exit, Failure> {
+pub(crate) fn run(arguments: &Ls, out: &mut impl Write) -> Result<Exit, Failure> {
     let selection = Selection::new(&arguments.selectors);
     let look = Look::new(selection, &arguments.judging, arguments.sort);
     if let Some(every) = arguments.watch {
@@ -35,7 +35,7 @@ pub fn run(arguments: &Ls, out: &mut impl Write) -> Result<Exit, Failure> {
 }
 
 /// The table as these arguments want it on this terminal.
-pub fn view(arguments: &Ls, terminal: Terminal) -> TableView {
+pub(crate) fn view(arguments: &Ls, terminal: Terminal) -> TableView {
     TableView {
         width: terminal.width,
         paint: terminal.paint(arguments.face.color),
@@ -48,7 +48,7 @@ pub fn view(arguments: &Ls, terminal: Terminal) -> TableView {
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_text(
+pub(crate) fn write_text(
     out: &mut impl Write,
     picture: &Picture,
     view: TableView,

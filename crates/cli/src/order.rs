@@ -10,7 +10,7 @@ use halfopen_core::{
 use crate::args::SortKey;
 
 /// Sorts `connections` by `key`; what is equal stays in the kernel's order.
-pub fn sort(connections: &mut [Diagnosis], key: SortKey) {
+pub(crate) fn sort(connections: &mut [Diagnosis], key: SortKey) {
     match key {
         SortKey::Worst => connections.sort_by_key(|one| {
             (one.verdict.kind(), Reverse(one.verdict.severity()), wait(&one.learns))

@@ -1,21 +1,19 @@
 //! Owns the picture: what a survey has seen, judged, chosen and ordered. Every face of the output
 //! (text, JSON, frames of `--watch`) is drawn from it. Prints nothing.
 
-use halfopen_core::{Diagnosis, Listener, Moment, Owners, Severity, Thresholds};
+use halfopen_core::{Diagnosis, Listener, NetnsId, Owners, Severity, Thresholds};
 use halfopen_sys::{NamespaceSeen, Survey, Unseen};
 use jiff::Timestamp;
 
-use crate::{args::SortKey, counted::Seen, order, select::Selection};
+use crate::{args::SortKey, counted::Seen, order, select::Selection, story::Place};
 
 /// One look at the host, ready to be drawn.
 #[derive(Debug, Clone)]
-pub struct Picture {
+pub(crate) struct Picture {
     /// The host's name.
     pub host: String,
     /// When the look began, by the wall clock.
     pub taken_at: Timestamp,
-    /// The same, since the host booted.
-    pub moment: Moment,
     /// The namespaces that were looked at.
     pub namespaces: Vec<NamespaceSeen>,
     /// The connections that were meant, in order.
@@ -34,7 +32,7 @@ pub struct Picture {
 
 /// Connections left out because both ends are on this host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Hidden {
+pub(crate) struct Hidden {
     /// How many.
     pub loopback: usize,
     /// How many of them have something wrong.
@@ -43,7 +41,7 @@ pub struct Hidden {
 
 impl Picture {
     /// Judges what `survey` saw and keeps what `selection` means.
-    pub fn new(
+    pub(crate) fn new(
         survey: Survey,
         taken_at: Timestamp,
         selection: &Selection,
@@ -72,7 +70,6 @@ impl Picture {
         Self {
             host: survey.host,
             taken_at,
-            moment: survey.taken_at,
             namespaces: survey.namespaces,
             connections,
             hidden,
@@ -84,18 +81,24 @@ impl Picture {
     }
 
     /// The listeners that turn connections away.
-    pub fn full_listeners(&self) -> impl Iterator<Item = &Listener> {
+    pub(crate) fn full_listeners(&self) -> impl Iterator<Item = &Listener> {
         self.listeners.iter().filter(|listener| listener.is_full())
     }
 
     /// How many connections and listeners that are shown have something wrong.
-    pub fn problems(&self) -> usize {
+    pub(crate) fn problems(&self) -> usize {
         let wrong = |diagnosis: &&Diagnosis| diagnosis.verdict.severity() == Severity::Problem;
         self.connections.iter().filter(wrong).count() + self.full_listeners().count()
     }
 
+    /// Where a connection in the namespace with this inode number is, for its story.
+    pub(crate) fn place(&self, id: NetnsId) -> Place {
+        let is_own = self.namespaces.iter().any(|namespace| namespace.id == id && namespace.is_own);
+        Place { netns: self.netns_name(id), is_own }
+    }
+
     /// What to call the namespace with this inode number.
-    pub fn netns_name(&self, id: halfopen_core::NetnsId) -> String {
+    pub(crate) fn netns_name(&self, id: NetnsId) -> String {
         self.namespaces
             .iter()
             .find(|namespace| namespace.id == id)

@@ -11,10 +11,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Failure`] where the experiment cannot be set up or its answer cannot be written.
-pub fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Failure> {
+pub(crate) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Failure> {
     let _ = out;
-    Err(Failure::System(format!(
-        "experiment {:?} is not part of this build",
-        arguments.experiment
-    )))
+    Err(Failure::System(format!("experiment {:?} is not part of this build", arguments.experiment)))
 }

@@ -3,14 +3,14 @@
 
 mod cell;
 mod columns;
-pub mod json;
+pub(crate) mod json;
 mod paint;
 mod story;
 mod summary;
 mod table;
 mod words;
 
-pub use self::{
+pub(crate) use self::{
     cell::{escaped, wrapped},
     paint::Paint,
     story::write_story,

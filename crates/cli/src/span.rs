@@ -53,8 +53,10 @@ impl FromStr for Given {
                 return Err(unreadable());
             }
             let number: u64 = number.parse().map_err(|_| too_long())?;
-            total =
-                number.checked_mul(unit).and_then(|ms| total.checked_add(ms)).ok_or_else(too_long)?;
+            total = number
+                .checked_mul(unit)
+                .and_then(|ms| total.checked_add(ms))
+                .ok_or_else(too_long)?;
             smallest = unit;
             rest = tail.get(suffix.len()..).unwrap_or_default();
         }

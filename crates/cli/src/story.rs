@@ -13,16 +13,35 @@ use crate::render::{end, escaped};
 
 /// The story of one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Story {
+pub(crate) struct Story {
     /// Which connection, in one line.
     pub title: String,
     /// Its parts, in the order in which they are told.
     pub sections: Vec<Section>,
 }
 
+/// Where a connection was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// What its network namespace is called.
+    pub netns: String,
+    /// It is the namespace of this process, so commands need not enter it.
+    pub is_own: bool,
+}
+
+impl Place {
+    /// What has to stand before a command so that it runs in the connection's namespace.
+    fn entrance(&self, diagnosis: &Diagnosis) -> String {
+        match diagnosis.observation.owners.seen().first() {
+            Some(owner) if !self.is_own => format!("nsenter -n -t {} ", owner.pid),
+            _ => String::new(),
+        }
+    }
+}
+
 /// One part of a story.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
+pub(crate) struct Section {
     /// What it is about, in one or two words.
     pub heading: &'static str,
     /// What it says: a paragraph or an item each.
@@ -31,7 +50,7 @@ pub struct Section {
 
 /// One line of a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line {
+pub(crate) enum Line {
     /// A sentence, to be wrapped.
     Text(String),
     /// An item of a list, to be wrapped.
@@ -41,8 +60,8 @@ pub enum Line {
 }
 
 impl Story {
-    /// The story of `diagnosis`, whose namespace is called `netns`.
-    pub fn of(diagnosis: &Diagnosis, netns: &str) -> Self {
+    /// The story of `diagnosis`, seen in `place`.
+    pub(crate) fn of(diagnosis: &Diagnosis, place: &Place) -> Self {
         let sample = &diagnosis.observation.sample;
         let ends = &sample.endpoints;
         let title = format!(
@@ -51,7 +70,7 @@ impl Story {
             end(ends.peer),
             diagnosis.verdict.kind(),
             sample.id,
-            escaped(netns),
+            escaped(&place.netns),
         );
         let sections = vec![
             Section::new("verdict", verdict(diagnosis)),
@@ -62,7 +81,7 @@ impl Story {
             Section::new("timers", timers::timers(&diagnosis.observation)),
             Section::new("how it ends", ending::ending(&diagnosis.learns)),
             Section::new("the path", path::path(&diagnosis.observation)),
-            Section::new("to do", to_do(diagnosis)),
+            Section::new("to do", to_do(diagnosis, place)),
         ];
         Self { title, sections }
     }
@@ -70,7 +89,7 @@ impl Story {
 
 impl Line {
     /// What it says, without layout.
-    pub fn plain(&self) -> String {
+    pub(crate) fn plain(&self) -> String {
         match self {
             Self::Text(text) | Self::Item(text) | Self::Command(text) => text.clone(),
         }
@@ -108,12 +127,8 @@ fn owner(owners: &Owners) -> Vec<Line> {
 }
 
 fn one_owner(owner: &halfopen_core::Owner) -> String {
-    let mut words = format!(
-        "{}, process {}, descriptor {}",
-        escaped(&owner.command),
-        owner.pid,
-        owner.fd
-    );
+    let mut words =
+        format!("{}, process {}, descriptor {}", escaped(&owner.command), owner.pid, owner.fd);
     if let Some(uid) = owner.uid {
         words.push_str(&format!(", user {uid}"));
     }
@@ -125,15 +140,20 @@ fn one_owner(owner: &halfopen_core::Owner) -> String {
     words + "."
 }
 
-fn to_do(diagnosis: &Diagnosis) -> Vec<Line> {
+fn to_do(diagnosis: &Diagnosis, place: &Place) -> Vec<Line> {
     let ends = &diagnosis.observation.sample.endpoints;
     let mut lines = Vec::new();
     for remedy in diagnosis.verdict.remedies() {
         lines.push(text(format!("{}:", escaped(&remedy.purpose))));
         lines.push(Line::Command(escaped(&remedy.command)));
     }
-    let look = format!("ss -tinemo src {} dst {}", end(ends.local), end(ends.peer));
-    lines.push(text("the kernel's own words, in the connection's namespace:"));
+    let look = format!(
+        "{}ss -tinemo src {} dst {}",
+        place.entrance(diagnosis),
+        end(ends.local),
+        end(ends.peer)
+    );
+    lines.push(text("the kernel's own words:"));
     lines.push(Line::Command(look));
     lines.push(text(format!("what `{}` means in general:", diagnosis.verdict.kind())));
     lines.push(Line::Command(format!("halfopen why {}", diagnosis.verdict.kind())));

@@ -11,7 +11,7 @@ use crate::{args::Color, render::Paint};
 
 /// What the answer is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     /// Standard output is a terminal.
     pub is_terminal: bool,
     /// Columns, also for a pipe.
@@ -28,21 +28,20 @@ const WIDTH_MIN: usize = 40;
 
 impl Terminal {
     /// What standard output is now.
-    pub fn of_stdout() -> Self {
+    pub(crate) fn of_stdout() -> Self {
         let stdout = io::stdout();
-        let size = if stdout.is_terminal() { rustix::termios::tcgetwinsize(&stdout).ok() } else { None };
+        let size =
+            if stdout.is_terminal() { rustix::termios::tcgetwinsize(&stdout).ok() } else { None };
         let known = size.filter(|size| size.ws_col > 0);
         Self {
             is_terminal: stdout.is_terminal(),
-            width: known
-                .map_or(WIDTH_OF_A_PIPE, |size| usize::from(size.ws_col))
-                .max(WIDTH_MIN),
+            width: known.map_or(WIDTH_OF_A_PIPE, |size| usize::from(size.ws_col)).max(WIDTH_MIN),
             height: known.map(|size| usize::from(size.ws_row)).filter(|rows| *rows > 0),
         }
     }
 
     /// Whether to colour, by what was asked for, what NO_COLOR says, and where the answer goes.
-    pub fn paint(&self, color: Color) -> Paint {
+    pub(crate) fn paint(&self, color: Color) -> Paint {
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Paint::when(match color {
             Color::Always => true,
@@ -57,14 +56,14 @@ static SCREEN_IS_UP: AtomicBool = AtomicBool::new(false);
 
 /// The terminal's alternate screen, without a cursor. Dropping it brings back what was there before.
 #[derive(Debug)]
-pub struct Screen(());
+pub(crate) struct Screen(());
 
 impl Screen {
     /// Takes the screen.
     ///
     /// # Errors
     /// If standard output cannot be written.
-    pub fn enter() -> io::Result<Self> {
+    pub(crate) fn enter() -> io::Result<Self> {
         SCREEN_IS_UP.store(true, Ordering::SeqCst);
         let screen = Self(());
         put("\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J")?;
@@ -75,7 +74,7 @@ impl Screen {
     ///
     /// # Errors
     /// If standard output cannot be written.
-    pub fn draw(&self, frame: &str, height: usize) -> io::Result<()> {
+    pub(crate) fn draw(&self, frame: &str, height: usize) -> io::Result<()> {
         put(&fitted(frame, height))
     }
 }
@@ -108,7 +107,7 @@ impl Drop for Screen {
 }
 
 /// Gives the terminal back as it was, if the alternate screen is up.
-pub fn restore() {
+pub(crate) fn restore() {
     if SCREEN_IS_UP.swap(false, Ordering::SeqCst) {
         // If the terminal is gone there is nothing left to restore.
         let _ = put("\x1b[?25h\x1b[?1049l");
@@ -133,7 +132,10 @@ mod tests {
     #[test]
     fn a_frame_that_does_not_fit_says_what_is_missing() {
         let drawn = fitted("a\nb\nc\nd\n", 3);
-        assert_eq!(drawn, "\x1b[Ha\x1b[K\r\nb\x1b[K\r\n2 lines more than fit this screen\x1b[K\x1b[J");
+        assert_eq!(
+            drawn,
+            "\x1b[Ha\x1b[K\r\nb\x1b[K\r\n2 lines more than fit this screen\x1b[K\x1b[J"
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ const EVERY_MIN: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// [`Failure`] where the host cannot be looked at or a frame cannot be written.
-pub fn run(
+pub(crate) fn run(
     arguments: &Ls,
     look: &Look,
     every: Duration,

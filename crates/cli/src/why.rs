@@ -22,7 +22,7 @@ use crate::{
 /// # Errors
 /// [`Failure`] where the subject cannot be read, the host cannot be looked at, nothing or several
 /// connections match, or the answer cannot be written.
-pub fn run(arguments: &Why, out: &mut impl Write) -> Result<Exit, Failure> {
+pub(crate) fn run(arguments: &Why, out: &mut impl Write) -> Result<Exit, Failure> {
     let subject = Subject::of(arguments)?;
     if let Subject::Page(kind) = subject {
         return page(kind, arguments, out);
@@ -94,13 +94,11 @@ impl Subject {
                 local.matches(ends.local) && peer.matches(ends.peer)
             }),
             Self::End(end) => {
-                let is_peer =
-                    |one: &Diagnosis| end.matches(one.observation.sample.endpoints.peer);
+                let is_peer = |one: &Diagnosis| end.matches(one.observation.sample.endpoints.peer);
                 if connections.iter().any(is_peer) {
                     connections.retain(is_peer);
                 } else {
-                    connections
-                        .retain(|one| end.matches(one.observation.sample.endpoints.local));
+                    connections.retain(|one| end.matches(one.observation.sample.endpoints.local));
                 }
             }
         }
@@ -113,7 +111,7 @@ fn tell(
     arguments: &Why,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let story = Story::of(one, &picture.netns_name(one.observation.sample.id.netns));
+    let story = Story::of(one, &picture.place(one.observation.sample.id.netns));
     if arguments.face.json {
         json::write_document(out, &json::WhyDocument::of(one, &story, picture))?;
     } else {
@@ -121,7 +119,11 @@ fn tell(
         write_story(out, &story, terminal.width, terminal.paint(arguments.face.color))?;
         for unseen in &picture.unseen {
             let text = format!("{}: {}", unseen.what, unseen.why);
-            write!(out, "{}", wrapped("not seen: ", &crate::render::escaped(&text), terminal.width))?;
+            write!(
+                out,
+                "{}",
+                wrapped("not seen: ", &crate::render::escaped(&text), terminal.width)
+            )?;
         }
     }
     out.flush()?;
@@ -163,9 +165,10 @@ fn several_match(picture: &Picture) -> Failure {
         0 => String::new(),
         more => format!("and {more} more\n"),
     };
-    let (id, ends) = picture.connections.first().map_or_else(Default::default, |one| {
-        (one.observation.sample.id.to_string(), pair(one))
-    });
+    let (id, ends) = picture
+        .connections
+        .first()
+        .map_or_else(Default::default, |one| (one.observation.sample.id.to_string(), pair(one)));
     Failure::Usage(format!(
         "{} connections match, and `why` tells of one; name it by its id or its two ends, e.g. \
          halfopen why {id}, or halfopen why '{ends}'\n{}{more}",

@@ -116,6 +116,34 @@ impl Lab {
         self.connect(name)
     }
 
+    /// Takes the carrier from the host at `end` of cable `index`, as if its plug were pulled.
+    ///
+    /// # Errors
+    /// [`LabError::NoSuchCable`], or [`LabError::Configure`] with what `ip` said.
+    pub fn carrier_off(&self, index: usize, end: End) -> Result<(), LabError> {
+        self.set_socket(index, end, "down").map(|_| ())
+    }
+
+    /// Gives the carrier back to the host at `end` of cable `index`, and waits until frames pass.
+    ///
+    /// # Errors
+    /// As [`Lab::carrier_off`].
+    pub fn carrier_on(&self, index: usize, end: End) -> Result<(), LabError> {
+        let host = self.set_socket(index, end, "up")?;
+        self.wait_until_up(&host)
+    }
+
+    /// Sets the link on the wire's side, and names the host on the other.
+    fn set_socket(&self, index: usize, end: End, state: &str) -> Result<String, LabError> {
+        let cable = self.topology.cables.get(index).ok_or(LabError::NoSuchCable { index })?;
+        let host = cable.end(end).host.clone();
+        let script = format!("link set {} {state}\n", socket_name(index, end));
+        match script::run(self.wire.pid()?, &script) {
+            Ok(_) => Ok(host),
+            Err(cause) => Err(LabError::Configure { host, cause }),
+        }
+    }
+
     /// Plugs all cables of a host in and gives it its addresses.
     fn connect(&self, name: &str) -> Result<(), LabError> {
         let host = self.host(name)?;
@@ -127,7 +155,19 @@ impl Lab {
             let socket = self.lay(index, end, host)?;
             self.cable(index)?.plug(end, socket);
         }
-        script::run(host.pid()?, &self.topology.host_script(name)).map_err(failed)
+        script::run(host.pid()?, &self.topology.host_script(name)).map_err(failed)?;
+        self.wait_until_up(name)
+    }
+
+    fn wait_until_up(&self, name: &str) -> Result<(), LabError> {
+        let ends = || self.topology.ends_of(name);
+        let interfaces: Vec<_> =
+            ends().filter_map(|(index, end, _)| self.topology.interface(index, end)).collect();
+        let sockets: Vec<_> = ends().map(|(index, end, _)| socket_name(index, end)).collect();
+        let host = self.host(name)?.pid()?;
+        script::wait_until_up(self.wire.pid()?, &sockets)
+            .and_then(|()| script::wait_until_up(host, &interfaces))
+            .map_err(|cause| LabError::Configure { host: name.to_owned(), cause })
     }
 
     /// Makes the link between the wire's namespace and the host's.

@@ -159,14 +159,17 @@ impl SocketDiag {
         self.sequence = self.sequence.wrapping_add(1);
         let message = request(SOCK_DIAG_BY_FAMILY, flags, self.sequence, body);
         let kernel = SocketAddrNetlink::new(0, 0);
+        // The kernel fills the first datagram while it takes the request, and each further one
+        // while it delivers the one before. So the moment of a datagram is that before the call
+        // that filled it, never the one before it was fetched: on a busy host there may be a long
+        // wait between the two.
+        let mut taken_at = boottime::now();
         rustix::io::retry_on_intr(|| {
             rustix::net::sendto(&self.socket, &message, SendFlags::empty(), &kernel)
         })
         .map_err(|errno| SocketDiagError::Send { cause: errno.into() })?;
         loop {
-            // The kernel fills a datagram while it delivers the one before, so this moment, not
-            // the one after the call, is that of the coming datagram.
-            let taken_at = boottime::now();
+            let fills_the_next = boottime::now();
             let (_, length) = rustix::io::retry_on_intr(|| {
                 rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC)
             })
@@ -175,6 +178,7 @@ impl SocketDiag {
             let datagram =
                 self.buffer.get(..length).ok_or(SocketDiagError::Truncated { length, room })?;
             let mut answer = answer::decode(datagram, self.sequence, self.netns, taken_at);
+            taken_at = fills_the_next;
             let end = answer.end.take();
             if take(answer) {
                 return Ok(());

@@ -9,12 +9,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub use self::{connection::Connection, field::Field, why::WhyDocument};
+pub(crate) use self::{connection::Connection, field::Field, why::WhyDocument};
 use crate::{counted::Gone, picture::Picture};
 
 /// The document of `ls --json`.
 #[derive(Debug, Serialize)]
-pub struct LsDocument {
+pub(crate) struct LsDocument {
     schema: &'static str,
     host: String,
     taken_at: String,
@@ -68,7 +68,7 @@ struct GoneConnection {
 
 impl LsDocument {
     /// The document that shows `picture`.
-    pub fn of(picture: &Picture) -> Self {
+    pub(crate) fn of(picture: &Picture) -> Self {
         Self {
             schema: "halfopen.ls/1",
             host: picture.host.clone(),
@@ -79,10 +79,7 @@ impl LsDocument {
                 .map(|one| Namespace { id: one.id.0, name: one.name.clone(), own: one.is_own })
                 .collect(),
             unseen: unseen(picture),
-            hidden: Hidden {
-                loopback: picture.hidden.loopback,
-                problems: picture.hidden.problems,
-            },
+            hidden: Hidden { loopback: picture.hidden.loopback, problems: picture.hidden.problems },
             listeners: picture.listeners.iter().map(Listener::of).collect(),
             connections: picture.connections.iter().map(Connection::of).collect(),
             gone: None,
@@ -91,7 +88,7 @@ impl LsDocument {
 
     /// The same, as a frame of `--watch`: with the connections that are gone since the last one.
     #[must_use]
-    pub fn with_gone(mut self, gone: &[Gone]) -> Self {
+    pub(crate) fn with_gone(mut self, gone: &[Gone]) -> Self {
         self.gone = Some(
             gone.iter()
                 .map(|one| GoneConnection {
@@ -129,7 +126,7 @@ impl Listener {
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_document(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
+pub(crate) fn write_document(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, document).map_err(io::Error::from)?;
     writeln!(out)
 }
@@ -138,7 +135,7 @@ pub fn write_document(out: &mut impl Write, document: &impl Serialize) -> io::Re
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_line(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
+pub(crate) fn write_line(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, document).map_err(io::Error::from)?;
     writeln!(out)
 }

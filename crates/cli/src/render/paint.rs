@@ -5,18 +5,18 @@ use halfopen_core::Severity;
 
 /// Colours text, or leaves it alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Paint {
+pub(crate) struct Paint {
     on: bool,
 }
 
 impl Paint {
     /// Colours if `on`.
-    pub const fn when(on: bool) -> Self {
+    pub(crate) const fn when(on: bool) -> Self {
         Self { on }
     }
 
     /// The text, in the colour of `severity`.
-    pub fn severity(self, severity: Severity, text: &str) -> String {
+    pub(crate) fn severity(self, severity: Severity, text: &str) -> String {
         match severity {
             Severity::Problem => self.wrap("1;31", text),
             Severity::Notice => self.wrap("33", text),
@@ -25,7 +25,7 @@ impl Paint {
     }
 
     /// A heading.
-    pub fn heading(self, text: &str) -> String {
+    pub(crate) fn heading(self, text: &str) -> String {
         self.wrap("1", text)
     }
 

@@ -9,7 +9,12 @@ use crate::story::{Line, Story};
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_story(out: &mut impl Write, story: &Story, width: usize, paint: Paint) -> io::Result<()> {
+pub(crate) fn write_story(
+    out: &mut impl Write,
+    story: &Story,
+    width: usize,
+    paint: Paint,
+) -> io::Result<()> {
     write!(out, "{}", paint.heading(&wrapped("", &story.title, width)))?;
     for section in &story.sections {
         writeln!(out, "\n{}", paint.heading(section.heading))?;

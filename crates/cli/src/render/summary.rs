@@ -15,7 +15,7 @@ use crate::picture::Picture;
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_head(
+pub(crate) fn write_head(
     out: &mut impl Write,
     picture: &Picture,
     width: usize,
@@ -81,7 +81,7 @@ impl Tally {
             (wrong, _) => meaning.push_str(&format!("; {wrong} wrong")),
         }
         if self.never > 0 {
-            meaning.push_str(&format!("; {} would never learn that the peer is gone", self.never));
+            meaning.push_str(&format!("; {} would never learn", self.never));
         }
         let word = padded(self.kind.word(), LONGEST_WORD);
         let first = format!("{mark} {:>digits$} {word}  ", self.all);
@@ -116,9 +116,10 @@ fn full_listener(picture: &Picture, listener: &Listener) -> String {
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_foot(out: &mut impl Write, picture: &Picture, width: usize) -> io::Result<()> {
+pub(crate) fn write_foot(out: &mut impl Write, picture: &Picture, width: usize) -> io::Result<()> {
     if !picture.connections.is_empty() {
         write!(out, "{}", wrapped("learns: ", LEGEND, width))?;
+        write!(out, "{}", wrapped("more: ", "`halfopen why PEER` tells the story of one", width))?;
     }
     if picture.hidden.loopback > 0 {
         let connections =
@@ -137,9 +138,8 @@ pub fn write_foot(out: &mut impl Write, picture: &Picture, width: usize) -> io::
     Ok(())
 }
 
-const LEGEND: &str = "if the peer vanished now, its owner would learn within idle/busy (nothing or \
-    something in flight); `in`: already counting down; `ends`: nobody is told; ~ with assumptions, \
-    ? unknown, - does not apply. Story of one: halfopen why PEER";
+const LEGEND: &str = "how long until the owner would know that its peer vanished, idle/busy; \
+    `in`: counting down; `ends`: nobody is told; ~ assumed, ? unknown, - does not apply";
 
 fn counted(count: usize, one: &str, many: &str) -> String {
     match count {

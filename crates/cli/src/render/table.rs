@@ -15,7 +15,7 @@ use crate::picture::Picture;
 
 /// How the table is wanted.
 #[derive(Debug, Clone, Copy)]
-pub struct TableView {
+pub(crate) struct TableView {
     /// The width of the page in columns.
     pub width: usize,
     /// Colour or not.
@@ -38,7 +38,7 @@ struct Column {
 
 struct Cell {
     full: String,
-    /// What stands for it where the column is narrower than its widest cell.
+    /// What stands for it where it does not fit.
     short: Option<String>,
 }
 
@@ -52,7 +52,11 @@ enum Cut {
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write_table(out: &mut impl Write, picture: &Picture, view: TableView) -> io::Result<()> {
+pub(crate) fn write_table(
+    out: &mut impl Write,
+    picture: &Picture,
+    view: TableView,
+) -> io::Result<()> {
     if picture.connections.is_empty() {
         return Ok(());
     }
@@ -101,7 +105,7 @@ fn columns(picture: &Picture, view: TableView) -> Vec<Column> {
         all.push(column("NETNS", 1, 10, Cut::End, &name));
     }
     all.push(column("LOCAL", 5, WHOLE, Cut::Middle, &local));
-    all.push(column("PEER", 0, 15, Cut::Middle, &|one| {
+    all.push(column("PEER", 0, 12, Cut::Middle, &|one| {
         Cell::plain(words::end(one.observation.sample.endpoints.peer))
     }));
     all.push(column("HEARD", 2, WHOLE, Cut::End, &|one| {
@@ -165,9 +169,8 @@ impl Column {
     }
 
     fn text(&self, row: usize, columns: usize) -> String {
-        let narrow = columns < self.wish().natural;
         let Some(cell) = self.cells.get(row) else { return String::new() };
-        let text = if narrow { cell.short_or_full() } else { &cell.full };
+        let text = if width(&cell.full) > columns { cell.short_or_full() } else { &cell.full };
         match self.cut {
             Cut::End => cut(text, columns),
             Cut::Middle => cut_middle(text, columns),
@@ -184,3 +187,6 @@ impl Cell {
         self.short.as_deref().unwrap_or(&self.full)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::cell::escaped;
 use crate::span::Short;
 
 /// One end, IPv4 addresses mapped into IPv6 written as IPv4.
-pub fn end(end: SocketAddr) -> String {
+pub(crate) fn end(end: SocketAddr) -> String {
     match end {
         SocketAddr::V6(v6) if end.ip().to_canonical() == end.ip() => v6.to_string(),
         _ => SocketAddr::new(end.ip().to_canonical(), end.port()).to_string(),
@@ -20,7 +20,7 @@ pub fn end(end: SocketAddr) -> String {
 }
 
 /// How long ago the peer was last heard.
-pub fn heard(sample: &Sample) -> String {
+pub(crate) fn heard(sample: &Sample) -> String {
     match sample.last_heard() {
         Some(ago) => Short(ago).to_string(),
         None if sample.state == TcpState::SynSent => "-".to_owned(),
@@ -29,7 +29,7 @@ pub fn heard(sample: &Sample) -> String {
 }
 
 /// The countdown where one runs (`in 3m`, `ends 45s` where nobody is told), else `IDLE/BUSY`.
-pub fn learns(learns: &DetectionTime) -> String {
+pub(crate) fn learns(learns: &DetectionTime) -> String {
     match &learns.now {
         Some(Learns::Within(prediction)) => {
             let verb = match prediction.application {
@@ -40,12 +40,10 @@ pub fn learns(learns: &DetectionTime) -> String {
         }
         Some(Learns::Never(_)) => "never".to_owned(),
         Some(Learns::Unknown(_)) => "in ?".to_owned(),
-        Some(Learns::NotApplicable(_)) | None => {
-            match (one(&learns.idle), one(&learns.busy)) {
-                (idle, busy) if idle == busy => idle,
-                (idle, busy) => format!("{idle}/{busy}"),
-            }
-        }
+        Some(Learns::NotApplicable(_)) | None => match (one(&learns.idle), one(&learns.busy)) {
+            (idle, busy) if idle == busy => idle,
+            (idle, busy) => format!("{idle}/{busy}"),
+        },
     }
 }
 
@@ -65,7 +63,7 @@ fn at_most(prediction: &Prediction) -> String {
 }
 
 /// Who holds the connection: `COMMAND/PID`, `+N` for more holders, `-` for nobody.
-pub fn owner(owners: &Owners) -> String {
+pub(crate) fn owner(owners: &Owners) -> String {
     match owners {
         Owners::Known(all) => match all.as_slice() {
             [] => "?".to_owned(),
@@ -84,7 +82,8 @@ pub fn owner(owners: &Owners) -> String {
 
 /// Processes among `rest` other than `pid`; one process may hold several descriptors of a socket.
 fn distinct_others(pid: u32, rest: &[halfopen_core::Owner]) -> usize {
-    let mut pids: Vec<_> = rest.iter().map(|owner| owner.pid).filter(|other| *other != pid).collect();
+    let mut pids: Vec<_> =
+        rest.iter().map(|owner| owner.pid).filter(|other| *other != pid).collect();
     pids.sort_unstable();
     pids.dedup();
     pids.len()
@@ -96,7 +95,7 @@ pub(super) fn owner_short(owners: &Owners) -> String {
 }
 
 /// `LOCAL->PEER`, as `why` reads it.
-pub fn pair(diagnosis: &Diagnosis) -> String {
+pub(crate) fn pair(diagnosis: &Diagnosis) -> String {
     let ends = &diagnosis.observation.sample.endpoints;
     format!("{}->{}", end(ends.local), end(ends.peer))
 }

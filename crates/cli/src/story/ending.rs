@@ -28,7 +28,9 @@ pub(super) fn ending(learns: &DetectionTime) -> Vec<Line> {
 
 fn sentence(condition: &str, learns: &Learns) -> String {
     match learns {
-        Learns::Never(because) => format!("{condition}: our side would never learn: {}.", never(*because)),
+        Learns::Never(because) => {
+            format!("{condition}: our side would never learn: {}.", never(*because))
+        }
         Learns::Within(prediction) => format!("{condition}: {}.", told(prediction)),
         Learns::Unknown(why) => format!("{condition}: unknown: {}.", escaped(why)),
         Learns::NotApplicable(why) => format!("{condition}: does not apply: {why}."),
@@ -47,8 +49,8 @@ const fn never(because: NeverBecause) -> &'static str {
 fn told(prediction: &Prediction) -> String {
     let (min, max) = (Span(prediction.within.min()), Span(prediction.within.max()));
     let when = match (min.to_string(), max.to_string()) {
-        (min, max) if min == max => format!("in {min}"),
-        (min, max) => format!("between {min} and {max} from now"),
+        (min, max) if min == max => format!("after {min}"),
+        (min, max) => format!("after {min} to {max}"),
     };
     let application = match prediction.application {
         AppTold::TimedOut => {

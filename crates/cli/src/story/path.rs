@@ -97,7 +97,9 @@ pub(super) fn path(seen: &Observation) -> Vec<Line> {
 const fn in_words(set: Option<Keepalive>) -> &'static str {
     match set {
         None => "If one of these is on the path, it forgets the connection once it is idle for:",
-        Some(_) => "If one of these is on the path, it forgets before the first probe comes, after:",
+        Some(_) => {
+            "If one of these is on the path, it forgets before the first probe comes, after:"
+        }
     }
 }
 
@@ -126,7 +128,10 @@ fn listed(
 ) -> Vec<Line> {
     let mut by_memory: BTreeMap<Duration, Vec<&str>> = BTreeMap::new();
     for (middlebox, _) in all.iter().filter(|(_, forgets)| *forgets == fate) {
-        by_memory.entry(middlebox.remembers(is_half_closed(state))).or_default().push(middlebox.name);
+        by_memory
+            .entry(middlebox.remembers(is_half_closed(state)))
+            .or_default()
+            .push(middlebox.name);
     }
     if by_memory.is_empty() {
         return Vec::new();

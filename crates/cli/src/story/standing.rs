@@ -30,9 +30,7 @@ const fn rfc_words(state: TcpState) -> Option<&'static str> {
             "waiting for a confirming connection request acknowledgment after having both received \
              and sent a connection request"
         }
-        TcpState::Established => {
-            "an open connection, data received can be delivered to the user"
-        }
+        TcpState::Established => "an open connection, data received can be delivered to the user",
         TcpState::FinWait1 => {
             "waiting for a connection termination request from the remote TCP peer, or an \
              acknowledgment of the connection termination request previously sent"
@@ -53,9 +51,7 @@ const fn rfc_words(state: TcpState) -> Option<&'static str> {
              acknowledgment of its connection termination request"
         }
         TcpState::Closed => "no connection state at all",
-        TcpState::Listen => {
-            "waiting for a connection request from any remote TCP peer and port"
-        }
+        TcpState::Listen => "waiting for a connection request from any remote TCP peer and port",
         TcpState::Other(_) => return None,
     })
 }
@@ -105,9 +101,9 @@ fn unread(sample: &Sample) -> Option<String> {
             Some("Our application has read to the end of the stream.".to_owned())
         }
         (0, _) => None,
-        (1, TcpState::CloseWait) => Some(
-            "Our application has read all data, and not yet the end of the stream.".to_owned(),
-        ),
+        (1, TcpState::CloseWait) => {
+            Some("Our application has read all data, and not yet the end of the stream.".to_owned())
+        }
         (queue, _) => Some(format!(
             "{} wait to be read by our application.",
             bytes(if ended { queue - 1 } else { queue })
@@ -164,7 +160,11 @@ pub(super) fn in_flight(sample: &Sample) -> Vec<Line> {
         Some(many) => format!("{many} segments of ours are not acknowledged."),
     })];
     if sample.send_queue > 0 {
-        let fin = if sample.state.fin_unacknowledged() { " (one of them stands for our FIN)" } else { "" };
+        let fin = if sample.state.fin_unacknowledged() {
+            " (one of them stands for our FIN)"
+        } else {
+            ""
+        };
         lines.push(text(format!("The send queue holds {}{fin}.", bytes(sample.send_queue))));
     }
     let Some(info) = &sample.info else { return lines };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{
     effective::{Effective, Missing},
     learns::{AppTold, Cause, PeerTold, Prediction},
+    wheel::Phase,
 };
 use crate::{observation::Observation, sample::KernelTimer, state::TcpState};
 
@@ -40,7 +41,8 @@ pub(super) fn full(seen: &Observation) -> Result<Prediction, Missing> {
     let whole = effective.fin_timeout()?.max(rto.saturating_mul(7) / 2);
     let excess = whole.saturating_sub(TIMEWAIT_LEN);
     let first = seen.tick.firing_armed(expires_in, excess);
-    let within = first.plus(seen.tick.firing(excess.max(rto.saturating_mul(7) / 2)));
+    let second = excess.max(rto.saturating_mul(7) / 2);
+    let within = first.plus(seen.tick.firing(second, Phase::UNKNOWN).0);
     Ok(Prediction {
         within,
         cause: Cause::FinWait2,

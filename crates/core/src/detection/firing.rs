@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::wheel::{Interval, Tick};
+use super::wheel::{Interval, Phase, Tick};
 
 /// One firing of a timer whose handler asks "has `limit` passed since a certain moment?".
 #[derive(Debug, Clone, Copy)]
@@ -14,19 +14,21 @@ pub(super) struct Firing {
     pub(super) counted: Interval,
     /// `counted - at` in microseconds, which no lateness changes: least and most.
     lead_us: (i64, i64),
+    /// Where the jiffies stand when it fires.
+    phase: Phase,
 }
 
 impl Firing {
     /// The firing from which the handler starts to count.
     pub(super) fn first(at: Interval) -> Self {
         let lead_us = (-micros(at.max()), -micros(at.min()));
-        Self { at, counted: Interval::exactly(Duration::ZERO), lead_us }
+        Self { at, counted: Interval::exactly(Duration::ZERO), lead_us, phase: Phase::UNKNOWN }
     }
 
     /// A firing when the count has been running for `running` at the moment of the sample.
     pub(super) fn counting(at: Interval, running: Interval) -> Self {
         let lead_us = (micros(running.min()), micros(running.max()));
-        Self { at, counted: at.plus(running), lead_us }
+        Self { at, counted: at.plus(running), lead_us, phase: Phase::UNKNOWN }
     }
 
     /// With a floor under what is counted: timers never fire early, so whole intervals are never
@@ -37,11 +39,26 @@ impl Firing {
         Self { counted: Interval::between(min, self.counted.max().max(min)), ..self }
     }
 
-    /// The next firing, armed for a nominal delay that is known within bounds.
+    /// With what is known of the jiffies when it fires.
     #[must_use]
-    pub(super) fn then(self, delay: Interval, tick: Tick) -> Self {
-        let late = Interval::between(delay.min(), tick.firing(delay.max()).max());
-        Self { at: self.at.plus(late), counted: self.counted.plus(late), ..self }
+    pub(super) fn in_phase(self, phase: Phase) -> Self {
+        Self { phase, ..self }
+    }
+
+    /// The next firing, armed for a nominal delay.
+    #[must_use]
+    pub(super) fn then(self, delay: Duration, tick: Tick) -> Self {
+        let (step, phase) = tick.firing(delay, self.phase);
+        Self { at: self.at.plus(step), counted: self.counted.plus(step), phase, ..self }
+    }
+
+    /// The next firing, armed for a nominal delay that is known only within bounds.
+    #[must_use]
+    pub(super) fn then_within(self, delay: Interval, tick: Tick) -> Self {
+        let latest = tick.firing(delay.max(), Phase::UNKNOWN).0.max();
+        let step = Interval::between(delay.min(), latest);
+        let phase = Phase::UNKNOWN;
+        Self { at: self.at.plus(step), counted: self.counted.plus(step), phase, ..self }
     }
 
     /// The next firing, armed so that the handler counts exactly `limit` (tcp_clamp_rto_to_user_timeout).
@@ -50,8 +67,8 @@ impl Firing {
         // No timer is armed for less than a tick.
         let soonest = self.at.min().saturating_add(tick.length());
         let latest = self.at.max().saturating_add(tick.length());
-        let late = tick.firing(limit.saturating_sub(self.counted.min()).max(tick.length()));
-        let late = late.max().saturating_sub(late.min());
+        let left = limit.saturating_sub(self.counted.min()).max(tick.length());
+        let late = tick.lateness(left).saturating_add(tick.length());
         let min = duration(micros(limit) - self.lead_us.1).max(soonest);
         let max = duration(micros(limit) - self.lead_us.0).max(latest).saturating_add(late);
         let counted_min = limit.max(self.counted.min().saturating_add(tick.length()));

@@ -114,7 +114,8 @@ fn first_probe(seen: &Observation, times: KeepaliveTimes, heard: Duration) -> (F
         KernelTimer::Keepalive { probes, expires_in } if probes > 0 => {
             let at = tick.firing_armed(expires_in, times.interval);
             let counted = times.idle.saturating_add(times.interval.saturating_mul(probes.into()));
-            (Firing::counting(at, heard).counting_at_least(counted), u32::from(probes))
+            let firing = Firing::counting(at, heard).counting_at_least(counted);
+            (firing.in_phase(tick.phase_after(times.interval)), u32::from(probes))
         }
         KernelTimer::Keepalive { expires_in, .. } => {
             let lazy = tick.firing_armed(expires_in, times.idle);
@@ -141,7 +142,7 @@ fn due(lazy: Interval, times: KeepaliveTimes, heard: Interval, tick: Tick) -> In
         return lazy;
     }
     let rearmed_for = latest.saturating_sub(lazy.min());
-    let late = tick.firing(rearmed_for).max().saturating_sub(rearmed_for);
+    let late = tick.lateness(rearmed_for).saturating_add(tick.length());
     Interval::between(lazy.min().max(soonest), lazy.max().max(latest.saturating_add(late)))
 }
 
@@ -153,7 +154,6 @@ fn end(
     user_timeout: Option<Duration>,
     tick: Tick,
 ) -> Interval {
-    let interval = Interval::exactly(times.interval);
     let limit = |number: u32| {
         let probes = unanswered.saturating_add(number);
         match user_timeout {
@@ -161,5 +161,5 @@ fn end(
             None => (probes >= times.probes).then_some(Duration::ZERO),
         }
     };
-    first_past(firing, tick, limit, |_, firing| firing.then(interval, tick))
+    first_past(firing, tick, limit, |_, firing| firing.then(times.interval, tick))
 }

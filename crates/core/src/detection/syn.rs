@@ -31,7 +31,9 @@ pub(super) fn active(seen: &Observation) -> Result<Prediction, Missing> {
     // The count runs from the first SYN: the gaps so far, and what has passed of the pending one.
     let passed = (0..already).map(gap).sum::<Duration>();
     let pending = gap(already).saturating_sub(expires_in);
-    let late = (0..already).map(|number| seen.tick.firing(gap(number)).max() - gap(number)).sum();
+    let late = (0..already)
+        .map(|number| seen.tick.lateness(gap(number)).saturating_add(seen.tick.length()))
+        .sum();
     let running = Interval::between(passed + pending, passed + pending + late);
     let next = seen.tick.firing_armed(expires_in, gap(already));
     let time = user_timeout.unwrap_or_else(|| model_timeout(retries, rto_max));
@@ -41,13 +43,17 @@ pub(super) fn active(seen: &Observation) -> Result<Prediction, Missing> {
         if counted_out { Some(Duration::ZERO) } else { (retransmits > 0).then_some(time) }
     };
     let first = Firing::counting(next, running).counting_at_least(passed + gap(already));
+    let first = match user_timeout {
+        None => first.in_phase(seen.tick.phase_after(gap(already))),
+        Some(_) => first,
+    };
     let within = first_past(first, seen.tick, limit, |number, firing| {
         let delay = gap(already + number + 1);
         match user_timeout {
             Some(timeout) if timeout.saturating_sub(firing.counted.min()) <= delay => {
                 firing.then_at(timeout, seen.tick)
             }
-            _ => firing.then(Interval::exactly(delay), seen.tick),
+            _ => firing.then(delay, seen.tick),
         }
     });
     Ok(Prediction {
@@ -73,10 +79,11 @@ pub(super) fn passive(seen: &Observation) -> Result<Prediction, Missing> {
     let gap = |number: u32| TIMEOUT_INIT.saturating_mul(1 << number.min(20)).min(rto_max);
     let already = u32::from(retransmits);
     let next = seen.tick.firing_armed(expires_in, gap(already));
+    let first = Firing::first(next).in_phase(seen.tick.phase_after(gap(already)));
     let end = |retries: u32| {
         let limit = |number: u32| (already + number >= retries).then_some(Duration::ZERO);
-        first_past(Firing::first(next), seen.tick, limit, |number, firing| {
-            firing.then(Interval::exactly(gap(already + number + 1)), seen.tick)
+        first_past(first, seen.tick, limit, |number, firing| {
+            firing.then(gap(already + number + 1), seen.tick)
         })
     };
     let mut within = end(retries);

@@ -9,7 +9,7 @@ use super::{
     effective::{Effective, Missing},
     firing::{Firing, first_past},
     learns::{AppTold, Cause, PeerTold, Prediction},
-    wheel::{Interval, Tick},
+    wheel::{Interval, Phase, Tick},
 };
 use crate::{
     observation::Observation,
@@ -22,7 +22,8 @@ pub(super) fn after_a_write(seen: &Observation) -> Result<Prediction, Missing> {
     let effective = Effective::of(seen);
     let model = Model::of(seen, &effective, false)?;
     let first = model.first_timeout_after_a_write(seen, &effective)?;
-    Ok(model.prediction(Firing::first(first), model.rto, 0, &effective))
+    let firing = Firing::first(first).in_phase(seen.tick.phase_after(model.rto));
+    Ok(model.prediction(firing, model.rto, 0, &effective))
 }
 
 /// Data or a FIN is outstanding: when does the kernel give up, if nothing more comes?
@@ -37,7 +38,8 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Prediction, 
     let next = seen.tick.firing_armed(expires_in, interval);
     if retransmits == 0 {
         let first = model.first_timeout_pending(seen, info, next);
-        return Ok(model.prediction(Firing::first(first), model.rto, 0, &effective));
+        let firing = Firing::first(first).in_phase(seen.tick.phase_after(model.rto));
+        return Ok(model.prediction(firing, model.rto, 0, &effective));
     }
     let mut running = model.running(info, u32::from(retransmits), seen.tick);
     if let (true, None, Some(heard)) =
@@ -47,6 +49,11 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Prediction, 
         running = Interval::between(running.min().min(heard), running.max().min(heard));
     }
     let firing = Firing::counting(next, running);
+    // A timer clamped to TCP_USER_TIMEOUT was armed for less than the time-out.
+    let firing = match model.user_timeout {
+        None => firing.in_phase(seen.tick.phase_after(interval)),
+        Some(_) => firing,
+    };
     Ok(model.prediction(firing, interval, u32::from(retransmits), &effective))
 }
 
@@ -100,7 +107,7 @@ impl Model {
         effective: &Effective<'_>,
     ) -> Result<Interval, Missing> {
         let info = info(seen)?;
-        let timeout = self.tick.firing(self.rto);
+        let timeout = self.tick.firing(self.rto, Phase::UNKNOWN).0;
         let (with_fewest, with_one) = match info.srtt {
             Some(srtt) => (
                 srtt.saturating_mul(2) + TLP_SLACK,
@@ -110,7 +117,7 @@ impl Model {
         };
         let probe = Interval::between(
             with_fewest.min(self.rto),
-            self.tick.firing(with_one.min(self.rto)).max(),
+            self.tick.firing(with_one.min(self.rto), Phase::UNKNOWN).0.max(),
         );
         Ok(match tail_loss_probe(seen, info) {
             Some(true) => probe.plus(timeout),
@@ -127,7 +134,7 @@ impl Model {
         info: &TcpInfo,
         next: Interval,
     ) -> Interval {
-        let later = next.plus(self.tick.firing(self.rto));
+        let later = next.plus(self.tick.firing(self.rto, Phase::UNKNOWN).0);
         let sent_again = info.retransmitted_segments.unwrap_or(0) > 0;
         match (tail_loss_probe(seen, info), info.congestion) {
             // The probe has been sent: what is pending is the time-out.
@@ -223,18 +230,25 @@ impl Model {
             return firing.then_at(timeout, self.tick);
         }
         if let Some(firings) = self.idle_firings(firing, rto, limit) {
-            let late = self.tick.firing(rto).max();
-            let delay = Interval::between(rto * firings, late.saturating_mul(firings));
-            return firing.then(delay, self.tick);
+            let (step, _) = self.tick.firing(rto, self.tick.phase_after(rto));
+            let delay = Interval::between(
+                step.min().saturating_mul(firings),
+                step.max().saturating_mul(firings),
+            );
+            return firing.then_within(delay, self.tick).in_phase(self.tick.phase_after(rto));
         }
-        let least = left(firing.counted.max()).max(self.tick.length()).min(rto);
-        firing.then(Interval::between(least, rto), self.tick)
+        let least = left(firing.counted.max()).max(self.tick.length());
+        if least >= rto {
+            firing.then(rto, self.tick)
+        } else {
+            firing.then_within(Interval::between(least, rto), self.tick)
+        }
     }
 
     /// How many firings, at the cap, are so far from the limit that none can end anything.
     fn idle_firings(&self, firing: Firing, rto: Duration, limit: Option<Duration>) -> Option<u32> {
         let far = limit?.checked_sub(firing.counted.max())?;
-        let late = self.tick.firing(rto).max();
+        let late = self.tick.firing(rto, Phase::UNKNOWN).0.max();
         let firings = u32::try_from(far.as_millis() / late.as_millis().max(1)).ok()?;
         (rto >= self.rto_max && firings > MANY_FIRINGS).then(|| firings - MANY_FIRINGS / 2)
     }

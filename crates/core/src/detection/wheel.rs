@@ -78,29 +78,79 @@ impl Tick {
         self.0
     }
 
-    /// When a timer fires that is armed now for `nominal`: never early, late by the wheel's
-    /// rounding and by the part of a tick in which it was armed.
-    pub fn firing(self, nominal: Duration) -> Interval {
-        let late = self.lateness(nominal).saturating_add(self.0);
-        Interval { min: nominal, max: nominal.saturating_add(late) }
+    /// When a timer fires that is armed now for `nominal`, and where the jiffies then stand.
+    ///
+    /// A timer fires at the first multiple of its level's granularity after its expiry
+    /// (`calc_index`), so its lateness follows from where the jiffies stood when it was armed: a
+    /// handler that arms its own timer again, as TCP's do, is late by an amount that can be known.
+    pub(super) fn firing(self, nominal: Duration, phase: Phase) -> (Interval, Phase) {
+        let ticks = self.ticks(nominal);
+        let granularity = granularity(ticks);
+        // Only what is known of the phase at this level counts.
+        let known = phase.0.min(granularity);
+        let into = ticks % known;
+        let latest = if known > 1 && into + HANDLER_TICKS >= known {
+            // A handler that runs a tick late falls into the next bucket.
+            granularity + known - into
+        } else {
+            granularity - into
+        };
+        let (soonest, latest) = (ticks + known - into - 1, ticks + latest + HANDLER_TICKS);
+        (Interval { min: self.time(soonest), max: self.time(latest) }, Phase(granularity))
     }
 
     /// When a timer fires of which the kernel says that it expires in `remaining`, and that was
     /// armed for at most `armed_for`. The kernel counts the remaining time in whole ticks.
-    pub fn firing_armed(self, remaining: Duration, armed_for: Duration) -> Interval {
+    pub(super) fn firing_armed(self, remaining: Duration, armed_for: Duration) -> Interval {
         let late = self.lateness(armed_for.max(remaining)).saturating_add(self.0);
         Interval { min: remaining.saturating_sub(self.0), max: remaining.saturating_add(late) }
     }
 
+    /// Where the jiffies stand when a timer fires that was armed for exactly `interval`.
+    pub(super) fn phase_after(self, interval: Duration) -> Phase {
+        Phase(granularity(self.ticks(interval)))
+    }
+
+    /// The length in ticks. The kernel's own intervals are whole ticks, which microseconds round;
+    /// anything else is rounded up, as msecs_to_jiffies does.
+    fn ticks(self, span: Duration) -> u64 {
+        let (span, tick) = (span.as_nanos(), self.0.as_nanos().max(1));
+        let nearest = (span + tick / 2) / tick;
+        let off = span.abs_diff(nearest * tick);
+        let ticks = if off * 50 <= tick { nearest } else { span.div_ceil(tick) };
+        u64::try_from(ticks).unwrap_or(u64::MAX / 4)
+    }
+
+    fn time(self, ticks: u64) -> Duration {
+        let nanos = self.0.as_nanos().saturating_mul(ticks.into());
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
     /// The most by which a timer that was armed for `interval` fires after its nominal expiry.
     pub fn lateness(self, interval: Duration) -> Duration {
-        // Level n of the wheel holds intervals below 63 * 8^n ticks and rounds up to 8^n ticks
-        // (LVL_START, LVL_GRAN; depth 9 at most).
-        let ticks = interval.as_nanos().div_ceil(self.0.as_nanos().max(1));
-        let level = (0..8u32).find(|level| ticks < 63u128 << (3 * level)).unwrap_or(8);
-        self.0 * 8u32.pow(level)
+        self.time(granularity(self.ticks(interval)))
     }
 }
+
+/// What is known of the jiffies counter at some moment: that it is a multiple of this number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Phase(u64);
+
+impl Phase {
+    /// Nothing is known: every number is a multiple of one.
+    pub(super) const UNKNOWN: Self = Self(1);
+}
+
+/// Level n of the wheel holds intervals below 63 * 8^n ticks and rounds up to 8^n ticks
+/// (LVL_START, LVL_GRAN; depth 9 at most).
+fn granularity(ticks: u64) -> u64 {
+    let level = (0..8u32).find(|level| ticks < 63u64 << (3 * level)).unwrap_or(8);
+    8u64.pow(level)
+}
+
+/// By how many ticks the handler of a timer may be run late: a busy processor, or a socket lock
+/// that is held.
+const HANDLER_TICKS: u64 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -118,6 +168,32 @@ mod tests {
         assert_eq!(late(120_000), 2_048);
         assert_eq!(late(924_000), 16_384);
         assert_eq!(late(7_200_000), 131_072);
+    }
+
+    /// 120 s are 30,000 ticks: 58 buckets of 512 and 304 ticks more.
+    #[test]
+    fn a_timer_armed_on_a_bucket_of_its_level_is_late_by_a_known_amount() {
+        let tick = Tick::from_hz(250);
+        let two_minutes = Duration::from_secs(120);
+        let (unknown, phase) = tick.firing(two_minutes, Phase::UNKNOWN);
+        assert_eq!((unknown.max() - unknown.min()).as_millis(), 2_048 + 4);
+        let (known, again) = tick.firing(two_minutes, phase);
+        assert_eq!(phase, again);
+        assert!(known.contains(Duration::from_millis(120_000 + 208 * 4)), "{known:?}");
+        assert_eq!((known.max() - known.min()).as_millis(), 8);
+    }
+
+    #[test]
+    fn a_timer_is_never_early_whatever_the_phase() {
+        let tick = Tick::from_hz(250);
+        for ticks in 1..5_000u32 {
+            let delay = Duration::from_millis(4) * ticks;
+            for phase in [1, 8, 64, 512, 4096] {
+                let (at, _) = tick.firing(delay, Phase(phase));
+                assert!(at.min() >= delay, "{ticks} ticks from phase {phase}: {at:?}");
+                assert!(at.max() <= delay + tick.lateness(delay) * 2 + tick.length());
+            }
+        }
     }
 
     #[test]

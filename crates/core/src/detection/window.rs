@@ -117,6 +117,11 @@ impl Model {
             Some(running) => Firing::counting(next, running),
             None => Firing::first(next),
         };
+        // A timer clamped to TCP_USER_TIMEOUT was armed for less than its interval.
+        let firing = match self.user_timeout {
+            None => firing.in_phase(self.tick.phase_after(self.interval(0))),
+            Some(_) => firing,
+        };
         let counts_from = u32::from(running.is_none());
         let limit = |number: u32| {
             let timeout = self.user_timeout.filter(|_| number >= counts_from);
@@ -128,7 +133,7 @@ impl Model {
                 Some(timeout) if timeout.saturating_sub(firing.counted.min()) <= delay => {
                     firing.then_at(timeout, self.tick)
                 }
-                _ => firing.then(Interval::exactly(delay), self.tick),
+                _ => firing.then(delay, self.tick),
             }
         })
     }

@@ -362,7 +362,7 @@ proptest! {
     }
 
     #[test]
-    fn a_shorter_user_timeout_never_makes_the_busy_value_longer(
+    fn a_shorter_user_timeout_makes_the_busy_value_longer_by_the_wheels_rounding_at_most(
         short in 1u64..600_000,
         more in 0u64..600_000,
         retries in 0u32..16,
@@ -371,6 +371,7 @@ proptest! {
             let seen = established().retries2(retries).user_timeout(timeout);
             crate::detection::detection_time(&seen).busy.within().expect("all was read").max()
         };
-        prop_assert!(max(short) <= max(short + more));
+        let rounding = established().tick.lateness(ms(short + more));
+        prop_assert!(max(short) <= max(short + more) + rounding);
     }
 }

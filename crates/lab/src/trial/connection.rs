@@ -19,8 +19,8 @@ use crate::{host::Host, lab::Lab, topology::SERVER, wait};
 pub(super) struct Connection {
     /// `None` once the application has closed it.
     client: Option<Socket>,
-    /// The server's end, open until the trial is over. `None` where nothing was connected.
-    _server: Option<TcpStream>,
+    /// The server's end, never read and open until the trial is over. `None` where nothing was connected.
+    server: Option<TcpStream>,
     to: SocketAddr,
     /// The client's address; known once it is connecting.
     local: Option<SocketAddr>,
@@ -37,7 +37,7 @@ impl Connection {
         let socket = client_socket(client_host, case)?;
         let mut connection = Self {
             client: Some(socket),
-            _server: None,
+            server: None,
             to: listener.local_addr().map_err(during("find the server's port"))?,
             local: None,
             client_pid: client_host.pid()?,
@@ -57,7 +57,7 @@ impl Connection {
             sample.state == TcpState::Established && sample.in_flight() != Some(true)
         })?;
         connection.begin(case.begin, &server)?;
-        connection._server = Some(server);
+        connection.server = Some(server);
         Ok(connection)
     }
 
@@ -71,8 +71,10 @@ impl Connection {
             Begin::WindowShut => {
                 self.fill()?;
                 self.wait_for("the window is shut", |sample| {
+                    let window = sample.info.as_ref().and_then(|info| info.send_window);
                     matches!(sample.timer, KernelTimer::WindowProbe { .. })
                         && sample.in_flight() == Some(false)
+                        && window.is_none_or(|bytes| bytes == 0)
                 })
             }
             Begin::Abandoned => {
@@ -87,7 +89,7 @@ impl Connection {
     /// Acts as the application does, and says when, if it does anything.
     pub(super) fn act(&mut self, deed: Deed) -> Result<Option<Moment>, TrialError> {
         let at = halfopen_sys::now();
-        match (deed, &self.client) {
+        match (deed, self.client.as_ref()) {
             (Deed::Nothing, _) | (_, None) => return Ok(None),
             (Deed::Connect, _) => self.connect()?,
             (Deed::Write, Some(client)) => {
@@ -97,7 +99,12 @@ impl Connection {
             (Deed::ShutDown, Some(client)) => {
                 client.shutdown(Shutdown::Write).map_err(during("shut down"))?;
             }
-            (Deed::Close, _) => self.client = None,
+            (Deed::Close, _) => {
+                self.client = None;
+                // A program that another thread is just starting holds a copy of every descriptor
+                // until its exec, and the FIN waits for that.
+                self.wait_for("our FIN is sent", |sample| sample.state.fin_unacknowledged())?;
+            }
         }
         Ok(Some(at))
     }

@@ -68,6 +68,20 @@ fn a_cut_cable_drops_and_a_mended_one_lets_the_retransmission_pass() {
 }
 
 #[test]
+fn a_host_without_carrier_sends_nothing_and_its_connection_survives() {
+    requires_lab!();
+    let lab = Lab::build(Topology::lan_without_arp()).unwrap();
+    let (mut client, mut server) = connection(&lab);
+    lab.carrier_off(0, End::Left).unwrap();
+    let mark = lab.cable(0).unwrap().next_number();
+    client.write_all(b"hello").unwrap();
+    assert_eq!(lab.cable(0).unwrap().next_number(), mark);
+    lab.carrier_on(0, End::Left).unwrap();
+    server.set_read_timeout(Some(SOON)).unwrap();
+    server.read_exact(&mut [0; 5]).unwrap();
+}
+
+#[test]
 fn a_routed_plan_passes_bytes_over_both_cables() {
     requires_lab!();
     let lab = Lab::build(Topology::routed()).unwrap();

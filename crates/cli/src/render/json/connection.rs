@@ -13,7 +13,7 @@ use crate::render::words;
 
 /// One connection.
 #[derive(Debug, Serialize)]
-pub struct Connection {
+pub(crate) struct Connection {
     id: String,
     netns: u64,
     family: &'static str,
@@ -65,7 +65,7 @@ struct Remedy {
 
 impl Connection {
     /// The JSON of `diagnosis`.
-    pub fn of(diagnosis: &Diagnosis) -> Self {
+    pub(crate) fn of(diagnosis: &Diagnosis) -> Self {
         let Diagnosis { observation, verdict, learns } = diagnosis;
         let sample = &observation.sample;
         Self {

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 /// A value that may be unknown, or not apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Field<T> {
+pub(crate) enum Field<T> {
     /// Known.
     Known(T),
     /// Not known, and why.
@@ -15,7 +15,7 @@ pub enum Field<T> {
 
 impl<T> Field<T> {
     /// Known if there is a value, else unknown because of `why`.
-    pub fn known_or(value: Option<T>, why: &str) -> Self {
+    pub(crate) fn known_or(value: Option<T>, why: &str) -> Self {
         value.map_or_else(|| Self::Unknown(why.to_owned()), Self::Known)
     }
 }

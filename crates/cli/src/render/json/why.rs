@@ -14,7 +14,7 @@ use crate::{
 
 /// The document of `why CONNECTION --json`.
 #[derive(Debug, Serialize)]
-pub struct WhyDocument {
+pub(crate) struct WhyDocument {
     schema: &'static str,
     host: String,
     taken_at: String,
@@ -55,7 +55,7 @@ struct Section {
 
 impl WhyDocument {
     /// The document that tells `story`, of `diagnosis`, seen in `picture`.
-    pub fn of(diagnosis: &Diagnosis, story: &Story, picture: &Picture) -> Self {
+    pub(crate) fn of(diagnosis: &Diagnosis, story: &Story, picture: &Picture) -> Self {
         Self {
             schema: "halfopen.why/1",
             host: picture.host.clone(),
@@ -110,7 +110,9 @@ fn forgetful(diagnosis: &Diagnosis) -> Field<Vec<Box>> {
         KeepaliveSeen::Unknown(why) => return Field::Unknown(why),
     };
     let found = middlebox::forgetful(set, half_closed, seen.tick);
-    Field::Known(found.into_iter().map(|(one, forgets)| Box::of(one, forgets, half_closed)).collect())
+    Field::Known(
+        found.into_iter().map(|(one, forgets)| Box::of(one, forgets, half_closed)).collect(),
+    )
 }
 
 impl Box {
