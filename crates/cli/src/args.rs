@@ -1,6 +1,8 @@
 //! Owns every flag of the command line, with its help. Decides nothing.
 //! Values are parsed here and judged in `select.rs`; the verbs act on them.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
@@ -49,7 +51,7 @@ pub enum Verb {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Which connections")]
 pub struct Selectors {
-    /// The peer's end: 10.0.0.7, 10.0.0.0/8, :443, 10.0.0.7:443 or [2001:db8::1]:443
+    /// The peer's end: 10.0.0.7, 10.0.0.0/8, :443, 10.0.0.7:443 or `[2001:db8::1]:443`
     #[arg(long, value_name = "ADDR[/LEN][:PORT]")]
     pub peer: Vec<EndpointPattern>,
     /// Our end, written like --peer
@@ -191,6 +193,15 @@ pub struct Rehearse {
     /// Which experiment
     #[arg(value_enum)]
     pub experiment: Experiment,
+    /// Write every frame of the book's cable to this file (pcap)
+    #[arg(long, value_name = "FILE")]
+    pub capture: Option<PathBuf>,
+    /// The book's experiment alone, without the table of predicted and measured detection times
+    #[arg(long)]
+    pub only_story: bool,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
 }
 
 /// The experiments.

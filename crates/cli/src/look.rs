@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use halfopen_core::Thresholds;
 use halfopen_sys::{NetnsError, SocketDiagError, SurveyError};
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 
 use crate::{
     args::{Judging, SortKey},
@@ -39,8 +39,7 @@ impl Look {
     /// # Errors
     /// [`Failure`] where the kernel refuses, or where the namespace that was named is not there.
     pub(crate) fn take(&self) -> Result<Picture, Failure> {
-        let now = Timestamp::now();
-        let taken_at = now.round(Unit::Millisecond).unwrap_or(now);
+        let taken_at = Timestamp::now();
         let survey =
             halfopen_sys::survey(&self.selection.scope()).map_err(|error| refused(&error))?;
         let picture = Picture::new(survey, taken_at, &self.selection, &self.thresholds, self.sort);

@@ -85,6 +85,11 @@ impl Picture {
         self.listeners.iter().filter(|listener| listener.is_full())
     }
 
+    /// When the look began, as RFC 3339 in UTC, always of the same length.
+    pub(crate) fn taken_at_text(&self) -> String {
+        format!("{:.3}", self.taken_at)
+    }
+
     /// How many connections and listeners that are shown have something wrong.
     pub(crate) fn problems(&self) -> usize {
         let wrong = |diagnosis: &&Diagnosis| diagnosis.verdict.severity() == Severity::Problem;

@@ -1,9 +1,14 @@
 //! Owns the verb `rehearse`: runs an experiment of `halfopen-lab` and shows what came of it.
 
+mod book;
+mod detection;
+
 use std::io::Write;
 
+use halfopen_lab::{book::BookError, requirements};
+
 use crate::{
-    args::Rehearse,
+    args::{Experiment, Rehearse},
     exit::{Exit, Failure},
 };
 
@@ -12,6 +17,23 @@ use crate::{
 /// # Errors
 /// [`Failure`] where the experiment cannot be set up or its answer cannot be written.
 pub(crate) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Failure> {
-    let _ = out;
-    Err(Failure::System(format!("experiment {:?} is not part of this build", arguments.experiment)))
+    requirements::check().map_err(|missing| lacks(&BookError::Missing(missing)))?;
+    match arguments.experiment {
+        Experiment::Book => book::run(arguments, out),
+        Experiment::Detection => detection::run(arguments, out),
+    }
+}
+
+/// Says on standard error what takes its time, so that nobody believes it hangs.
+fn progress(what: &str) {
+    eprintln!("halfopen: {what}");
+}
+
+/// Missing privilege is for the user to lend, everything else is the system's.
+fn lacks(error: &BookError) -> Failure {
+    let sentence = format!("cannot rehearse: {error}");
+    match error {
+        BookError::Missing(requirements::Missing::Privilege { .. }) => Failure::Privilege(sentence),
+        _ => Failure::System(sentence),
+    }
 }

@@ -1,5 +1,5 @@
 //! Owns what the terminal is and may be given: its width, whether to colour, the screen of `--watch`.
-//! Read: https://no-color.org, ECMA-48 (the sequences), console_codes(4).
+//! Read: <https://no-color.org>, ECMA-48 (the sequences), console_codes(4).
 
 use std::{
     env,

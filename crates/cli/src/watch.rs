@@ -80,7 +80,7 @@ fn redraw(
 ) -> Result<(), Failure> {
     let terminal = Terminal::of_stdout();
     let mut frame = Vec::new();
-    writeln!(frame, "{}  every {}, Ctrl-C ends", picture.taken_at, Span(every))?;
+    writeln!(frame, "{}  every {}, Ctrl-C ends", picture.taken_at_text(), Span(every))?;
     write_frame(&mut frame, picture, gone, ls::view(arguments, terminal))?;
     let rows = terminal.height.unwrap_or(ROWS_UNKNOWN);
     screen.draw(&String::from_utf8_lossy(&frame), rows)?;
@@ -100,7 +100,7 @@ fn append(
     if arguments.face.json {
         json::write_line(out, &json::LsDocument::of(picture).with_gone(gone))?;
     } else {
-        writeln!(out, "--- {}", picture.taken_at)?;
+        writeln!(out, "--- {}", picture.taken_at_text())?;
         write_frame(out, picture, gone, ls::view(arguments, Terminal::of_stdout()))?;
     }
     out.flush()?;

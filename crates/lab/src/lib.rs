@@ -19,7 +19,7 @@ pub mod requirements;
 mod script;
 mod topology;
 pub mod trial;
-mod wait;
+pub mod wait;
 
 pub use cable::{Cable, Fate, FrameSeen, Loss};
 pub use frame::{Arp, Flags, Frame, Segment};

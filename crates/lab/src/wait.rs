@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Asks `ready` again and again until it gives a value, or `within` has passed: then `None`.
-pub(crate) fn until<T>(within: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn until<T>(within: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + within;
     loop {
         if let Some(value) = ready() {

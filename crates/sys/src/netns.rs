@@ -12,7 +12,7 @@ use std::{
 
 use halfopen_core::NetnsId;
 use rustix::{
-    fs::{Mode, OFlags},
+    fs::{FsWord, Mode, OFlags, fstat, fstatfs},
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
@@ -131,10 +131,15 @@ impl Netns {
         // Without O_NONBLOCK a path that leads to a fifo would hang here.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
-        // The link of an open nsfs file reads `net:[INODE]`, which tells kind and identity at once.
+        // The link of an open nsfs file reads `net:[INODE]`, which tells kind and identity at once;
+        // of one that is mounted somewhere it reads like the place, and only the inode tells.
         let link = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(failed)?;
-        let id = netns_id(&link.to_string_lossy())
-            .ok_or_else(|| NetnsError::NotANetns { path: path.to_owned() })?;
+        let id = match netns_id(&link.to_string_lossy()) {
+            Some(id) => Some(id),
+            None if link.is_absolute() => mounted_id(&file).map_err(failed)?,
+            None => None,
+        };
+        let id = id.ok_or_else(|| NetnsError::NotANetns { path: path.to_owned() })?;
         Ok(Self { file, id, name })
     }
 }
@@ -221,6 +226,16 @@ const REGISTRY: &str = "/run/netns";
 /// PID_MAX_LIMIT of include/linux/threads.h. Inode numbers of namespaces start far above it
 /// (PROC_DYNAMIC_FIRST, 0xF0000000), so a number is never both.
 const PID_MAX: u64 = 4 * 1024 * 1024;
+
+/// The inode of a file of nsfs, which is the namespace's identity; `None` for other files. Whether
+/// the namespace is one of the network, setns(2) checks when it is entered.
+fn mounted_id(file: &OwnedFd) -> io::Result<Option<NetnsId>> {
+    let is_nsfs = fstatfs(file)?.f_type == NSFS_MAGIC;
+    Ok(if is_nsfs { Some(NetnsId(fstat(file)?.st_ino)) } else { None })
+}
+
+/// NSFS_MAGIC of uapi/linux/magic.h.
+const NSFS_MAGIC: FsWord = 0x6e73_6673;
 
 /// The inode in `net:[4026531840]`, the text of a namespace link; `None` for other kinds.
 fn netns_id(link: &str) -> Option<NetnsId> {

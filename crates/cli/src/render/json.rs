@@ -9,7 +9,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub(crate) use self::{connection::Connection, field::Field, why::WhyDocument};
+pub(crate) use self::{
+    connection::{Connection, LearnsItem, learns_field},
+    field::Field,
+    why::WhyDocument,
+};
 use crate::{counted::Gone, picture::Picture};
 
 /// The document of `ls --json`.
@@ -72,7 +76,7 @@ impl LsDocument {
         Self {
             schema: "halfopen.ls/1",
             host: picture.host.clone(),
-            taken_at: picture.taken_at.to_string(),
+            taken_at: picture.taken_at_text(),
             namespaces: picture
                 .namespaces
                 .iter()

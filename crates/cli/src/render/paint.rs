@@ -1,5 +1,5 @@
 //! Owns colour. It never carries meaning alone: whatever is coloured also says so in words or by a mark.
-//! Read: ECMA-48 SGR; https://no-color.org.
+//! Read: ECMA-48 SGR; <https://no-color.org>.
 
 use halfopen_core::Severity;
 

@@ -15,7 +15,7 @@ pub(crate) fn write_story(
     width: usize,
     paint: Paint,
 ) -> io::Result<()> {
-    write!(out, "{}", paint.heading(&wrapped("", &story.title, width)))?;
+    writeln!(out, "{}", paint.heading(wrapped("", &story.title, width).trim_end()))?;
     for section in &story.sections {
         writeln!(out, "\n{}", paint.heading(section.heading))?;
         for line in &section.lines {

@@ -30,11 +30,11 @@ pub(crate) fn write_head(
         title.push_str(&format!(" in {} network namespaces", picture.namespaces.len()));
     }
     match picture.problems() {
-        0 => title.push_str(", nothing wrong"),
+        0 => title.push_str(", no problem seen"),
         1 => title.push_str(", 1 problem (marked !)"),
         many => title.push_str(&format!(", {many} problems (marked !)")),
     }
-    write!(out, "{}", paint.heading(&wrapped("", &title, width)))?;
+    writeln!(out, "{}", paint.heading(wrapped("", &title, width).trim_end()))?;
     let tallies: Vec<_> = VerdictKind::ALL
         .into_iter()
         .map(|kind| Tally::of(picture, kind))

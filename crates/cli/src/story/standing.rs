@@ -106,12 +106,12 @@ fn unread(sample: &Sample) -> Option<String> {
         }
         (queue, _) => Some(format!(
             "{} wait to be read by our application.",
-            bytes(if ended { queue - 1 } else { queue })
+            bytes(u64::from(if ended { queue - 1 } else { queue }))
         )),
     }
 }
 
-fn bytes(count: u32) -> String {
+fn bytes(count: u64) -> String {
     if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
 }
 
@@ -137,13 +137,14 @@ pub(super) fn heard(sample: &Sample) -> Vec<Line> {
         numbers.push(format!("round trip {} us", rtt.as_micros()));
     }
     if let Some(received) = info.bytes_received {
-        numbers.push(format!("{received} bytes received"));
+        numbers.push(format!("{} received", bytes(received)));
     }
     if let Some(acked) = info.bytes_acked {
-        numbers.push(format!("{acked} bytes sent and acknowledged"));
+        numbers.push(format!("{} sent and acknowledged", bytes(acked)));
     }
     if let Some(again) = info.total_retransmissions.filter(|again| *again > 0) {
-        numbers.push(format!("{again} segments sent again"));
+        let segments = if again == 1 { "segment" } else { "segments" };
+        numbers.push(format!("{again} {segments} sent again"));
     }
     if !numbers.is_empty() {
         lines.push(text(format!("In its whole life: {}.", numbers.join(", "))));
@@ -165,7 +166,7 @@ pub(super) fn in_flight(sample: &Sample) -> Vec<Line> {
         } else {
             ""
         };
-        lines.push(text(format!("The send queue holds {}{fin}.", bytes(sample.send_queue))));
+        lines.push(text(format!("The send queue holds {}{fin}.", bytes(sample.send_queue.into()))));
     }
     let Some(info) = &sample.info else { return lines };
     if info.send_window == Some(0) {

@@ -16,10 +16,14 @@ pub(super) fn mini(seen: &Observation) -> Result<Prediction, Missing> {
     let KernelTimer::TimeWait { expires_in } = seen.sample.timer else {
         return Err(Missing("no TIME-WAIT timer is shown".to_owned()));
     };
-    // It was armed for TCP_TIMEWAIT_LEN at the most.
-    let within = seen.tick.firing_armed(expires_in, TIMEWAIT_LEN);
-    let cause =
-        if seen.sample.state == TcpState::FinWait2 { Cause::FinWait2 } else { Cause::TimeWait };
+    let (cause, armed_for) = match seen.sample.state {
+        // It was armed for tcp_fin_time, and for TCP_TIMEWAIT_LEN at the most.
+        TcpState::FinWait2 => {
+            (Cause::FinWait2, seen.sysctls.fin_timeout.unwrap_or(TIMEWAIT_LEN).min(TIMEWAIT_LEN))
+        }
+        _ => (Cause::TimeWait, TIMEWAIT_LEN),
+    };
+    let within = seen.tick.firing_armed(expires_in, armed_for);
     Ok(Prediction {
         within,
         cause,

@@ -1,6 +1,6 @@
 //! Network namespaces, with one that the test makes.
 
-use std::{path::Path, thread};
+use std::{path::Path, process::Command, thread};
 
 use halfopen_sys::{Netns, NetnsError, census};
 
@@ -51,6 +51,40 @@ fn the_census_finds_the_own_namespace_and_that_of_a_child_each_once() {
         assert_eq!(census.namespaces.iter().filter(|netns| netns.id() == id).count(), 1);
     }
     assert!(census.namespaces.iter().all(|netns| netns.name().is_some()));
+}
+
+#[test]
+fn a_namespace_that_is_mounted_goes_by_its_name_and_its_path() {
+    let Some(registered) = Registered::new() else { return };
+    let by_name = Netns::named(&registered.0).unwrap();
+    let by_path = Netns::at_path(&Path::new("/run/netns").join(&registered.0)).unwrap();
+    assert_eq!(by_name.id(), by_path.id());
+    assert_eq!(by_name.name(), Some(registered.0.as_str()));
+    assert_eq!(by_name.enter(|| Netns::current().unwrap().id()).unwrap(), by_name.id());
+    let census = census().unwrap();
+    let found = census.namespaces.iter().find(|netns| netns.id() == by_name.id()).unwrap();
+    assert_eq!(found.name(), Some(registered.0.as_str()));
+}
+
+/// A namespace that `ip netns` has made, and that is gone with this value.
+struct Registered(String);
+
+impl Registered {
+    fn new() -> Option<Self> {
+        if !crate::is_root("to make a network namespace") {
+            return None;
+        }
+        let name = format!("halfopen-test-{}", std::process::id());
+        let made = Command::new("ip").args(["netns", "add", &name]).status().unwrap();
+        assert!(made.success(), "ip netns add {name}");
+        Some(Self(name))
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
 }
 
 #[test]

@@ -38,8 +38,9 @@ struct DetectionTime {
     now: Field<LearnsItem>,
 }
 
+/// One value of detection time.
 #[derive(Debug)]
-enum LearnsItem {
+pub(crate) enum LearnsItem {
     Never(NeverBecause),
     Within(Prediction),
 }
@@ -104,7 +105,8 @@ fn last_heard(sample: &Sample) -> Field<u64> {
     }
 }
 
-fn learns_field(learns: &Learns) -> Field<LearnsItem> {
+/// One value of detection time, as every schema writes it.
+pub(crate) fn learns_field(learns: &Learns) -> Field<LearnsItem> {
     match learns {
         Learns::Never(because) => Field::Known(LearnsItem::Never(*because)),
         Learns::Within(prediction) => Field::Known(LearnsItem::Within(prediction.clone())),

@@ -59,7 +59,7 @@ impl WhyDocument {
         Self {
             schema: "halfopen.why/1",
             host: picture.host.clone(),
-            taken_at: picture.taken_at.to_string(),
+            taken_at: picture.taken_at_text(),
             unseen: super::unseen(picture),
             connection: Connection::of(diagnosis),
             keepalive: keepalive_of(diagnosis),
