@@ -44,7 +44,7 @@ pub(super) fn text(modules: &[String], steps: &[Step]) -> String {
         let Step { name, command } = step;
         let _ = write!(
             text,
-            "echo '{BEGIN}{name}'\n{command} 2> /tmp/stderr\ncode=$?\n\
+            "echo '{BEGIN}{name}'\n{{ {command}; }} 2> /tmp/stderr\ncode=$?\n\
              echo\necho '{STDERR}'\ncat /tmp/stderr\necho\necho '{END}'$code\n"
         );
     }
@@ -62,7 +62,7 @@ mod tests {
         let at = |word: &str| text.find(word).unwrap_or_else(|| panic!("{word} in {text}"));
         assert!(at("mount -t proc") < at("insmod /modules/veth.ko"));
         assert!(at("insmod") < at("exec > /dev/ttyS1") && at("exec") < at("halfopen ls"));
-        assert!(at("halfopen ls 2> /tmp/stderr\ncode=$?") < at("poweroff -f"));
+        assert!(at("{ halfopen ls; } 2> /tmp/stderr\ncode=$?") < at("poweroff -f"));
         assert!(text.ends_with("poweroff -f\n"));
     }
 }
