@@ -118,7 +118,9 @@ impl Host {
     }
 
     /// Runs `work` on a thread inside the host's network namespace. Sockets that it makes belong
-    /// to the host for ever, but not to its power: [`Host::power_off`] does not end them.
+    /// to the host for ever, but not to its power: [`Host::power_off`] does not end them. Close
+    /// them before the host goes, since they keep its network namespace, and what they have left
+    /// to say when they are closed later keeps it for minutes.
     ///
     /// # Errors
     /// [`HostError::Off`], or [`HostError::Namespace`] where the namespace cannot be entered.

@@ -1,4 +1,4 @@
-//! Owns waiting: for a condition, and never longer than a deadline.
+//! Owns waiting: for a condition, and never longer than a deadline. For the lab and its tests.
 
 use std::{
     thread,

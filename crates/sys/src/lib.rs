@@ -1,4 +1,4 @@
-//! What halfopen reads from and asks of the Linux kernel: [`survey`] looks at every connection of
+//! What halfopen reads from and asks of the Linux kernel: [`survey()`] looks at every connection of
 //! the host, and the other modules are its parts, each usable alone.
 //!
 //! ```

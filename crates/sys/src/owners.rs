@@ -13,7 +13,7 @@ use std::{
 
 use halfopen_core::Owner;
 
-pub(crate) use process::is_kernel_thread;
+pub(crate) use process::is_user_process;
 pub use unit::unit_of;
 
 /// Who holds which socket, as far as it could be seen.
@@ -73,8 +73,7 @@ impl OwnerTable {
                 }
             }
             Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
-                // Threads of the kernel have no descriptors; nothing is missed there.
-                self.refused += usize::from(!is_kernel_thread(pid));
+                self.refused += usize::from(is_user_process(pid));
             }
             Err(_) => {}
         }

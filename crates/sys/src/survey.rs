@@ -22,7 +22,7 @@ use crate::{
 /// Which network namespaces to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// The namespace of the calling process.
+    /// The namespace of the calling thread.
     Current,
     /// Every namespace of the host that can be found.
     All,
@@ -54,7 +54,7 @@ pub struct NamespaceSeen {
     pub id: NetnsId,
     /// A name for people: its name below /run/netns, or the command of a process in it.
     pub name: Option<String>,
-    /// It is the namespace of the calling process.
+    /// It is the namespace of the calling thread.
     pub is_own: bool,
 }
 
@@ -189,11 +189,12 @@ fn looks(scope: &Scope, unseen: &mut Vec<Unseen>) -> Result<Vec<Look>, SurveyErr
     };
     let Census { mut namespaces, hidden } = others?;
     if hidden.processes > 0 {
+        let count = hidden.processes;
         unseen.push(Unseen {
-            what: format!("network namespaces that only {} processes are in", hidden.processes),
-            why:
-                "processes of other users may not be looked at: needs CAP_SYS_PTRACE (run as root)"
-                    .to_owned(),
+            what: format!("network namespaces of {count} hidden processes, where not listed"),
+            why: "processes, as a rule of other users, may not be looked at: needs CAP_SYS_PTRACE \
+                  (run as root)"
+                .to_owned(),
         });
     }
     for (id, why) in hidden.unopened {

@@ -104,7 +104,7 @@ fn frames_on_the_cable_are_no_longer_than_the_mtu_and_the_pcap_holds_them_all() 
     client.write_all(&[7; 100_000]).unwrap();
     server.set_read_timeout(Some(SOON)).unwrap();
     server.read_exact(&mut [0; 100_000]).unwrap();
-    drop(client);
+    drop((client, server));
     let frames = lab.cable(0).unwrap().frames(0);
     let longest = frames.iter().filter_map(|seen| Some(seen.frame.segment()?.payload)).max();
     assert!(longest.is_some_and(|payload| payload <= 1460), "{longest:?}");

@@ -6,12 +6,10 @@ use std::{
     io::{BufRead, BufReader},
     panic::{AssertUnwindSafe, catch_unwind},
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use halfopen_core::NetnsId;
-use halfopen_lab::{Lab, Topology};
+use halfopen_lab::{Lab, Topology, wait};
 
 use crate::{
     cable::{SOON, connection},
@@ -45,11 +43,7 @@ fn interfaces() -> HashSet<String> {
 
 /// Waits until `gone` holds; fails with `what` after five seconds.
 fn eventually(what: &str, gone: impl Fn() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !gone() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(2));
-    }
+    assert!(wait::until(SOON, || gone().then_some(())).is_some(), "{what}");
 }
 
 #[test]
@@ -58,10 +52,10 @@ fn nothing_is_left_of_a_lab_that_was_dropped() {
     let before = interfaces();
     let lab = Lab::build(Topology::routed()).unwrap();
     let program = lab.client().unwrap().spawn("sleep", &["600"]).unwrap();
-    let (client, _server) = connection(&lab);
-    // An orphan: the cable is cut and the FIN unanswered.
+    let (client, server) = connection(&lab);
+    // Orphans on both hosts: the cable is cut, and their FINs are unanswered.
     lab.cable(0).unwrap().cut();
-    drop(client);
+    drop((client, server));
     let namespaces = namespaces(&lab);
     eventually("the program runs", || inhabitants(&namespaces).len() >= 4);
     drop(lab);
@@ -91,7 +85,7 @@ fn nothing_is_left_of_a_lab_whose_process_was_killed() {
     requires_lab!();
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "leftovers::a_lab_that_waits_to_be_killed", "--nocapture", "--ignored"])
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -115,6 +109,6 @@ fn a_lab_that_waits_to_be_killed() {
     let _program = lab.server().unwrap().spawn("sleep", &["600"]).unwrap();
     let inodes: Vec<_> = namespaces(&lab).iter().map(NetnsId::to_string).collect();
     println!("inodes {}", inodes.join(" "));
-    // Whoever runs this by hand gets the machine back.
-    thread::sleep(Duration::from_secs(60));
+    // The killer holds the other end of the pipe; whoever runs this by hand ends it with Ctrl-D.
+    std::io::stdin().lines().for_each(drop);
 }

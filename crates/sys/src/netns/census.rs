@@ -12,7 +12,7 @@ use std::{
 use halfopen_core::NetnsId;
 
 use super::{Netns, NetnsError, netns_id};
-use crate::owners::is_kernel_thread;
+use crate::owners::is_user_process;
 
 /// The network namespaces of the host that could be found, and what hides others.
 #[derive(Debug)]
@@ -55,13 +55,15 @@ pub fn census() -> Result<Census, NetnsError> {
     for pid in processes()? {
         match fs::read_link(format!("/proc/{pid}/ns/net")) {
             Ok(link) => {
-                if let Some(id) = netns_id(&link.to_string_lossy()) {
-                    found.entry(id).or_default().lowest_pid.get_or_insert(pid);
+                let Some(id) = netns_id(&link.to_string_lossy()) else { continue };
+                let whereabouts = found.entry(id).or_default();
+                // Every thread of the kernel is in the first namespace and says nothing of it.
+                if whereabouts.lowest_pid.is_none() && is_user_process(pid) {
+                    whereabouts.lowest_pid = Some(pid);
                 }
             }
-            // Threads of the kernel are in the first namespace and hide nothing.
             Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
-                hidden.processes += usize::from(!is_kernel_thread(pid));
+                hidden.processes += usize::from(is_user_process(pid));
             }
             // It has ended since.
             Err(_) => {}

@@ -86,15 +86,21 @@ fn cgroup_path(text: &str) -> Option<String> {
     lines.first().map(|(_, path)| (*path).to_owned())
 }
 
-/// Whether `pid` is a thread of the kernel, by PF_KTHREAD in its flags (include/linux/sched.h).
-pub(crate) fn is_kernel_thread(pid: u32) -> bool {
+/// Whether `pid` is a living process of user space: neither ended, nor a thread of the kernel
+/// (PF_KTHREAD, include/linux/sched.h), which has no descriptors and stays in the first namespaces.
+///
+/// /proc answers EACCES also for a process that has just ended, so that alone says nothing.
+pub(crate) fn is_user_process(pid: u32) -> bool {
     const PF_KTHREAD: u64 = 0x0020_0000;
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     let text = String::from_utf8_lossy(&stat);
     // The command may hold spaces and parentheses; after its last one come state, ppid, pgrp,
     // session, tty, tpgid and flags.
-    let flags = text.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(6));
-    flags.and_then(|flags| flags.parse::<u64>().ok()).is_some_and(|flags| flags & PF_KTHREAD != 0)
+    let Some((_, rest)) = text.rsplit_once(')') else { return false };
+    let mut fields = rest.split_ascii_whitespace();
+    let has_ended = matches!(fields.next(), None | Some("Z" | "X"));
+    let flags = fields.nth(5).and_then(|flags| flags.parse::<u64>().ok());
+    !has_ended && flags.is_some_and(|flags| flags & PF_KTHREAD == 0)
 }
 
 #[cfg(test)]
@@ -131,12 +137,23 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_no_thread_of_the_kernel_and_the_second_of_the_host_is() {
-        assert!(!is_kernel_thread(std::process::id()));
-        assert!(!is_kernel_thread(0));
+    fn this_process_is_of_user_space_and_threads_of_the_kernel_are_not() {
+        assert!(is_user_process(std::process::id()));
+        assert!(!is_user_process(u32::MAX));
         if command_of(2).as_deref() == Some("kthreadd") {
-            assert!(is_kernel_thread(2));
+            assert!(!is_user_process(2));
         }
+    }
+
+    #[test]
+    fn a_process_that_waits_for_its_parent_has_ended() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while is_user_process(child.id()) {
+            assert!(std::time::Instant::now() < deadline, "`true` does not end");
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
     }
 
     #[test]

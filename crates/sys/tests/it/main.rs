@@ -29,13 +29,18 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Whether this process is root; if not, says that the test did not run, which CI does not accept.
-#[expect(clippy::print_stderr, reason = "a test that did not run has to say so")]
+/// Whether this process is root; if not, the test cannot run.
 fn is_root(needed_for: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        assert!(std::env::var_os("CI").is_none(), "needs root, {needed_for}");
-        eprintln!("skipped: needs root, {needed_for}");
+        skip(&format!("root, {needed_for}"));
     }
     root
+}
+
+/// Says that the test did not run, which CI does not accept.
+#[expect(clippy::print_stderr, reason = "a test that did not run has to say so")]
+fn skip(needs: &str) {
+    assert!(std::env::var_os("CI").is_none(), "needs {needs}");
+    eprintln!("skipped: needs {needs}");
 }

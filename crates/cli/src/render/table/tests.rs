@@ -1,3 +1,5 @@
+use halfopen_core::VerdictKind;
+
 use super::*;
 use crate::{fixtures, ls};
 
@@ -91,4 +93,29 @@ fn a_process_cannot_write_to_the_terminal_by_its_name() {
     let text = drawn(&fixtures::picture(), page(200));
     assert!(text.contains("evil\\u{1b}[2J"));
     assert!(!text.contains('\x1b'));
+}
+
+/// The example in README.md is `docs/examples/ls.txt` (`cargo xtask tidy` compares the two), and that
+/// file is what this test draws. Run it with HALFOPEN_WRITE_EXAMPLES=1 to write the file anew.
+#[test]
+fn the_example_in_the_readme_is_what_ls_prints() {
+    let shown = [
+        VerdictKind::HalfOpen,
+        VerdictKind::Silent,
+        VerdictKind::HalfClosed,
+        VerdictKind::Quiet,
+        VerdictKind::Alive,
+    ];
+    let mut picture = fixtures::picture();
+    picture.connections.retain(|one| {
+        let is_short = words::end(one.observation.sample.endpoints.peer).len() < 20;
+        is_short && shown.contains(&one.verdict.kind())
+    });
+    picture.listeners.clear();
+    let text = drawn(&picture, page(96));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/ls.txt");
+    if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
 }

@@ -1,0 +1,74 @@
+//! The program `halfopen`, as a user starts it, against real kernels, programs and faults.
+//! One binary, so that it links once; one module for each thing that a user wants to do.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed, and says where"
+)]
+
+mod book;
+mod detection;
+mod listing;
+mod story;
+mod unprivileged;
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+/// Ends a test early, and says so, where the machine lacks what a lab needs; under CI that is a failure.
+macro_rules! requires_lab {
+    ($($program:literal from $package:literal),*) => {
+        let lacks = [
+            halfopen_lab::requirements::check().err(),
+            $(halfopen_lab::requirements::find($program, $package).err(),)*
+        ];
+        if let Some(missing) = lacks.into_iter().flatten().next() {
+            assert!(std::env::var_os("CI").is_none(), "failed to {missing}");
+            eprintln!("skipped: needs to {missing}");
+            return;
+        }
+    };
+}
+pub(crate) use requires_lab;
+
+/// The program, built beside the tests. `make test` builds it; cargo does not do so by itself,
+/// since it belongs to another package.
+fn program() -> PathBuf {
+    let beside = env::current_exe().unwrap();
+    let program = beside.parent().unwrap().parent().unwrap().join("halfopen");
+    assert!(program.exists(), "{} is not built: run `cargo build` first", program.display());
+    program
+}
+
+fn halfopen(arguments: &[&str]) -> Output {
+    Command::new(program()).args(arguments).env("NO_COLOR", "1").output().unwrap()
+}
+
+/// What the program wrote, and its exit code.
+#[track_caller]
+fn says(arguments: &[&str]) -> (String, i32) {
+    let output = halfopen(arguments);
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+    (text, output.status.code().unwrap())
+}
+
+/// The document that the program wrote.
+#[track_caller]
+fn json(arguments: &[&str]) -> Value {
+    let output = halfopen(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
+}
+
+/// The one connection in a document of `ls`.
+#[track_caller]
+fn only(document: &Value) -> &Value {
+    let connections = document["connections"].as_array().unwrap();
+    assert_eq!(connections.len(), 1, "{document:#}");
+    &connections[0]
+}
