@@ -2,6 +2,7 @@
 //! Owns the names of the chores. Read: HACKING.md.
 
 mod accuracy;
+mod old_kernel;
 mod tidy;
 
 use std::{env, process::ExitCode};
@@ -11,6 +12,7 @@ fn main() -> ExitCode {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["tidy"] => tidy::run(),
         ["accuracy", options @ ..] => accuracy::run(options),
+        ["old-kernel", arguments @ ..] => old_kernel::run(arguments),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -21,4 +23,5 @@ fn main() -> ExitCode {
 const USAGE: &str = "\
 usage: cargo xtask tidy                            check the style that compilers do not check
        cargo xtask accuracy [--cases N] [--seed S] [--only NUMBER]
-                                                   predict, break and measure N random connections (root)";
+                                                   predict, break and measure N random connections (root)
+       cargo xtask old-kernel                      check the program on an older kernel, emulated";

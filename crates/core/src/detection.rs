@@ -55,9 +55,6 @@ fn countdown(seen: &Observation) -> Option<Learns> {
 /// A peer that answers window probes may hold the connection for ever. One probe is usually on
 /// its way; two without an answer are a silence.
 fn shut_window(seen: &Observation, orphan: bool, probes: u8) -> Learns {
-    if window::is_open(seen) {
-        return unacked::after_a_partial_write(seen).map_or_else(Learns::from, Learns::Within);
-    }
     match window::countdown(seen, orphan) {
         Err(missing) => missing.into(),
         Ok(ends) if probes > 1 => Learns::Within(ends.if_silent),
@@ -94,9 +91,6 @@ fn when_busy(seen: &Observation, now: Option<&Learns>) -> Learns {
     let sample = &seen.sample;
     match sample.state {
         TcpState::Established | TcpState::CloseWait => match (sample.timer, now) {
-            (KernelTimer::WindowProbe { .. }, _) if window::is_open(seen) => {
-                unacked::after_a_partial_write(seen).map_or_else(Learns::from, Learns::Within)
-            }
             (KernelTimer::WindowProbe { .. }, _) => window::countdown(seen, false)
                 .map_or_else(Learns::from, |ends| Learns::Within(ends.if_silent)),
             (KernelTimer::Retransmit { .. }, Some(now)) => now.clone(),

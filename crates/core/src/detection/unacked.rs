@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::{
     effective::{Effective, Missing},
     firing::{Firing, first_past},
-    is_orphan,
     learns::{AppTold, Cause, PeerTold, Prediction},
     wheel::{Interval, Phase, Tick},
 };
@@ -23,22 +22,6 @@ pub(super) fn after_a_write(seen: &Observation) -> Result<Prediction, Missing> {
     let effective = Effective::of(seen);
     let model = Model::of(seen, &effective, false)?;
     let first = model.first_timeout_after_a_write(seen, &effective)?;
-    let firing = Firing::first(first).in_phase(seen.tick.phase_after(model.rto));
-    Ok(model.prediction(firing, model.rto, 0, &effective))
-}
-
-/// Data waits for a window that is small and not shut: what the probe timer sends is data, from which
-/// time the retransmission timer runs (tcp_write_wakeup, tcp_send_probe0).
-pub(super) fn after_a_partial_write(seen: &Observation) -> Result<Prediction, Missing> {
-    let effective = Effective::of(seen);
-    let model = Model::of(seen, &effective, is_orphan(seen))?;
-    let KernelTimer::WindowProbe { expires_in, .. } = seen.sample.timer else {
-        return Err(Missing("no window probe timer is shown".to_owned()));
-    };
-    let backoff = info(seen)?.backoff.unwrap_or(0).min(20);
-    let interval = model.rto.saturating_mul(1 << backoff).min(model.rto_max);
-    let sent = seen.tick.firing_armed(expires_in, interval);
-    let first = sent.plus(seen.tick.firing(model.rto, Phase::UNKNOWN).0);
     let firing = Firing::first(first).in_phase(seen.tick.phase_after(model.rto));
     Ok(model.prediction(firing, model.rto, 0, &effective))
 }
@@ -72,6 +55,24 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Prediction, 
         Some(_) => firing,
     };
     Ok(model.prediction(firing, interval, u32::from(retransmits), &effective))
+}
+
+/// A window probe fires at `due`, was armed for `armed_for`, and finds room for a part of the next
+/// segment: what it sends then is data, unacknowledged like any other (`tcp_write_wakeup`).
+pub(super) fn after_a_window_probe(
+    seen: &Observation,
+    orphan: bool,
+    due: Interval,
+    armed_for: Duration,
+) -> Result<Prediction, Missing> {
+    let effective = Effective::of(seen);
+    let mut model = Model::of(seen, &effective, orphan)?;
+    // The back-off is that of the probes, which leaves the time-out as it is.
+    model.rto = info(seen)?.rto.unwrap_or(model.rto);
+    // No tail loss probe is armed here, so the time-out follows (`tcp_event_new_data_sent`).
+    let (timeout, phase) = seen.tick.firing(model.rto, seen.tick.phase_after(armed_for));
+    let firing = Firing::first(due.plus(timeout)).in_phase(phase);
+    Ok(model.prediction(firing, model.rto, 0, &effective))
 }
 
 /// For how long, at the least, time-outs have gone unanswered since the first of this episode.

@@ -1,6 +1,6 @@
 //! Owns the end of a connection whose peer keeps its window shut.
 //! Read: RFC 9293 section 3.8.6.1, linux net/ipv4/tcp_timer.c `tcp_probe_timer`,
-//! tcp_output.c `tcp_send_probe0`, `tcp_clamp_probe0_to_user_timeout`; tcp.h `tcp_probe0_when`.
+//! tcp_output.c `tcp_send_probe0`, `tcp_write_wakeup`, `tcp_clamp_probe0_to_user_timeout`; tcp.h `tcp_probe0_when`.
 
 use std::time::Duration;
 
@@ -8,16 +8,10 @@ use super::{
     effective::{Effective, Missing},
     firing::{Firing, first_past},
     learns::{AppTold, Cause, PeerTold, Prediction},
-    unacked::info,
+    unacked::{after_a_window_probe, info},
     wheel::{Interval, Tick},
 };
 use crate::{observation::Observation, sample::KernelTimer};
-
-/// The window is too small for what waits, and not shut: the "probe" will be data.
-pub(super) fn is_open(seen: &Observation) -> bool {
-    let window = seen.sample.info.as_ref().and_then(|info| info.send_window);
-    window.is_some_and(|bytes| bytes > 0)
-}
 
 /// What ends a connection with a shut window.
 pub(super) struct Ends {
@@ -47,6 +41,11 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
         tick: seen.tick,
     };
     let next = seen.tick.firing_armed(expires_in, model.interval(0));
+    if info.send_window.is_some_and(|bytes| bytes > 0) {
+        // The window is open by less than the next segment needs, and a probe fills that rest.
+        let if_silent = after_a_window_probe(seen, orphan, next, model.interval(0))?;
+        return Ok(Ends { if_silent, even_if_answered: None });
+    }
     let running = model.running(expires_in, info.receive_window_limited);
     let prediction = |within, cause| Prediction {
         within,
