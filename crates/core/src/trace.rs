@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     ConnectionId, Cookie, Endpoints, Family, Inside, KernelTimer, Moment, NetnsId, Observation,
     OptionsSeen, Owner, Owners, Sample, Siblings, SocketOptions, Source, Sysctls, TcpInfo,
-    TcpState, detection::Tick, tcp_info::CongestionState,
+    TcpState, Tracking, detection::Tick, tcp_info::CongestionState,
 };
 
 pub(crate) fn ms(millis: u64) -> Duration {
@@ -50,6 +50,7 @@ pub(crate) fn established() -> Observation {
         }]),
         listener: None,
         siblings: Siblings::default(),
+        tracking: Tracking::NotTracked,
         proof: None,
     }
 }

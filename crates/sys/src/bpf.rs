@@ -9,13 +9,13 @@ pub mod record;
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use halfopen_core::{Sysctls, detection::Tick};
+use halfopen_core::{Sample, Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
 use crate::{sources::tcp_sockets_here, wire::WireError};
 use descriptor::Descriptor;
-use record::Record;
+use record::{Beyond, Record};
 
 /// The two programs, loaded and attached. Opening costs some 20 ms; after that any thread may list
 /// as often as it likes, in any network namespace that it has joined.
@@ -29,7 +29,9 @@ pub struct Bpf {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sockets {
     /// Listeners included. Where the tables change meanwhile a socket may be met twice.
-    pub records: Vec<Record>,
+    pub samples: Vec<Sample>,
+    /// What is known of each beyond its sample, in their order.
+    pub beyond: Vec<Beyond>,
     /// What could not be decoded; the first such error, and how many there were.
     pub malformed: Option<(WireError, usize)>,
 }
@@ -52,13 +54,18 @@ impl Bpf {
     pub fn sockets(&self, tick: Tick, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
         // Moving what has been gathered while it grows would take as long as gathering it.
         let expected = tcp_sockets_here().and_then(|count| usize::try_from(count).ok());
+        let expected = expected.unwrap_or_default().min(EXPECTED_MAX);
         let mut sockets = Sockets {
-            records: Vec::with_capacity(expected.unwrap_or_default().min(EXPECTED_MAX)),
+            samples: Vec::with_capacity(expected),
+            beyond: Vec::with_capacity(expected),
             malformed: None,
         };
         read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {
             match record::decode(bytes, tick, sysctls) {
-                Ok(record) => sockets.records.push(record),
+                Ok(Record { sample, beyond }) => {
+                    sockets.samples.push(sample);
+                    sockets.beyond.push(beyond);
+                }
                 Err(error) => {
                     let (first, count) = sockets.malformed.take().unwrap_or((error, 0));
                     sockets.malformed = Some((first, count + 1));

@@ -1,45 +1,42 @@
 //! Owns the taking of samples from whichever source was chosen. Everything that wants samples asks
 //! here, and knows of no source. Chooses none itself (see `sources`).
 
-use halfopen_core::{Sample, SocketOptions, Sysctls};
+use halfopen_core::{Sample, Sysctls, TcpState};
 
 use crate::{
-    bpf::{Bpf, BpfError, Sockets, record::Record},
-    socket_diag::{Dump, SocketDiag, SocketDiagError, each_once},
+    bpf::{self, Bpf, BpfError, record::Beyond},
+    socket_diag::{Dump, SocketDiag, SocketDiagError, each_once, is_each_once},
     sources::{Chosen, tcp_sockets_here},
     tick,
     wire::WireError,
 };
 
-/// One socket, as its source shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SocketSeen {
-    pub(crate) sample: Sample,
-    /// Its options, from a source that shows them.
-    pub(crate) options: Option<SocketOptions>,
-    /// The address of its `struct socket`, from a source that shows it.
-    pub(crate) address: Option<u64>,
-}
-
-impl From<Sample> for SocketSeen {
-    fn from(sample: Sample) -> Self {
-        Self { sample, options: None, address: None }
-    }
-}
-
-impl From<Record> for SocketSeen {
-    fn from(Record { sample, options, socket }: Record) -> Self {
-        Self { sample, options, address: socket }
-    }
-}
-
-/// The TCP sockets of one namespace.
+/// The TCP sockets of one namespace, each once.
 #[derive(Debug, Default)]
-pub(crate) struct Taken {
-    /// The sockets, listeners included, each once.
-    pub(crate) sockets: Vec<SocketSeen>,
+pub(crate) struct Sockets {
+    pub(crate) listening: Vec<(Sample, Beyond)>,
+    pub(crate) connections: Vec<Sample>,
+    /// One for each connection, in their order; empty values from a source that shows no more.
+    pub(crate) beyond: Vec<Beyond>,
     /// What the source knows that it has missed: what, and why.
     pub(crate) missed: Vec<(String, String)>,
+}
+
+impl Sockets {
+    fn new(mut samples: Vec<Sample>, mut beyond: Vec<Beyond>) -> Self {
+        let is_listener = |sample: &Sample| sample.state == TcpState::Listen;
+        let places: Vec<bool> = samples.iter().map(is_listener).collect();
+        let listening: Vec<Sample> = samples.extract_if(.., |sample| is_listener(sample)).collect();
+        let mut places = places.into_iter();
+        let of_listeners = beyond.extract_if(.., |_| places.next() == Some(true));
+        let listening = listening.into_iter().zip(of_listeners).collect();
+        Self { listening, connections: samples, beyond, missed: Vec::new() }
+    }
+
+    /// The connections, each with what is known beyond its sample.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = (&Sample, &Beyond)> {
+        self.connections.iter().zip(&self.beyond)
+    }
 }
 
 /// No source gave samples.
@@ -50,10 +47,10 @@ pub(crate) enum NoSamples {
 }
 
 /// Every TCP socket of the calling thread's namespace, whose sysctls are `sysctls`.
-pub(crate) fn of_this_namespace(source: &Chosen, sysctls: &Sysctls) -> Result<Taken, NoSamples> {
+pub(crate) fn of_this_namespace(source: &Chosen, sysctls: &Sysctls) -> Result<Sockets, NoSamples> {
     // A listing visits every socket of the host to find none here.
     if tcp_sockets_here() == Some(0) {
-        return Ok(Taken::default());
+        return Ok(Sockets::default());
     }
     match source {
         Chosen::SockDiag { .. } => by_sock_diag().map_err(NoSamples::SockDiag),
@@ -64,26 +61,31 @@ pub(crate) fn of_this_namespace(source: &Chosen, sysctls: &Sysctls) -> Result<Ta
     }
 }
 
-fn by_bpf(bpf: &Bpf, sysctls: &Sysctls) -> Result<Taken, BpfError> {
-    let Sockets { records, malformed } = bpf.sockets(tick(), sysctls)?;
-    let sockets = records.into_iter().map(SocketSeen::from).collect();
-    Ok(Taken {
-        sockets: each_once(sockets, |seen: &SocketSeen| seen.sample.id),
-        missed: malformed.map(|(first, count)| make_no_sense(count, &first)).into_iter().collect(),
-    })
+fn by_bpf(bpf: &Bpf, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
+    let bpf::Sockets { samples, beyond, malformed } = bpf.sockets(tick(), sysctls)?;
+    let (samples, beyond) = if is_each_once(&samples, |sample| sample.id) {
+        (samples, beyond)
+    } else {
+        let pairs = samples.into_iter().zip(beyond).collect();
+        each_once(pairs, |(sample, _): &(Sample, Beyond)| sample.id).into_iter().unzip()
+    };
+    let mut sockets = Sockets::new(samples, beyond);
+    sockets.missed.extend(malformed.map(|(first, count)| make_no_sense(count, &first)));
+    Ok(sockets)
 }
 
-fn by_sock_diag() -> Result<Taken, SocketDiagError> {
+fn by_sock_diag() -> Result<Sockets, SocketDiagError> {
     let Dump { samples, malformed, interrupted } = SocketDiag::open()?.dump()?;
-    let mut missed = Vec::new();
+    let beyond = vec![Beyond::default(); samples.len()];
+    let mut sockets = Sockets::new(samples, beyond);
     if let Some(first) = malformed.first() {
-        missed.push(make_no_sense(malformed.len(), first));
+        sockets.missed.push(make_no_sense(malformed.len(), first));
     }
     if interrupted {
         let why = "the kernel's tables kept changing while they were read; look again";
-        missed.push(("some sockets, perhaps".to_owned(), why.to_owned()));
+        sockets.missed.push(("some sockets, perhaps".to_owned(), why.to_owned()));
     }
-    Ok(Taken { sockets: samples.into_iter().map(SocketSeen::from).collect(), missed })
+    Ok(sockets)
 }
 
 fn make_no_sense(count: usize, first: &WireError) -> (String, String) {

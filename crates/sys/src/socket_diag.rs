@@ -247,9 +247,7 @@ pub enum SocketDiagError {
 /// by place in a hash table, so a socket that moves meanwhile can be met again.
 pub(crate) fn each_once<T>(listed: Vec<T>, id: impl Fn(&T) -> ConnectionId) -> Vec<T> {
     // As a rule there is none, and then nothing needs to be moved.
-    let mut ids: Vec<ConnectionId> = listed.iter().map(&id).collect();
-    ids.sort_unstable();
-    if ids.is_sorted_by(|one, next| one < next) {
+    if is_each_once(&listed, &id) {
         return listed;
     }
     let mut places = HashMap::with_capacity(listed.len());
@@ -262,6 +260,13 @@ pub(crate) fn each_once<T>(listed: Vec<T>, id: impl Fn(&T) -> ConnectionId) -> V
         }
     }
     once
+}
+
+/// Whether no socket was listed twice.
+pub(crate) fn is_each_once<T>(listed: &[T], id: impl Fn(&T) -> ConnectionId) -> bool {
+    let mut ids: Vec<ConnectionId> = listed.iter().map(id).collect();
+    ids.sort_unstable();
+    ids.is_sorted_by(|one, next| one < next)
 }
 
 fn errno(cause: &io::Error) -> Option<Errno> {

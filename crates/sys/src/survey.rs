@@ -6,16 +6,17 @@ mod holders;
 use std::thread;
 
 use halfopen_core::{
-    ConnectionId, Listener, Moment, NetnsId, Observation, Sample, Sysctls, TcpState, siblings,
+    ConnectionId, Listener, Moment, NetnsId, Observation, Sample, Sysctls, Tracking, siblings,
 };
 use holders::Holders;
 
 use crate::{
     boottime,
-    bpf::{BpfError, descriptor::Descriptor},
+    bpf::{BpfError, descriptor::Descriptor, record::Beyond},
+    conntrack::{TrackingSeen, tracking},
     listeners::Listeners,
     netns::{Census, Netns, NetnsError, census},
-    samples::{self, NoSamples, SocketSeen},
+    samples::{self, NoSamples, Sockets},
     socket_diag::SocketDiagError,
     sources::{Chosen, Sources},
     sysctls, tick,
@@ -137,9 +138,10 @@ fn survey_of(
     let mut unseen = Vec::new();
     let (descriptors, looks) = beside_descriptors(&source, || looks(scope, &source, &mut unseen));
     let looks = looks?;
-    let is_wanted =
-        |seen: &&SocketSeen| seen.sample.state == TcpState::Listen || keep(&seen.sample);
-    let wanted = looks.iter().flat_map(|look| &look.sockets).filter(is_wanted);
+    let wanted = looks.iter().flat_map(|look| {
+        let connections = look.sockets.connections().filter(|(sample, _)| keep(sample));
+        look.sockets.listening.iter().map(|(sample, beyond)| (sample, beyond)).chain(connections)
+    });
     let mut holders = Holders::find(wanted, descriptors);
 
     let mut survey = Survey {
@@ -151,19 +153,18 @@ fn survey_of(
         unseen,
     };
     for look in looks {
-        let Look { namespace, sysctls, sockets: mut connections } = look;
+        let Look { namespace, sysctls, sockets, tracking } = look;
+        let Sockets { listening, connections, beyond, .. } = sockets;
         survey.namespaces.push(namespace);
-        let listening: Vec<_> =
-            connections.extract_if(.., |seen| seen.sample.state == TcpState::Listen).collect();
         let listeners = listeners(&listening, &connections, &sysctls, &mut holders);
         survey.listeners.extend(listeners.all());
-        let siblings = siblings(connections.iter().map(|seen| &seen.sample));
-        for (seen, siblings) in connections.into_iter().zip(siblings) {
-            let SocketSeen { sample, options, .. } = seen;
+        let siblings = siblings(&connections);
+        let surroundings = beyond.into_iter().zip(siblings).zip(tracking);
+        for (sample, ((beyond, siblings), tracking)) in connections.into_iter().zip(surroundings) {
             if !keep(&sample) {
                 continue;
             }
-            let (owners, options) = holders.of(&sample, options);
+            let (owners, options) = holders.of(&sample, beyond.options);
             survey.observations.push(Observation {
                 listener: listeners.covering(&sample).cloned(),
                 sample,
@@ -172,6 +173,7 @@ fn survey_of(
                 tick: tick(),
                 owners,
                 siblings,
+                tracking,
                 proof: None,
             });
         }
@@ -212,18 +214,18 @@ fn is_initial_pid_namespace() -> bool {
 }
 
 fn listeners(
-    listening: &[SocketSeen],
-    connections: &[SocketSeen],
+    listening: &[(Sample, Beyond)],
+    connections: &[Sample],
     sysctls: &Sysctls,
     holders: &mut Holders,
 ) -> Listeners {
     let mut listeners = Listeners::default();
-    for seen in listening {
-        let (_, options) = holders.of(&seen.sample, seen.options.clone());
-        listeners.add(&seen.sample, options.read(), sysctls);
+    for (sample, beyond) in listening {
+        let (_, options) = holders.of(sample, beyond.options.clone());
+        listeners.add(sample, options.read(), sysctls);
     }
-    for seen in connections {
-        listeners.count(&seen.sample);
+    for sample in connections {
+        listeners.count(sample);
     }
     listeners
 }
@@ -232,7 +234,9 @@ fn listeners(
 struct Look {
     namespace: NamespaceSeen,
     sysctls: Sysctls,
-    sockets: Vec<SocketSeen>,
+    sockets: Sockets,
+    /// One for each connection, in their order.
+    tracking: Vec<Tracking>,
 }
 
 /// Looks into every namespace of the scope. What hides of [`Scope::All`] goes to `unseen`; the one
@@ -289,22 +293,30 @@ fn look(
     source: &Chosen,
     unseen: &mut Vec<Unseen>,
 ) -> Result<Look, SurveyError> {
-    let (taken, sysctls) = netns.enter(|| {
+    let (looked, sysctls) = netns.enter(|| {
         let sysctls = sysctls();
-        (samples::of_this_namespace(source, &sysctls), sysctls)
+        let sockets = samples::of_this_namespace(source, &sysctls);
+        let tracked = |sockets: Sockets| (tracking(&sockets.connections), sockets);
+        (sockets.map(tracked), sysctls)
     })?;
-    let taken = taken?;
-    unseen.extend(taken.missed.into_iter().map(|(what, why)| Unseen { what, why }));
+    let (tracking, mut sockets) = looked?;
+    let missed = std::mem::take(&mut sockets.missed);
+    unseen.extend(missed.into_iter().map(|(what, why)| Unseen { what, why }));
     if sysctls == Sysctls::default() {
         unseen.push(Unseen {
             what: format!("sysctls of network namespace {}", netns.id()),
             why: "/proc/sys/net/ipv4 could not be read; is it mounted here?".to_owned(),
         });
     }
+    let TrackingSeen { each: tracking, missed } = tracking;
+    unseen.extend(missed.map(|why| Unseen {
+        what: format!("connection tracking of network namespace {}", netns.id()),
+        why,
+    }));
     let namespace = NamespaceSeen {
         id: netns.id(),
         name: netns.name().map(str::to_owned),
         is_own: netns.id() == own,
     };
-    Ok(Look { namespace, sysctls, sockets: taken.sockets })
+    Ok(Look { namespace, sysctls, sockets, tracking })
 }

@@ -21,6 +21,13 @@ use crate::wire::{
 pub struct Record {
     /// The socket, as every source shows it.
     pub sample: Sample,
+    /// What only this source shows.
+    pub beyond: Beyond,
+}
+
+/// What is known of a socket beyond its sample.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beyond {
     /// Its options in their effective value; `None` for mini sockets, which have none.
     pub options: Option<SocketOptions>,
     /// The address of its `struct socket`, by which descriptors are joined; `None` where no file
@@ -56,8 +63,10 @@ pub fn decode(bytes: &[u8], tick: Tick, sysctls: &Sysctls) -> Result<Record, Wir
     let seen = Seen { raw, kind, tick };
     Ok(Record {
         sample: seen.sample(number),
-        options: (kind == Kind::Full).then(|| seen.options(sysctls)),
-        socket: Some(seen.raw.socket).filter(|address| *address != 0),
+        beyond: Beyond {
+            options: (kind == Kind::Full).then(|| seen.options(sysctls)),
+            socket: Some(seen.raw.socket).filter(|address| *address != 0),
+        },
     })
 }
 

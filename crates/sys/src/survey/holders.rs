@@ -7,10 +7,9 @@ use halfopen_core::{Cookie, OptionsSeen, Owner, Owners, Sample, SocketOptions};
 
 use super::Unseen;
 use crate::{
-    bpf::descriptor::Descriptor,
+    bpf::{descriptor::Descriptor, record::Beyond},
     options::{self, OptionsError},
     owners::{OwnerTable, owners},
-    samples::SocketSeen,
 };
 
 /// Options are read for at most this many sockets of one survey. A read takes some 20 µs (measured
@@ -32,12 +31,12 @@ impl Holders {
     /// The holders of the wanted sockets: from the descriptors of the whole host where those were
     /// listed, else looked for in /proc.
     pub(super) fn find<'a>(
-        wanted: impl Iterator<Item = &'a SocketSeen>,
+        wanted: impl Iterator<Item = (&'a Sample, &'a Beyond)>,
         descriptors: Option<Vec<Descriptor>>,
     ) -> Self {
         let (table, failure) = match descriptors {
             Some(descriptors) => (join(wanted, descriptors), None),
-            None => match owners(&wanted.filter_map(|seen| seen.sample.inode).collect()) {
+            None => match owners(&wanted.filter_map(|(sample, _)| sample.inode).collect()) {
                 Ok(table) => (table, None),
                 Err(error) => (OwnerTable::default(), Some(error.to_string())),
             },
@@ -127,11 +126,11 @@ impl Holders {
 
 /// The owners of the wanted sockets, by the address that descriptors and sockets have in common.
 fn join<'a>(
-    wanted: impl Iterator<Item = &'a SocketSeen>,
+    wanted: impl Iterator<Item = (&'a Sample, &'a Beyond)>,
     descriptors: Vec<Descriptor>,
 ) -> OwnerTable {
     let inodes: HashMap<u64, u64> =
-        wanted.filter_map(|seen| Some((seen.address?, seen.sample.inode?))).collect();
+        wanted.filter_map(|(sample, beyond)| Some((beyond.socket?, sample.inode?))).collect();
     let held = descriptors.into_iter().filter_map(|Descriptor { socket, pid, fd }| {
         inodes.get(&socket).map(|inode| (pid, fd, *inode))
     });

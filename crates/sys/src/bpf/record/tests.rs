@@ -47,7 +47,7 @@ fn read(raw: &Raw) -> Record {
 }
 
 fn options(raw: &Raw) -> SocketOptions {
-    read(raw).options.unwrap()
+    read(raw).beyond.options.unwrap()
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn a_record_is_as_long_as_the_struct_of_the_program() {
 
 #[test]
 fn a_connection_is_told_in_the_words_of_the_core() {
-    let Record { sample, socket, .. } = read(&established());
-    assert_eq!(socket, Some(0xffff_8881_0000_0000));
+    let Record { sample, beyond } = read(&established());
+    assert_eq!(beyond.socket, Some(0xffff_8881_0000_0000));
     assert_eq!(sample.taken_at, Moment(Duration::from_secs(7)));
     assert_eq!(sample.id.to_string(), "1f@4026531840");
     assert_eq!(sample.endpoints.local, "10.0.0.1:40000".parse().unwrap());
@@ -120,7 +120,7 @@ fn mini_sockets_have_a_timer_and_neither_info_nor_options() {
     let expires_in = Duration::from_nanos(1_000_000_000 + 5 * 4_000_000);
     let waiting = small(1, 6);
     assert_eq!(waiting.sample.timer, KernelTimer::TimeWait { expires_in });
-    assert_eq!((waiting.options, waiting.socket), (None, None));
+    assert_eq!(waiting.beyond, Beyond::default());
     assert!(waiting.sample.is_mini());
     assert_eq!(waiting.sample.inside, Inside::default());
     let request = small(2, 12);
