@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use halfopen_core::{
     ConnectionId, Cookie, Diagnosis, Endpoints, Evidence, Family, KernelTimer, Listener, Moment,
     NetnsId, Observation, OptionsSeen, Owner, Owners, Process, Remedy, Sample, Severity, Siblings,
-    SocketOptions, Source, Sysctls, TcpInfo, TcpState, Verdict, VerdictKind,
+    SocketOptions, Source, Sysctls, TcpInfo, TcpState, Tracking, Verdict, VerdictKind,
     detection::{
         AppTold, Assumption, Assumptions, Cause, DetectionTime, Interval, Learns, NeverBecause,
         PeerTold, Prediction, Tick,
@@ -61,6 +61,7 @@ pub(crate) fn observation(cookie: u64) -> Observation {
         owners: Owners::Known(vec![owner(812, "telnet")]),
         listener: None,
         siblings: Siblings::default(),
+        tracking: Tracking::NotTracked,
         proof: None,
     }
 }

@@ -30,8 +30,7 @@ pub(crate) struct Picture {
     pub seen: Seen,
 }
 
-/// Judged connections, which may be very many.
-#[expect(clippy::vec_box, reason = "they are large, and move when they are gathered and sorted")]
+/// Judged connections, which may be very many, are large, and move when they are gathered and sorted.
 pub(crate) type Connections = Vec<Box<Diagnosis>>;
 
 /// Connections left out because both ends are on this host.

@@ -12,6 +12,7 @@ mod unacked;
 mod wheel;
 mod window;
 
+pub(crate) use keepalive::next_probe;
 pub use keepalive::{KeepaliveTimes, is_on as keepalive_is_on};
 pub use learns::{
     AppTold, Assumption, Assumptions, Cause, DetectionTime, Learns, NeverBecause, PeerTold,
@@ -58,9 +59,14 @@ fn shut_window(seen: &Observation, orphan: bool, probes: u8) -> Learns {
     match window::countdown(seen, orphan) {
         Err(missing) => missing.into(),
         Ok(ends) if probes > 1 => Learns::Within(ends.if_silent),
-        Ok(ends) => ends
-            .even_if_answered
-            .map_or(Learns::Never(NeverBecause::PeerHoldsWindowShut), Learns::Within),
+        // Whether the next probe will be answered is not known: both ends are possible.
+        Ok(ends) => ends.even_if_answered.map_or(
+            Learns::Never(NeverBecause::PeerHoldsWindowShut),
+            |answered| {
+                let within = answered.within.hull(ends.if_silent.within);
+                Learns::Within(Prediction { within, ..answered })
+            },
+        ),
     }
 }
 

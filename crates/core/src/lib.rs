@@ -43,6 +43,7 @@ mod state;
 mod tcp_info;
 #[cfg(test)]
 mod trace;
+mod tracking;
 mod verdict;
 
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};
@@ -58,4 +59,7 @@ pub use siblings::PeerTallies;
 pub use span::Span;
 pub use state::TcpState;
 pub use tcp_info::{CongestionState, TcpInfo};
+pub use tracking::{
+    Route, TrackedEntry, TrackedFlow, TrackedState, Tracking, TrackingJoin, Translation,
+};
 pub use verdict::{Severity, Verdict, VerdictKind};

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     ConnectionId, Cookie, Endpoints, Family, Inside, KernelTimer, Moment, NetnsId, Observation,
     OptionsSeen, Owner, Owners, Process, Sample, Siblings, SocketOptions, Source, Sysctls, TcpInfo,
-    TcpState, detection::Tick, tcp_info::CongestionState,
+    TcpState, Tracking, detection::Tick, tcp_info::CongestionState,
 };
 
 pub(crate) fn ms(millis: u64) -> Duration {
@@ -52,6 +52,7 @@ pub(crate) fn established() -> Observation {
         }]),
         listener: None,
         siblings: Siblings::default(),
+        tracking: Tracking::NotTracked,
         proof: None,
     }
 }

@@ -9,13 +9,13 @@ pub mod record;
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use halfopen_core::{Sysctls, detection::Tick};
+use halfopen_core::{Sample, Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
-use crate::wire::WireError;
+use crate::{options::SharedOptions, sources::tcp_sockets_here, wire::WireError};
 use descriptor::Descriptor;
-use record::Record;
+use record::{Beyond, Record};
 
 /// The two programs, loaded and attached. Opening costs some 20 ms; after that any thread may list
 /// as often as it likes, in any network namespace that it has joined.
@@ -29,7 +29,9 @@ pub struct Bpf {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sockets {
     /// Listeners included. Where the tables change meanwhile a socket may be met twice.
-    pub records: Vec<Record>,
+    pub samples: Vec<Sample>,
+    /// What is known of each beyond its sample, in their order.
+    pub beyond: Vec<Beyond>,
     /// What could not be decoded; the first such error, and how many there were.
     pub malformed: Option<(WireError, usize)>,
 }
@@ -50,30 +52,28 @@ impl Bpf {
     /// # Errors
     /// [`BpfError::Read`] where the kernel ends the listing.
     pub fn sockets(&self, tick: Tick, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
-        let mut sockets = Sockets::default();
-        sockets.malformed =
-            self.each_socket(tick, sysctls, |record| sockets.records.push(record))?;
-        Ok(sockets)
-    }
-
-    /// As [`Bpf::sockets`], handing each to `take`.
-    pub(crate) fn each_socket(
-        &self,
-        tick: Tick,
-        sysctls: &Sysctls,
-        mut take: impl FnMut(Record),
-    ) -> Result<Option<(WireError, usize)>, BpfError> {
-        let mut malformed = None;
+        // Moving what has been gathered while it grows would take as long as gathering it.
+        let expected = tcp_sockets_here().and_then(|count| usize::try_from(count).ok());
+        let expected = expected.unwrap_or_default().min(EXPECTED_MAX);
+        let mut shared = SharedOptions::default();
+        let mut sockets = Sockets {
+            samples: Vec::with_capacity(expected),
+            beyond: Vec::with_capacity(expected),
+            malformed: None,
+        };
         read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {
-            match record::decode(bytes, tick, sysctls) {
-                Ok(record) => take(record),
+            match record::decode(bytes, tick, sysctls, &mut shared) {
+                Ok(Record { sample, beyond }) => {
+                    sockets.samples.push(sample);
+                    sockets.beyond.push(beyond);
+                }
                 Err(error) => {
-                    let (first, count) = malformed.take().unwrap_or((error, 0));
-                    malformed = Some((first, count + 1));
+                    let (first, count) = sockets.malformed.take().unwrap_or((error, 0));
+                    sockets.malformed = Some((first, count + 1));
                 }
             }
         })?;
-        Ok(malformed)
+        Ok(sockets)
     }
 
     /// Every descriptor of a socket that a process of our own pid namespace holds, in all network
@@ -89,6 +89,9 @@ impl Bpf {
         Ok(found)
     }
 }
+
+/// More than hosts have in one namespace; beyond it memory is taken as it is needed.
+const EXPECTED_MAX: usize = 1 << 20;
 
 /// Why the BPF iterators cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -18,6 +18,7 @@
 
 mod boottime;
 pub mod bpf;
+mod conntrack;
 mod counters;
 mod listeners;
 mod netns;
@@ -36,6 +37,7 @@ mod tick;
 pub mod wire;
 
 pub use boottime::now;
+pub use conntrack::{Activity, Conntrack, ConntrackError, TrackingSeen, tracking};
 pub use counters::{Counters, CountersError, counters};
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use options::OptionsError;

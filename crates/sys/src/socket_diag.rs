@@ -2,7 +2,7 @@
 //! Decodes nothing itself (see `wire`) and changes nothing. Read: sock_diag(7), netlink(7),
 //! linux net/ipv4/inet_diag.c, net/netlink/af_netlink.c.
 
-use std::{io, os::fd::OwnedFd, thread, time::Duration};
+use std::{collections::HashSet, io, os::fd::OwnedFd, thread, time::Duration};
 
 use halfopen_core::{ConnectionId, Cookie, Endpoints, Family, NetnsId, Sample};
 use rustix::{
@@ -35,10 +35,10 @@ pub struct SocketDiag {
 }
 
 /// Every TCP socket of one namespace, at about one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dump<T = Sample> {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dump {
     /// The sockets, listeners included, each once.
-    pub samples: Vec<T>,
+    pub samples: Vec<Sample>,
     /// Answers that could not be decoded; their sockets are missing.
     pub malformed: Vec<WireError>,
     /// The kernel's tables kept changing under the dump (NLM_F_DUMP_INTR): sockets may be missing.
@@ -71,8 +71,8 @@ impl SocketDiag {
     /// # Errors
     /// As [`SocketDiag::look_up`].
     pub fn dump(&mut self) -> Result<Dump, SocketDiagError> {
-        let four = self.dump_family(SocketFamily::Ipv4, Sample::from)?;
-        join(four, self.dump_family(SocketFamily::Ipv6, Sample::from), |sample| sample.id)
+        let four = self.dump_family(SocketFamily::Ipv4)?;
+        join(four, self.dump_family(SocketFamily::Ipv6))
     }
 
     /// The one socket with these addresses and this cookie, or `None` if it is no more.
@@ -110,17 +110,13 @@ impl SocketDiag {
         }
     }
 
-    fn dump_family<T>(
-        &mut self,
-        family: SocketFamily,
-        keep: impl Fn(Sample) -> T,
-    ) -> Result<Dump<T>, SocketDiagError> {
+    fn dump_family(&mut self, family: SocketFamily) -> Result<Dump, SocketDiagError> {
         let body = inet_diag::dump_request(family);
         let mut attempt = 1;
         loop {
-            let mut dump = Dump { samples: Vec::new(), malformed: Vec::new(), interrupted: false };
+            let mut dump = Dump::default();
             let asked = self.ask(NLM_F_DUMP, &body, |answer| {
-                dump.samples.extend(answer.samples.into_iter().map(&keep));
+                dump.samples.extend(answer.samples);
                 dump.malformed.extend(answer.malformed);
                 dump.interrupted |= answer.interrupted;
                 false
@@ -188,13 +184,10 @@ impl SocketDiag {
     }
 }
 
-/// Every TCP socket of the calling thread's namespace, each as `keep` makes it. Both address
-/// families are asked for at once, since the kernel visits all sockets for either.
-pub(crate) fn dump_as<T: Send>(
-    keep: impl Fn(Sample) -> T + Sync,
-    id: impl Fn(&T) -> ConnectionId,
-) -> Result<Dump<T>, SocketDiagError> {
-    let ask = |family| SocketDiag::open()?.dump_family(family, &keep);
+/// Every TCP socket of the calling thread's namespace. Both address families are asked for at the
+/// same time, since the kernel visits all sockets for either.
+pub(crate) fn dump_at_once() -> Result<Dump, SocketDiagError> {
+    let ask = |family| SocketDiag::open()?.dump_family(family);
     thread::scope(|scope| {
         let six = thread::Builder::new().spawn_scoped(scope, || ask(SocketFamily::Ipv6));
         let four = ask(SocketFamily::Ipv4)?;
@@ -203,15 +196,12 @@ pub(crate) fn dump_as<T: Send>(
             // Where no more threads may be started, this one does the work.
             Err(_) => ask(SocketFamily::Ipv6),
         };
-        join(four, six, id)
+        join(four, six)
     })
 }
 
-fn join<T>(
-    mut dump: Dump<T>,
-    six: Result<Dump<T>, SocketDiagError>,
-    id: impl Fn(&T) -> ConnectionId,
-) -> Result<Dump<T>, SocketDiagError> {
+/// Both address families in one, each socket once.
+fn join(mut dump: Dump, six: Result<Dump, SocketDiagError>) -> Result<Dump, SocketDiagError> {
     match six {
         Ok(six) => {
             dump.samples.extend(six.samples);
@@ -222,7 +212,7 @@ fn join<T>(
         Err(SocketDiagError::Refused { cause }) if is_absent(&cause) => {}
         Err(error) => return Err(error),
     }
-    dump.samples = each_once(dump.samples, id);
+    dump.samples = each_once(dump.samples, |sample| sample.id);
     Ok(dump)
 }
 
@@ -277,19 +267,22 @@ pub enum SocketDiagError {
 /// Of sockets that a listing gave twice the later one. Listings resume by place in a hash table, so
 /// a socket that moves meanwhile can be met again.
 pub(crate) fn each_once<T>(mut listed: Vec<T>, id: impl Fn(&T) -> ConnectionId) -> Vec<T> {
-    // Hardly ever is there one, so the sockets themselves stay where they are.
-    let mut places: Vec<_> = listed.iter().map(id).zip(0_usize..).collect();
-    places.sort_unstable();
-    let earlier = |pair: &[(ConnectionId, usize)]| match pair {
-        [(one, at), (other, _)] if one == other => Some(*at),
-        _ => None,
-    };
-    let mut superseded: Vec<_> = places.windows(2).filter_map(earlier).collect();
-    superseded.sort_unstable_by(|one, other| other.cmp(one));
-    for at in superseded {
-        listed.remove(at);
+    // As a rule there is none, and then nothing needs to be moved.
+    if is_each_once(&listed, &id) {
+        return listed;
     }
+    let mut met = HashSet::with_capacity(listed.len());
+    let is_earlier: Vec<bool> = listed.iter().rev().map(|one| !met.insert(id(one))).collect();
+    let mut is_earlier = is_earlier.into_iter().rev();
+    listed.retain(|_| is_earlier.next() != Some(true));
     listed
+}
+
+/// Whether no socket was listed twice.
+pub(crate) fn is_each_once<T>(listed: &[T], id: impl Fn(&T) -> ConnectionId) -> bool {
+    let mut ids: Vec<ConnectionId> = listed.iter().map(id).collect();
+    ids.sort_unstable();
+    ids.is_sorted_by(|one, next| one < next)
 }
 
 fn errno(cause: &io::Error) -> Option<Errno> {

@@ -8,19 +8,19 @@ mod pieces;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use halfopen_core::{
-    ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Sysctls, TcpState,
+    ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Sysctls, Tracking,
     detection::Tick,
 };
 use holders::{Finder, Holders, Wanted};
 use looks::{Look, looks};
-use pieces::on_all_cores;
+use pieces::{Pile, on_all_cores};
 
 use crate::{
     boottime,
-    bpf::BpfError,
+    bpf::{BpfError, record::Beyond},
     listeners::Listeners,
     netns::{Netns, NetnsError},
-    samples::{NoSamples, SocketSeen},
+    samples::{NoSamples, Sockets},
     socket_diag::SocketDiagError,
     sources::{Chosen, Sources},
     tick,
@@ -188,12 +188,14 @@ fn survey_of(
     let finder = Finder { source: &source, wanted };
     let (found, looks) = finder.beside(|| looks(&ask.scope, &source, &mut unseen));
     let looks = looks?;
-    let mut sockets = looks.iter().flat_map(|look| &look.sockets);
-    let holders = Holders::new(found, sockets.any(|seen| seen.address.is_some()), || {
-        let is_wanted =
-            |seen: &&SocketSeen| seen.sample.state == TcpState::Listen || keep(&seen.sample);
-        let sockets = looks.iter().flat_map(|look| &look.sockets).filter(is_wanted);
-        sockets.filter_map(|seen| seen.sample.inode).collect()
+    let beyond = || looks.iter().flat_map(|look| &look.sockets.beyond);
+    let has_addresses = beyond().any(|beyond| beyond.socket.is_some());
+    let holders = Holders::new(found, has_addresses, || {
+        let wanted = looks.iter().flat_map(|look| {
+            let listening = look.sockets.listening.iter().map(|(sample, _)| sample);
+            listening.chain(look.sockets.connections.iter().filter(|sample| keep(sample)))
+        });
+        wanted.filter_map(|sample| sample.inode).collect()
     });
 
     let mut survey = Survey {
@@ -204,17 +206,19 @@ fn survey_of(
         listeners: Vec::new(),
         unseen,
     };
-    for Look { namespace, sysctls, sockets } in looks {
+    for Look { namespace, sysctls, sockets, tracking } in looks {
         survey.namespaces.push(namespace);
+        let Sockets { listening, connections, beyond, .. } = sockets;
         let place = Place {
             holders: &holders,
-            listeners: listeners(&sockets, &sysctls, &holders),
-            tallies: PeerTallies::of(connections(&sockets).map(|seen| &seen.sample)),
+            listeners: listeners(&listening, &connections, &sysctls, &holders),
+            tallies: PeerTallies::of(&connections),
             sysctls: Arc::new(sysctls),
             tick: tick(),
         };
         survey.listeners.extend(place.listeners.all());
-        on_all_cores(sockets, |piece| each(place.observations(piece, keep)));
+        let columns = Columns { connections, beyond, tracking };
+        on_all_cores(columns, |piece| each(place.observations(piece, keep)));
     }
     if let (Chosen::SockDiag { instead_of: Some(error) }, true) = (&source, holders.missed_some()) {
         survey.unseen.push(Unseen {
@@ -236,45 +240,73 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn observations(
-        &self,
-        sockets: Vec<SocketSeen>,
-        keep: impl Fn(&Sample) -> bool,
-    ) -> Vec<Observation> {
+    fn observations(&self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
         let mut reader = self.holders.reader();
-        sockets
+        let Columns { connections, beyond, tracking } = piece;
+        connections
             .into_iter()
-            .filter(|seen| seen.sample.state != TcpState::Listen && keep(&seen.sample))
-            .map(|seen| {
-                let (owners, options) = reader.of(&seen);
+            .zip(beyond)
+            .zip(tracking)
+            .filter(|((sample, _), _)| keep(sample))
+            .map(|((sample, beyond), tracking)| {
+                let (owners, options) = reader.of(&sample, &beyond);
                 Observation {
-                    listener: self.listeners.covering(&seen.sample),
                     options,
                     sysctls: Arc::clone(&self.sysctls),
                     tick: self.tick,
                     owners,
-                    siblings: self.tallies.siblings_of(&seen.sample),
+                    listener: self.listeners.covering(&sample),
+                    siblings: self.tallies.siblings_of(&sample),
+                    tracking,
                     proof: None,
-                    sample: seen.sample,
+                    sample,
                 }
             })
             .collect()
     }
 }
 
-fn connections(sockets: &[SocketSeen]) -> impl Iterator<Item = &SocketSeen> {
-    sockets.iter().filter(|seen| seen.sample.state != TcpState::Listen)
+/// Connections, and what is known of each from elsewhere, in the same order.
+struct Columns {
+    connections: Vec<Sample>,
+    beyond: Vec<Beyond>,
+    tracking: Vec<Tracking>,
 }
 
-fn listeners(sockets: &[SocketSeen], sysctls: &Sysctls, holders: &Holders) -> Listeners {
+impl Pile for Columns {
+    fn height(&self) -> usize {
+        self.connections.len()
+    }
+
+    fn take_from(&mut self, first: usize) -> Self {
+        Self {
+            connections: self.connections.split_off(first),
+            beyond: self.beyond.split_off(first),
+            tracking: self.tracking.split_off(first),
+        }
+    }
+
+    fn give_back_memory(&mut self) {
+        self.connections.shrink_to_fit();
+        self.beyond.shrink_to_fit();
+        self.tracking.shrink_to_fit();
+    }
+}
+
+fn listeners(
+    listening: &[(Sample, Beyond)],
+    connections: &[Sample],
+    sysctls: &Sysctls,
+    holders: &Holders,
+) -> Listeners {
     let mut reader = holders.reader();
     let mut listeners = Listeners::default();
-    for seen in sockets.iter().filter(|seen| seen.sample.state == TcpState::Listen) {
-        let (_, options) = reader.of(seen);
-        listeners.add(&seen.sample, options.read(), sysctls);
+    for (sample, beyond) in listening {
+        let (_, options) = reader.of(sample, beyond);
+        listeners.add(sample, options.read(), sysctls);
     }
-    for seen in connections(sockets) {
-        listeners.count(&seen.sample);
+    for sample in connections {
+        listeners.count(sample);
     }
     listeners
 }

@@ -2,6 +2,7 @@
 //! encoding requests. Pure: opens nothing, never panics on foreign bytes, skips what it does not know.
 
 pub mod answer;
+pub mod ctnetlink;
 pub mod inet_diag;
 pub mod netlink;
 pub mod tcp_info;

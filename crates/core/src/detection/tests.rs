@@ -292,8 +292,42 @@ mod window {
         assert_eq!(prediction.peer, PeerTold::Nothing);
     }
 
+    /// Found by `cargo xtask accuracy --seed 1`, case 86: the time-out of 44 ms, not the probes' base
+    /// of 200 ms, decides whether an orphan still has retries.
+    #[test]
+    fn an_orphan_with_a_short_time_out_keeps_its_retries_although_its_probes_are_at_the_cap() {
+        let mut seen = shut(0, 0, 200).retries2(4).in_state(TcpState::FinWait1).orphaned();
+        Arc::make_mut(&mut seen.sysctls).orphan_retries = Some(0);
+        Arc::make_mut(&mut seen.sysctls).rto_max = Some(ms(2000));
+        seen.info_mut().rto = Some(ms(44));
+        let learns = detection_time(&seen).now.expect("nobody owns it");
+        assert!(within(&learns).within.min() > ms(12_500), "{learns:?}");
+    }
+
+    /// Measured with `tcp_retries2=3` and a window of 248 bytes: 3.425 s on Linux 6.18, and 6.830 s on
+    /// 6.1. The last time-out but one comes just before or just after the limit of three seconds.
+    #[test]
+    fn a_probe_that_finds_a_rest_of_window_sends_data_and_the_retries_of_data_count() {
+        let mut seen = shut(0, 0, 208);
+        seen.info_mut().send_window = Some(248);
+        let Learns::Within(prediction) = detection_time(&seen).busy else { panic!("it ends") };
+        assert!(prediction.within.contains(ms(3_425)), "{}", prediction.within);
+        assert!(prediction.within.contains(ms(6_830)), "{}", prediction.within);
+        assert_eq!(prediction.cause, Cause::Retransmission);
+    }
+
+    #[test]
+    fn the_probes_back_off_is_none_of_the_datas_that_a_probe_sends() {
+        let mut seen = shut(0, 3, 1_664).retries2(15);
+        seen.info_mut().send_window = Some(248);
+        // 1.664 s until the probe, 0.208 s until the first time-out, gaps of 0.416 s to 106.496 s and
+        // six of 120 s past the limit of 924.6 s, and the lateness of these.
+        predicts(&detection_time(&seen).busy, 945_000, 1);
+    }
+
     #[test]
     fn a_user_timeout_kills_a_living_peer_that_does_not_read() {
+        // Probes alone would not end it before: with 15 retries they take far longer.
         let mut seen = shut(0, 0, 208).user_timeout(3_000);
         Arc::make_mut(&mut seen.sysctls).retries2 = Some(15);
         let learns = detection_time(&seen).now.expect("it is running out");

@@ -57,6 +57,24 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Prediction, 
     Ok(model.prediction(firing, interval, u32::from(retransmits), &effective))
 }
 
+/// A window probe fires at `due`, was armed for `armed_for`, and finds room for a part of the next
+/// segment: what it sends then is data, unacknowledged like any other (`tcp_write_wakeup`).
+pub(super) fn after_a_window_probe(
+    seen: &Observation,
+    orphan: bool,
+    due: Interval,
+    armed_for: Duration,
+) -> Result<Prediction, Missing> {
+    let effective = Effective::of(seen);
+    let mut model = Model::of(seen, &effective, orphan)?;
+    // The back-off is that of the probes, which leaves the time-out as it is.
+    model.rto = info(seen)?.rto.unwrap_or(model.rto);
+    // No tail loss probe is armed here, so the time-out follows (`tcp_event_new_data_sent`).
+    let (timeout, phase) = seen.tick.firing(model.rto, seen.tick.phase_after(armed_for));
+    let firing = Firing::first(due.plus(timeout)).in_phase(phase);
+    Ok(model.prediction(firing, model.rto, 0, &effective))
+}
+
 /// For how long, at the least, time-outs have gone unanswered since the first of this episode.
 pub(crate) fn unanswered_for(seen: &Observation) -> Option<Duration> {
     let KernelTimer::Retransmit { retransmits: retransmits @ 1.., .. } = seen.sample.timer else {

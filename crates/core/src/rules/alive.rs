@@ -10,7 +10,8 @@ use crate::{
     observation::Proof,
     remedy::Remedy,
     state::TcpState,
-    verdict::{Severity, Verdict, VerdictKind},
+    tracking::{self, Tracking},
+    verdict::{Verdict, VerdictKind},
 };
 
 pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
@@ -24,8 +25,12 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         (_, Some(ago)) if ago < case.thresholds.alive_within => Evidence::PeerHeard { ago },
         _ => return None,
     };
-    Some(
-        Verdict::by_evidence(VerdictKind::Alive, Severity::Fine, refuter, evidence)
-            .remedy([Remedy::Explain]),
-    )
+    let severity = case.seen.tracking.severity();
+    let verdict = if matches!(case.seen.tracking, Tracking::Forgotten { .. }) {
+        let headline = format!("{evidence}, but this host's connection tracking has forgotten it");
+        Verdict::new(VerdictKind::Alive, severity, headline, refuter, evidence)
+    } else {
+        Verdict::by_evidence(VerdictKind::Alive, severity, refuter, evidence)
+    };
+    Some(verdict.and(tracking::evidence(case.seen)).remedy([Remedy::Explain]))
 }

@@ -14,6 +14,7 @@ use crate::{
     remedy::Remedy,
     span::Span,
     state::TcpState,
+    tracking::{self, Tracking},
     verdict::{Severity, Verdict, VerdictKind},
 };
 
@@ -25,6 +26,9 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     let (severity, headline): (_, Cow<'static, str>) = match &case.learns.idle {
         Learns::Never(_) => {
             (Severity::Notice, "idle, keepalive off: if the peer is gone, we never learn it".into())
+        }
+        _ if matches!(case.seen.tracking, Tracking::Forgotten { .. }) => {
+            (Severity::Notice, "idle, and this host's connection tracking has forgotten it".into())
         }
         Learns::Within(prediction) => (
             Severity::Fine,
@@ -43,6 +47,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         )
         .and(heard(case))
         .and(keepalive_off)
+        .and(tracking::evidence(case.seen))
         .remedy([Remedy::Explain, Remedy::Neighbours]),
     )
 }

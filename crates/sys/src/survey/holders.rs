@@ -15,10 +15,9 @@ use halfopen_core::{KernelTimer, OptionsSeen, Owner, Owners, Sample};
 
 use super::Unseen;
 use crate::{
-    bpf::{Bpf, descriptor::Descriptor},
-    options::{self, OptionsError},
+    bpf::{Bpf, descriptor::Descriptor, record::Beyond},
+    options::{self, OptionsError, SharedOptions},
     owners::{OwnerTable, owners},
-    samples::{SharedOptions, SocketSeen},
     sources::Chosen,
 };
 
@@ -153,10 +152,10 @@ impl Holders {
         }
     }
 
-    fn owners(&self, seen: &SocketSeen) -> Vec<Owner> {
+    fn owners(&self, sample: &Sample, beyond: &Beyond) -> Vec<Owner> {
         let (table, key) = match &self.found {
-            Found::ByInode(table) => (table, seen.sample.inode),
-            Found::ByAddress(table) => (table, seen.address),
+            Found::ByInode(table) => (table, sample.inode),
+            Found::ByAddress(table) => (table, beyond.socket),
             Found::NotAsked | Found::NotYet | Found::Failed(_) => return Vec::new(),
         };
         key.map(|key| table.of(key).cloned().collect()).unwrap_or_default()
@@ -213,24 +212,24 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Who holds the socket, and its options: from its source, else through the first of them who
     /// lets us.
-    pub(super) fn of(&mut self, seen: &SocketSeen) -> (Owners, OptionsSeen) {
-        let told = seen.options.as_ref().map(|options| OptionsSeen::Read(Arc::clone(options)));
-        if seen.sample.inode.is_none() {
+    pub(super) fn of(&mut self, sample: &Sample, beyond: &Beyond) -> (Owners, OptionsSeen) {
+        let told = beyond.options.as_ref().map(|options| OptionsSeen::Read(Arc::clone(options)));
+        if sample.inode.is_none() {
             // Mini sockets have no options; other sockets without a file do.
-            if seen.sample.info.is_some() && told.is_none() {
+            if sample.info.is_some() && told.is_none() {
                 self.miss("options", &NOBODY_TO_ASK.into());
             }
             let unread = || OptionsSeen::Unread("no process holds it".into());
             return (Owners::None, told.unwrap_or_else(unread));
         }
-        let found = self.holders.owners(seen);
+        let found = self.holders.owners(sample, beyond);
         if found.is_empty() {
             let what = if told.is_some() { "owners" } else { "owners and options" };
             self.miss(what, &Arc::clone(&self.why_unseen));
             let options = told.unwrap_or_else(|| OptionsSeen::Unread(Arc::clone(&self.unread)));
             return (Owners::Unseen(Arc::clone(&self.why_unseen)), options);
         }
-        let options = told.unwrap_or_else(|| self.options(&found, &seen.sample));
+        let options = told.unwrap_or_else(|| self.options(&found, sample));
         (Owners::Known(found), options)
     }
 

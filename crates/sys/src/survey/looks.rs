@@ -1,12 +1,13 @@
 //! Owns the looks into the namespaces of a survey, and the account of those that hide.
 //! Joins nothing (see `survey`). Read: `netns`, which finds and enters them.
 
-use halfopen_core::{NetnsId, Sysctls};
+use halfopen_core::{NetnsId, Sysctls, Tracking};
 
 use super::{NamespaceSeen, Scope, SurveyError, Unseen};
 use crate::{
+    conntrack::{TrackingSeen, tracking},
     netns::{Census, Netns, census},
-    samples::{self, SocketSeen},
+    samples::{self, Sockets},
     sources::Chosen,
     sysctls,
 };
@@ -15,7 +16,9 @@ use crate::{
 pub(super) struct Look {
     pub(super) namespace: NamespaceSeen,
     pub(super) sysctls: Sysctls,
-    pub(super) sockets: Vec<SocketSeen>,
+    pub(super) sockets: Sockets,
+    /// One for each connection, in their order.
+    pub(super) tracking: Vec<Tracking>,
 }
 
 /// Looks into every namespace of the scope. What hides of [`Scope::All`] goes to `unseen`; the one
@@ -72,22 +75,30 @@ fn look(
     source: &Chosen,
     unseen: &mut Vec<Unseen>,
 ) -> Result<Look, SurveyError> {
-    let (taken, sysctls) = netns.enter(|| {
+    let (looked, sysctls) = netns.enter(|| {
         let sysctls = sysctls();
-        (samples::of_this_namespace(source, &sysctls), sysctls)
+        let sockets = samples::of_this_namespace(source, &sysctls);
+        let tracked = |sockets: Sockets| (tracking(&sockets.connections), sockets);
+        (sockets.map(tracked), sysctls)
     })?;
-    let taken = taken?;
-    unseen.extend(taken.missed.into_iter().map(|(what, why)| Unseen { what, why }));
+    let (tracking, mut sockets) = looked?;
+    let missed = std::mem::take(&mut sockets.missed);
+    unseen.extend(missed.into_iter().map(|(what, why)| Unseen { what, why }));
     if sysctls == Sysctls::default() {
         unseen.push(Unseen {
             what: format!("sysctls of network namespace {}", netns.id()),
             why: "/proc/sys/net/ipv4 could not be read; is it mounted here?".to_owned(),
         });
     }
+    let TrackingSeen { each: tracking, missed } = tracking;
+    unseen.extend(missed.map(|why| Unseen {
+        what: format!("connection tracking of network namespace {}", netns.id()),
+        why,
+    }));
     let namespace = NamespaceSeen {
         id: netns.id(),
         name: netns.name().map(str::to_owned),
         is_own: netns.id() == own,
     };
-    Ok(Look { namespace, sysctls, sockets: taken.sockets })
+    Ok(Look { namespace, sysctls, sockets, tracking })
 }

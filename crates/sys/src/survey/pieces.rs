@@ -11,21 +11,33 @@ const PIECE: usize = 256;
 /// Memory is given back in portions that are worth the call.
 const PORTION: usize = 32 * PIECE;
 
-/// Does `work` on all of `items`, a piece at a time, on as many threads as there are cores. The
+/// Work that can be handed out piece by piece.
+pub(super) trait Pile: Sized + Send {
+    /// How many items are left.
+    fn height(&self) -> usize;
+
+    /// Takes the items from the one numbered `first` on.
+    fn take_from(&mut self, first: usize) -> Self;
+
+    /// Gives back the memory of what has been taken.
+    fn give_back_memory(&mut self);
+}
+
+/// Does `work` on all of `pile`, a piece at a time, on as many threads as there are cores. The
 /// memory of what has been handed out is given back as the work goes on.
-pub(super) fn on_all_cores<T: Send>(items: Vec<T>, work: impl Fn(Vec<T>) + Sync) {
-    if items.len() <= PIECE {
-        return work(items);
+pub(super) fn on_all_cores<P: Pile>(pile: P, work: impl Fn(P) + Sync) {
+    if pile.height() <= PIECE {
+        return work(pile);
     }
-    let left = Mutex::new(items);
+    let left = Mutex::new(pile);
     let next = || {
         let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = left.len().saturating_sub(PIECE);
-        let piece = left.split_off(first);
-        if left.capacity() - left.len() >= PORTION {
-            left.shrink_to_fit();
+        let first = left.height().saturating_sub(1) / PIECE * PIECE;
+        let piece = left.take_from(first);
+        if first.is_multiple_of(PORTION) {
+            left.give_back_memory();
         }
-        Some(piece).filter(|piece| !piece.is_empty())
+        Some(piece).filter(|piece| piece.height() > 0)
     };
     let work_on = || {
         while let Some(piece) = next() {
@@ -45,6 +57,20 @@ pub(super) fn on_all_cores<T: Send>(items: Vec<T>, work: impl Fn(Vec<T>) + Sync)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Pile for Vec<usize> {
+        fn height(&self) -> usize {
+            self.len()
+        }
+
+        fn take_from(&mut self, first: usize) -> Self {
+            self.split_off(first)
+        }
+
+        fn give_back_memory(&mut self) {
+            self.shrink_to_fit();
+        }
+    }
 
     #[test]
     fn every_item_is_worked_on_once_at_every_boundary_of_pieces() {

@@ -280,19 +280,20 @@ fn descriptors_are_those_of_this_process() {
     }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let bpf = Bpf::open().unwrap();
-    let records = bpf.sockets(tick(), &halfopen_sys::sysctls()).unwrap().records;
     let here = listener.local_addr().unwrap();
-    let record = records.iter().find(|record| record.sample.endpoints.local == here).unwrap();
+    let found = || {
+        let listed = bpf.sockets(tick(), &halfopen_sys::sysctls()).unwrap();
+        let place = listed.samples.iter().position(|sample| sample.endpoints.local == here)?;
+        Some(listed.beyond[place].clone())
+    };
+    let address = found().unwrap().socket.unwrap();
     let held = bpf.descriptors().unwrap();
-    let mut of_it = held.iter().filter(|held| Some(held.socket) == record.socket);
+    let mut of_it = held.iter().filter(|held| held.socket == address);
     let fd = std::os::fd::AsRawFd::as_raw_fd(&listener);
-    let found = of_it.next().unwrap();
-    assert_eq!((found.pid, found.fd), (std::process::id(), u32::try_from(fd).unwrap()));
+    let first = of_it.next().unwrap();
+    assert_eq!((first.pid, first.fd), (std::process::id(), u32::try_from(fd).unwrap()));
     assert_eq!(of_it.next(), None);
     // The programs stay loaded, and list anew.
     drop(listener);
-    eventually("the end of the listener", || {
-        let records = bpf.sockets(tick(), &halfopen_sys::sysctls()).unwrap().records;
-        records.iter().all(|record| record.sample.endpoints.local != here).then_some(())
-    });
+    eventually("the end of the listener", || found().is_none().then_some(()));
 }

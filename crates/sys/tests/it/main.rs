@@ -8,6 +8,7 @@
 
 #[cfg(feature = "bpf")]
 mod agreement;
+mod conntrack;
 mod elsewhere;
 mod netns;
 mod survey;

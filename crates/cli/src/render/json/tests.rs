@@ -22,8 +22,8 @@ fn ls_document() -> Value {
 
 fn why_document(cookie: u64) -> Value {
     let picture = fixtures::picture();
-    let find = |one: &&Box<halfopen_core::Diagnosis>| one.observation.sample.id.cookie.0 == cookie;
-    let one = picture.connections.iter().find(find).unwrap();
+    let mut all = picture.connections.iter();
+    let one = all.find(|one| one.observation.sample.id.cookie.0 == cookie).unwrap();
     let story = Story::of(one, &picture.place(one.observation.sample.id.netns));
     serde_json::to_value(WhyDocument::of(one, &story, &picture)).unwrap()
 }

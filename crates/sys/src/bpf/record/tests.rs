@@ -43,11 +43,11 @@ fn established() -> Raw {
 }
 
 fn read(raw: &Raw) -> Record {
-    decode(&raw.bytes(), tick(), &Sysctls::linux_defaults()).unwrap()
+    decode(&raw.bytes(), tick(), &Sysctls::linux_defaults(), &mut SharedOptions::default()).unwrap()
 }
 
 fn options(raw: &Raw) -> SocketOptions {
-    read(raw).options.unwrap()
+    (*read(raw).beyond.options.unwrap()).clone()
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn a_record_is_as_long_as_the_struct_of_the_program() {
 
 #[test]
 fn a_connection_is_told_in_the_words_of_the_core() {
-    let Record { sample, socket, .. } = read(&established());
-    assert_eq!(socket, Some(0xffff_8881_0000_0000));
+    let Record { sample, beyond } = read(&established());
+    assert_eq!(beyond.socket, Some(0xffff_8881_0000_0000));
     assert_eq!(sample.taken_at, Moment(Duration::from_secs(7)));
     assert_eq!(sample.id.to_string(), "1f@4026531840");
     assert_eq!(sample.endpoints.local, "10.0.0.1:40000".parse().unwrap());
@@ -120,7 +120,7 @@ fn mini_sockets_have_a_timer_and_neither_info_nor_options() {
     let expires_in = Duration::from_nanos(1_000_000_000 + 5 * 4_000_000);
     let waiting = small(1, 6);
     assert_eq!(waiting.sample.timer, KernelTimer::TimeWait { expires_in });
-    assert_eq!((waiting.options, waiting.socket), (None, None));
+    assert_eq!(waiting.beyond, Beyond::default());
     assert!(waiting.sample.is_mini());
     assert_eq!(waiting.sample.inside, Inside::default());
     let request = small(2, 12);
@@ -229,7 +229,10 @@ fn shutdown_names_the_directions() {
 
 #[test]
 fn another_family_and_another_kind_are_refused_where_they_stand() {
-    let refused = |raw: &Raw| decode(&raw.bytes(), tick(), &Sysctls::default()).unwrap_err();
+    let refused = |raw: &Raw| {
+        decode(&raw.bytes(), tick(), &Sysctls::default(), &mut SharedOptions::default())
+            .unwrap_err()
+    };
     let WireError::Family { offset, got } = refused(&Raw { family: 7, ..established() }) else {
         panic!("not refused for its family");
     };
@@ -243,7 +246,7 @@ fn another_family_and_another_kind_are_refused_where_they_stand() {
 proptest! {
     #[test]
     fn any_bytes_are_a_record_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let decoded = decode(&bytes, tick(), &Sysctls::linux_defaults());
+        let decoded = decode(&bytes, tick(), &Sysctls::linux_defaults(), &mut SharedOptions::default());
         prop_assert!(bytes.len() >= LENGTH || decoded.is_err());
     }
 
@@ -254,6 +257,6 @@ proptest! {
     ) {
         bytes[Raw::FAMILY_AT..Raw::FAMILY_AT + 2].copy_from_slice(&2_u16.to_ne_bytes());
         bytes[Raw::KIND_AT] = kind;
-        prop_assert!(decode(&bytes, tick(), &Sysctls::default()).is_ok());
+        prop_assert!(decode(&bytes, tick(), &Sysctls::default(), &mut SharedOptions::default()).is_ok());
     }
 }

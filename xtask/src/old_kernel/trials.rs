@@ -1,0 +1,81 @@
+//! Owns how trials that were held in the machine are read and judged. Pure.
+//! Read: crates/lab/examples/trials.rs.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::record::Record;
+
+/// The trials that a machine has to hold at the least: fewer means that it lost some on the way.
+const AT_LEAST: usize = 5;
+
+/// One trial, as the machine told it.
+#[derive(Debug)]
+pub(super) struct Trial {
+    told: Value,
+}
+
+impl Trial {
+    fn name(&self) -> &str {
+        self.told.get("case").and_then(Value::as_str).unwrap_or("a trial without a name")
+    }
+
+    fn is_hit(&self) -> bool {
+        self.told.get("hit") == Some(&Value::Bool(true))
+    }
+
+    fn seconds(&self, pointer: &str) -> Option<f64> {
+        self.told.pointer(pointer).and_then(Value::as_f64).map(|ms| ms / 1000.0)
+    }
+
+    fn predicted(&self) -> String {
+        match (self.seconds("/predicted/min_ms"), self.seconds("/predicted/max_ms")) {
+            (Some(min), Some(max)) => format!("{min:.3} .. {max:.3}"),
+            _ if self.told.pointer("/predicted/never").is_some() => "never".to_owned(),
+            _ => self.told.get("predicted").map_or_else(|| "-".to_owned(), Value::to_string),
+        }
+    }
+
+    fn measured(&self) -> String {
+        match (self.seconds("/measured_ms"), self.seconds("/watched_ms")) {
+            (Some(seconds), _) => format!("{seconds:.3}"),
+            (None, Some(watched)) => format!("none in {watched:.0}"),
+            _ => "-".to_owned(),
+        }
+    }
+}
+
+/// The trials in the record, in their order. A line that is no JSON is no trial.
+pub(super) fn read(record: &Record) -> Vec<Trial> {
+    let lines = record.stdout.lines().filter_map(|line| serde_json::from_str(line).ok());
+    lines.map(|told| Trial { told }).collect()
+}
+
+/// Predicted beside measured, a line each.
+pub(super) fn table(trials: &[Trial]) -> String {
+    let mut text = format!("{:<42} {:>23}  {:>13}\n", "case", "predicted s", "measured s");
+    for trial in trials {
+        let verdict = if trial.is_hit() { "hit" } else { "MISS" };
+        let (predicted, measured) = (trial.predicted(), trial.measured());
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "{:<42} {predicted:>23}  {measured:>13}  {verdict}", trial.name());
+    }
+    let hits = trials.iter().filter(|trial| trial.is_hit()).count();
+    text + &format!("{hits} of {} as predicted", trials.len())
+}
+
+/// What is wrong with a record of trials.
+pub(super) fn faults(record: &Record, trials: &[Trial]) -> Vec<String> {
+    let Record { name, stderr, code, .. } = record;
+    let mut faults = Vec::new();
+    if *code != Some(0) && trials.iter().all(Trial::is_hit) {
+        faults.push(format!("{name}: ended with {code:?}: {stderr}"));
+    }
+    if trials.len() < AT_LEAST {
+        faults.push(format!("{name}: {} were held, expected at least {AT_LEAST}", trials.len()));
+    }
+    let missed = trials.iter().filter(|trial| !trial.is_hit());
+    faults.extend(missed.map(|trial| format!("{name}: {}: {}", trial.name(), trial.told)));
+    faults
+}
