@@ -5,7 +5,7 @@ mod process;
 mod unit;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs, io,
     sync::{
         Arc,
@@ -24,6 +24,8 @@ pub use unit::unit_of;
 pub struct OwnerTable {
     /// By inode, then process, then descriptor. One flat list, since there may be very many.
     held: Vec<(u64, Owner)>,
+    /// Where the owners of each inode begin in that list, and how many they are.
+    places: HashMap<u64, (u32, u32)>,
     /// How many processes could not be looked into: those of other users, without CAP_SYS_PTRACE.
     pub refused: usize,
 }
@@ -50,7 +52,7 @@ pub fn owners(wanted: Option<&HashSet<u64>>) -> Result<OwnerTable, OwnersError> 
         }
         part
     };
-    let mut table = thread::scope(|scope| {
+    let table = thread::scope(|scope| {
         let others: Vec<_> = (1..cores())
             // Where no more threads may be started, those that there are do the work.
             .map_while(|_| thread::Builder::new().spawn_scoped(scope, search).ok())
@@ -60,15 +62,14 @@ pub fn owners(wanted: Option<&HashSet<u64>>) -> Result<OwnerTable, OwnersError> 
             table
         })
     });
-    table.held.sort_unstable();
-    Ok(table)
+    Ok(table.in_order())
 }
 
 impl OwnerTable {
     /// From what another source says of who holds which socket: process, descriptor, inode.
     pub(crate) fn from_held(mut held: Vec<(u32, u32, u64)>) -> Self {
         held.sort_unstable();
-        let mut table = Self { held: Vec::with_capacity(held.len()), refused: 0 };
+        let mut table = Self { held: Vec::with_capacity(held.len()), ..Self::default() };
         for of_process in held.chunk_by(|(one, ..), (other, ..)| one == other) {
             let described = of_process.first().and_then(|(pid, ..)| process::describe(*pid));
             let Some(process) = described.map(Arc::new) else { continue };
@@ -78,8 +79,20 @@ impl OwnerTable {
                 }),
             );
         }
-        table.held.sort_unstable();
-        table
+        table.in_order()
+    }
+
+    /// With the list in order, and the places in it.
+    fn in_order(mut self) -> Self {
+        self.held.sort_unstable();
+        let mut first = 0_u32;
+        for of_inode in self.held.chunk_by(|(one, _), (other, _)| one == other) {
+            // A host has fewer descriptors than 2^32 (fs.file-max is bounded by memory).
+            let count = u32::try_from(of_inode.len()).unwrap_or(u32::MAX);
+            self.places.extend(of_inode.first().map(|(inode, _)| (*inode, (first, count))));
+            first = first.saturating_add(count);
+        }
+        self
     }
 
     fn add_process(&mut self, pid: u32, wanted: Option<&HashSet<u64>>) {
@@ -106,10 +119,10 @@ impl OwnerTable {
     }
 
     /// The owners of one socket, by process and descriptor.
-    pub fn of(&self, inode: u64) -> impl Iterator<Item = &Owner> {
-        let first = self.held.partition_point(|(held, _)| *held < inode);
-        let from_first = self.held.get(first..).unwrap_or_default();
-        from_first.iter().take_while(move |(held, _)| *held == inode).map(|(_, owner)| owner)
+    pub fn of(&self, inode: u64) -> impl ExactSizeIterator<Item = &Owner> {
+        let (first, count) = self.places.get(&inode).copied().unwrap_or_default();
+        let (first, count) = (first as usize, count as usize);
+        self.held.get(first..first + count).unwrap_or_default().iter().map(|(_, owner)| owner)
     }
 }
 

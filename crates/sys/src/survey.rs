@@ -213,7 +213,7 @@ fn survey_of(
             holders: &holders,
             listeners: listeners(&listening, &connections, &sysctls, &holders),
             tallies: PeerTallies::of(&connections),
-            sysctls: Arc::new(sysctls),
+            sysctls,
             tick: tick(),
         };
         survey.listeners.extend(place.listeners.all());
@@ -235,13 +235,15 @@ struct Place<'a> {
     holders: &'a Holders,
     listeners: Listeners,
     tallies: PeerTallies,
-    sysctls: Arc<Sysctls>,
+    sysctls: Sysctls,
     tick: Tick,
 }
 
 impl Place<'_> {
     fn observations(&self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
         let mut reader = self.holders.reader();
+        // Each piece has its own, so that cores do not wait for each other to count references.
+        let sysctls = Arc::new(self.sysctls.clone());
         let Columns { connections, beyond, tracking } = piece;
         connections
             .into_iter()
@@ -249,10 +251,10 @@ impl Place<'_> {
             .zip(tracking)
             .filter(|((sample, _), _)| keep(sample))
             .map(|((sample, beyond), tracking)| {
-                let (owners, options) = reader.of(&sample, &beyond);
+                let (owners, options) = reader.of(&sample, beyond);
                 Observation {
                     options,
-                    sysctls: Arc::clone(&self.sysctls),
+                    sysctls: Arc::clone(&sysctls),
                     tick: self.tick,
                     owners,
                     listener: self.listeners.covering(&sample),
@@ -302,7 +304,7 @@ fn listeners(
     let mut reader = holders.reader();
     let mut listeners = Listeners::default();
     for (sample, beyond) in listening {
-        let (_, options) = reader.of(sample, beyond);
+        let (_, options) = reader.of(sample, beyond.clone());
         listeners.add(sample, options.read(), sysctls);
     }
     for sample in connections {

@@ -152,10 +152,10 @@ impl Holders {
         }
     }
 
-    fn owners(&self, sample: &Sample, beyond: &Beyond) -> Vec<Owner> {
+    fn owners(&self, sample: &Sample, address: Option<u64>) -> Vec<Owner> {
         let (table, key) = match &self.found {
             Found::ByInode(table) => (table, sample.inode),
-            Found::ByAddress(table) => (table, beyond.socket),
+            Found::ByAddress(table) => (table, address),
             Found::NotAsked | Found::NotYet | Found::Failed(_) => return Vec::new(),
         };
         key.map(|key| table.of(key).cloned().collect()).unwrap_or_default()
@@ -212,8 +212,9 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Who holds the socket, and its options: from its source, else through the first of them who
     /// lets us.
-    pub(super) fn of(&mut self, sample: &Sample, beyond: &Beyond) -> (Owners, OptionsSeen) {
-        let told = beyond.options.as_ref().map(|options| OptionsSeen::Read(Arc::clone(options)));
+    pub(super) fn of(&mut self, sample: &Sample, beyond: Beyond) -> (Owners, OptionsSeen) {
+        let Beyond { options, socket } = beyond;
+        let told = options.map(OptionsSeen::Read);
         if sample.inode.is_none() {
             // Mini sockets have no options; other sockets without a file do.
             if sample.info.is_some() && told.is_none() {
@@ -222,7 +223,7 @@ impl Reader<'_> {
             let unread = || OptionsSeen::Unread("no process holds it".into());
             return (Owners::None, told.unwrap_or_else(unread));
         }
-        let found = self.holders.owners(sample, beyond);
+        let found = self.holders.owners(sample, socket);
         if found.is_empty() {
             let what = if told.is_some() { "owners" } else { "owners and options" };
             self.miss(what, &Arc::clone(&self.why_unseen));
