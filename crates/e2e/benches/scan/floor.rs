@@ -43,7 +43,7 @@ fn dump() -> anyhow::Result<()> {
         loop {
             let (_, length) =
                 rustix::net::recv(&socket, &mut buffer[..], RecvFlags::TRUNC).context("receive")?;
-            // The end of a dump is a datagram of its own or the last message; either starts here.
+            // The kernel ends a dump of sockets with a datagram of its own (netlink_dump).
             let datagram = buffer.get(..length).context("a datagram did not fit")?;
             let first = messages(datagram).next();
             if first.is_none_or(|first| first.map_or(true, |first| first.kind == Message::DONE)) {
