@@ -95,19 +95,12 @@ pub(super) fn faults_of_ls(record: &Record) -> Vec<String> {
     for unseen in list("unseen") {
         faults.push(format!("ls: not seen: {}: {}", text(&unseen, "what"), text(&unseen, "why")));
     }
-    println!("{} connections and {} listeners", connections.len(), listeners.len());
     faults
 }
 
 /// What is wrong with the output of `why --json` about the connection with keepalive.
 pub(super) fn faults_of_why(record: &Record) -> Vec<String> {
-    match document(record, "halfopen.why/1") {
-        Ok(_) => {
-            println!("told");
-            Vec::new()
-        }
-        Err(fault) => vec![fault],
-    }
+    document(record, "halfopen.why/1").err().into_iter().collect()
 }
 
 fn document(record: &Record, schema: &str) -> Result<Value, String> {
@@ -150,4 +143,72 @@ fn fault_of(expected: &Expected, connections: &[Value]) -> Option<String> {
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(document: &Value) -> Record {
+        let stdout = document.to_string();
+        Record { name: "ls".to_owned(), stdout, stderr: String::new(), code: Some(0) }
+    }
+
+    fn as_expected() -> Value {
+        let connections: Vec<Value> = EXPECTED
+            .iter()
+            .map(|one| {
+                let idle = match one.idle {
+                    Idle::Never => json!({"never": true}),
+                    Idle::NotApplicable => Value::Null,
+                    Idle::Within(min, max) => json!({"min_ms": min, "max_ms": max}),
+                };
+                json!({
+                    "local": one.local, "peer": one.peer, "state": one.state,
+                    "verdict": one.verdict, "learns": {"idle": idle},
+                })
+            })
+            .collect();
+        let listeners = LISTENERS.map(|local| json!({"local": local}));
+        json!({
+            "schema": "halfopen.ls/1", "unseen": [], "listeners": listeners,
+            "connections": connections,
+        })
+    }
+
+    #[test]
+    fn what_is_expected_has_no_faults() {
+        assert_eq!(faults_of_ls(&record(&as_expected())), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_wrong_prediction_a_missing_connection_and_a_lack_of_sight_are_faults() {
+        let mut document = as_expected();
+        document["connections"][0]["learns"]["idle"] = json!({"never": true});
+        document["connections"][1]["local"] = json!("127.0.0.1:1");
+        document["unseen"] = json!([{"what": "owners of 1 socket", "why": "not root"}]);
+        document["listeners"] = json!([]);
+        let faults = faults_of_ls(&record(&document));
+        assert_eq!(faults.len(), 5, "{faults:#?}");
+    }
+
+    #[test]
+    fn another_schema_no_json_or_a_failure_is_one_fault() {
+        let failed = Record { code: Some(3), ..record(&as_expected()) };
+        let text = Record { stdout: "VERDICT PEER".to_owned(), ..record(&as_expected()) };
+        for record in [failed, text, record(&json!({"schema": "halfopen.ls/2"}))] {
+            assert_eq!(faults_of_ls(&record).len(), 1);
+        }
+    }
+
+    #[test]
+    fn sysctls_that_a_kernel_lacks_are_named() {
+        let listed = |text: &str| Record { stdout: text.to_owned(), ..Record::default() };
+        let all = listed("tcp_rto_max_ms\ntcp_rto_min_us\ntcp_syn_linear_timeouts\n");
+        assert_eq!(missing_sysctls(&all), "it has every sysctl that is read");
+        let old = listed("tcp_rto_min_us\ntcp_retries2\n");
+        assert_eq!(missing_sysctls(&old), "it has no tcp_syn_linear_timeouts, no tcp_rto_max_ms");
+    }
 }
