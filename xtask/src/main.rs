@@ -1,6 +1,8 @@
 //! The project's own chores, run as `cargo xtask CHORE`.
 //! Owns the names of the chores. Read: HACKING.md.
 
+mod accuracy;
+mod bpf;
 mod old_kernel;
 mod tidy;
 
@@ -10,15 +12,20 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["tidy"] => tidy::run(),
+        ["accuracy", options @ ..] => accuracy::run(options),
         ["old-kernel", arguments @ ..] => old_kernel::run(arguments),
+        ["bpf"] => bpf::run(bpf::Task::Compile),
+        ["bpf", "--check"] => bpf::run(bpf::Task::Check),
         _ => {
-            eprintln!(
-                "usage: cargo xtask tidy          check the style that compilers do not check"
-            );
-            eprintln!(
-                "       cargo xtask old-kernel    check the program on an older kernel, emulated"
-            );
+            eprintln!("{USAGE}");
             ExitCode::from(2)
         }
     }
 }
+
+const USAGE: &str = "\
+usage: cargo xtask tidy                            check the style that compilers do not check
+       cargo xtask accuracy [--cases N] [--seed S] [--only NUMBER]
+                                                   predict, break and measure N random connections (root)
+       cargo xtask bpf [--check]                   compile the BPF programs, or compare with what is committed
+       cargo xtask old-kernel                      check the program on an older kernel, emulated";

@@ -89,6 +89,27 @@ pub struct Selectors {
     pub loopback: bool,
 }
 
+/// How the host is looked at.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Looking")]
+pub struct Looking {
+    /// Where to read connections from; `auto` is BPF on hosts with thousands of them
+    #[arg(long, value_name = "SOURCE", value_enum, default_value_t)]
+    pub source: SourceKey,
+}
+
+/// Where connections are read from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SourceKey {
+    /// BPF where it can be had and is faster, else sock_diag.
+    #[default]
+    Auto,
+    /// sock_diag, with owners and options through /proc.
+    SockDiag,
+    /// BPF (needs CAP_BPF and CAP_PERFMON), or an error that says why not.
+    Bpf,
+}
+
 /// What counts as what.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Judging")]
@@ -128,6 +149,9 @@ pub struct Ls {
     /// Which connections.
     #[command(flatten)]
     pub selectors: Selectors,
+    /// How the host is looked at.
+    #[command(flatten)]
+    pub looking: Looking,
     /// What counts as what.
     #[command(flatten)]
     pub judging: Judging,
@@ -179,6 +203,9 @@ pub struct Why {
     /// Which connections.
     #[command(flatten)]
     pub selectors: Selectors,
+    /// How the host is looked at.
+    #[command(flatten)]
+    pub looking: Looking,
     /// What counts as what.
     #[command(flatten)]
     pub judging: Judging,
@@ -251,6 +278,14 @@ mod tests {
     }
 
     #[test]
+    fn the_source_is_chosen_by_the_program_unless_told_otherwise() {
+        let source = |line| parse(line).unwrap().ls.looking.source;
+        assert_eq!(source(""), SourceKey::Auto);
+        assert_eq!(source("--source sock-diag"), SourceKey::SockDiag);
+        assert_eq!(source("--source bpf"), SourceKey::Bpf);
+    }
+
+    #[test]
     fn why_takes_a_connection_a_verdict_or_selectors() {
         for line in ["why quiet", "why 10.0.0.1:4->10.0.0.7:111", "why --port 111 --json"] {
             assert!(matches!(parse(line).unwrap().verb, Some(Verb::Why(_))), "{line}");
@@ -277,5 +312,24 @@ mod tests {
             .join("\n\n")
         );
         assert!(refusal("frobnicate").contains("unrecognized subcommand"));
+    }
+
+    /// docs/cli.md is the help of every verb. Run with HALFOPEN_WRITE_EXAMPLES=1 to write it anew.
+    #[test]
+    fn the_page_of_the_command_line_is_what_help_prints() {
+        let mut command = Arguments::command().term_width(100);
+        command.build();
+        let mut page = "# The command line\n\nWhat `halfopen VERB --help` prints.\n".to_owned();
+        let verbs = command.get_subcommands_mut().filter(|verb| verb.get_name() != "help");
+        for verb in verbs {
+            let help = verb.render_long_help().to_string();
+            let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
+            page += &format!("\n## {}\n\n```text\n{}\n```\n", verb.get_name(), lines.join("\n"));
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+        if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), page);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use halfopen_core::{
     ConnectionId, Cookie, Diagnosis, Endpoints, Evidence, Family, KernelTimer, Listener, Moment,
     NetnsId, Observation, OptionsSeen, Owner, Owners, Remedy, Sample, Severity, Siblings,
-    SocketOptions, Source, Sysctls, TcpInfo, TcpState, Verdict, VerdictKind,
+    SocketOptions, Source, Sysctls, TcpInfo, TcpState, Tracking, Verdict, VerdictKind,
     detection::{
         AppTold, Assumption, Cause, DetectionTime, Interval, Learns, NeverBecause, PeerTold,
         Prediction, Tick,
@@ -46,6 +46,7 @@ pub(crate) fn observation(cookie: u64) -> Observation {
             cgroup_id: None,
             shutdown: None,
             info: Some(info(600, 0)),
+            inside: halfopen_core::Inside::default(),
         },
         options: OptionsSeen::Read(SocketOptions {
             keepalive: Some(false),
@@ -60,6 +61,7 @@ pub(crate) fn observation(cookie: u64) -> Observation {
         owners: Owners::Known(vec![owner(812, "telnet")]),
         listener: None,
         siblings: Siblings::default(),
+        tracking: Tracking::NotTracked,
         proof: None,
     }
 }

@@ -12,6 +12,7 @@ mod unacked;
 mod wheel;
 mod window;
 
+pub(crate) use keepalive::next_probe;
 pub use keepalive::{KeepaliveTimes, is_on as keepalive_is_on};
 pub use learns::{
     AppTold, Assumption, Cause, DetectionTime, Learns, NeverBecause, PeerTold, Prediction,
@@ -57,9 +58,14 @@ fn shut_window(seen: &Observation, orphan: bool, probes: u8) -> Learns {
     match window::countdown(seen, orphan) {
         Err(missing) => missing.into(),
         Ok(ends) if probes > 1 => Learns::Within(ends.if_silent),
-        Ok(ends) => ends
-            .even_if_answered
-            .map_or(Learns::Never(NeverBecause::PeerHoldsWindowShut), Learns::Within),
+        // Whether the next probe will be answered is not known: both ends are possible.
+        Ok(ends) => ends.even_if_answered.map_or(
+            Learns::Never(NeverBecause::PeerHoldsWindowShut),
+            |answered| {
+                let within = answered.within.hull(ends.if_silent.within);
+                Learns::Within(Prediction { within, ..answered })
+            },
+        ),
     }
 }
 
@@ -104,6 +110,9 @@ fn when_busy(seen: &Observation, now: Option<&Learns>) -> Learns {
 /// without a file is not an orphan: it waits to be accepted, or the kernel itself holds it.
 pub(crate) fn is_orphan(seen: &Observation) -> bool {
     let sample = &seen.sample;
+    if let Some(orphan) = sample.inside.orphan {
+        return orphan;
+    }
     let finishing = sample.state.fin_unacknowledged() || matches!(sample.state, TcpState::FinWait2);
     finishing && sample.inode.is_none()
 }

@@ -110,6 +110,23 @@ pub enum Evidence {
     NoOwner,
     /// Keepalive is off, so nothing tests the peer while nothing is sent.
     KeepaliveOff,
+    /// This host's connection tracking forgets it, if no segment passes.
+    TrackingExpires {
+        /// After this time, rounded down to seconds.
+        expires_in: Duration,
+    },
+    /// As [`Evidence::TrackingExpires`], and no keepalive probe passes before that.
+    TrackingExpiresBeforeKeepalive {
+        /// After this time, rounded down to seconds.
+        expires_in: Duration,
+        /// When the next probe is due at the earliest.
+        probe_in: Duration,
+    },
+    /// This host's connection tracking has no entry for it, though it should.
+    TrackingForgot {
+        /// Connections of the same service that have one.
+        others: u32,
+    },
     /// The state that the kernel reports.
     InState(crate::state::TcpState),
     /// Something could not be seen.
@@ -149,6 +166,9 @@ impl Evidence {
             Self::NotAccepted { .. } => "not-accepted",
             Self::NoOwner => "no-owner",
             Self::KeepaliveOff => "keepalive-off",
+            Self::TrackingExpires { .. } => "tracking-expires",
+            Self::TrackingExpiresBeforeKeepalive { .. } => "tracking-expires-before-keepalive",
+            Self::TrackingForgot { .. } => "tracking-forgot",
             Self::InState(_) => "in-state",
             Self::Unavailable { .. } => "unavailable",
         }
@@ -182,6 +202,11 @@ impl Evidence {
             Self::NotAccepted { queue, backlog } => {
                 vec![("queue", queue.into()), ("backlog", backlog.into())]
             }
+            Self::TrackingExpires { expires_in } => vec![("expires_in_ms", ms(expires_in))],
+            Self::TrackingExpiresBeforeKeepalive { expires_in, probe_in } => {
+                vec![("expires_in_ms", ms(expires_in)), ("probe_in_ms", ms(probe_in))]
+            }
+            Self::TrackingForgot { others } => vec![("others", others.into())],
             _ => Vec::new(),
         }
     }
@@ -221,16 +246,7 @@ impl fmt::Display for Evidence {
             Self::PeerClosed => f.write_str("the peer has closed its direction (FIN received)"),
             Self::WeClosed => f.write_str("we have closed our direction (FIN sent)"),
             Self::FinUnacknowledged => f.write_str("our FIN is not acknowledged"),
-            Self::EndNotRead { bytes: 0 } => {
-                f.write_str("our application has not read the end of the stream")
-            }
-            Self::EndNotRead { bytes } => {
-                write!(
-                    f,
-                    "our application has not read the last {} before the end",
-                    plural(*bytes, "byte")
-                )
-            }
+            Self::EndNotRead { bytes } => end_not_read(f, *bytes),
             Self::EndRead => f.write_str("our application has read everything and not closed"),
             Self::NotRead { bytes, waiting } => write!(
                 f,
@@ -254,6 +270,9 @@ impl fmt::Display for Evidence {
             ),
             Self::NoOwner => f.write_str("no process owns it any more"),
             Self::KeepaliveOff => f.write_str("keepalive is off"),
+            Self::TrackingExpires { .. }
+            | Self::TrackingExpiresBeforeKeepalive { .. }
+            | Self::TrackingForgot { .. } => tracking(f, self),
             Self::InState(state) => write!(f, "the kernel says {state}"),
             Self::Unavailable { what, why } => write!(f, "{what} not seen: {why}"),
         }
@@ -264,12 +283,42 @@ fn unanswered(f: &mut fmt::Formatter<'_>, count: u32, noun: &str) -> fmt::Result
     write!(f, "{} unanswered", plural(count, noun))
 }
 
+fn end_not_read(f: &mut fmt::Formatter<'_>, bytes: u32) -> fmt::Result {
+    f.write_str("our application has not read the ")?;
+    match bytes {
+        0 => f.write_str("end of the stream"),
+        more => write!(f, "last {} before the end", plural(more, "byte")),
+    }
+}
+
 fn handshake_unfinished(f: &mut fmt::Formatter<'_>, retries: u32) -> fmt::Result {
     f.write_str("the handshake's last acknowledgement has not come")?;
     if retries == 0 {
         f.write_str(" yet")
     } else {
         write!(f, ", SYN-ACK sent again {}", times(retries))
+    }
+}
+
+fn tracking(f: &mut fmt::Formatter<'_>, told: &Evidence) -> fmt::Result {
+    f.write_str("this host's connection tracking ")?;
+    match told {
+        Evidence::TrackingExpires { expires_in } => {
+            write!(f, "forgets it in {} unless a segment passes", Span(*expires_in))
+        }
+        Evidence::TrackingExpiresBeforeKeepalive { expires_in, probe_in } => write!(
+            f,
+            "forgets it in {}, before the next keepalive probe in {}",
+            Span(*expires_in),
+            Span(*probe_in)
+        ),
+        Evidence::TrackingForgot { others } => write!(
+            f,
+            "has no entry for it, and has one for {} of the same service: a firewall that asks it \
+             drops or resets what the peer sends",
+            plural(*others, "other connection")
+        ),
+        _ => Ok(()),
     }
 }
 

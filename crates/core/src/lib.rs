@@ -43,6 +43,7 @@ mod state;
 mod tcp_info;
 #[cfg(test)]
 mod trace;
+mod tracking;
 mod verdict;
 
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};
@@ -52,9 +53,12 @@ pub use listener::Listener;
 pub use observation::{Observation, Proof, Siblings, Thresholds};
 pub use options::{OptionsSeen, SocketOptions, Sysctls};
 pub use owner::{Owner, Owners};
-pub use sample::{KernelTimer, Moment, Sample, Shutdown, Source};
+pub use sample::{Inside, KernelTimer, Moment, PendingTimer, Sample, Sequence, Shutdown, Source};
 pub use siblings::siblings;
 pub use span::Span;
 pub use state::TcpState;
 pub use tcp_info::{CongestionState, TcpInfo};
+pub use tracking::{
+    Route, TrackedEntry, TrackedFlow, TrackedState, Tracking, TrackingJoin, Translation,
+};
 pub use verdict::{Remedy, Severity, Verdict, VerdictKind};

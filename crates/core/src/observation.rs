@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     detection::Tick, listener::Listener, options::OptionsSeen, options::Sysctls, owner::Owners,
-    sample::Sample,
+    sample::Sample, tracking::Tracking,
 };
 
 /// All that was seen of one connection.
@@ -24,6 +24,8 @@ pub struct Observation {
     pub listener: Option<Listener>,
     /// How other connections to the same peer address fare.
     pub siblings: Siblings,
+    /// What connection tracking in its namespace has of it.
+    pub tracking: Tracking,
     /// What a test of the connection has shown, if it was tested.
     pub proof: Option<Proof>,
 }

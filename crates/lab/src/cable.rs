@@ -99,12 +99,20 @@ impl Cable {
     /// Drops every frame from now on, silently: both ends keep their carrier, as they do when a
     /// cable behind a switch is cut.
     pub fn cut(&self) {
-        self.shared.lock().is_cut = true;
+        self.shared.lock().cut_from = (true, true);
+    }
+
+    /// Drops every frame that comes from `end`, silently; the other direction still passes.
+    pub fn cut_from(&self, end: End) {
+        match end {
+            End::Left => self.shared.lock().cut_from.0 = true,
+            End::Right => self.shared.lock().cut_from.1 = true,
+        }
     }
 
     /// Passes frames again. What was dropped stays lost.
     pub fn mend(&self) {
-        self.shared.lock().is_cut = false;
+        self.shared.lock().cut_from = (false, false);
     }
 
     /// Writes every frame from now on to a pcap file as well.
@@ -187,7 +195,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     sockets: [Option<Arc<PacketSocket>>; 2],
-    is_cut: bool,
+    /// Frames that come from the left end, and from the right, are dropped.
+    cut_from: (bool, bool),
     frames: VecDeque<FrameSeen>,
     next_number: u64,
     capture: Option<Capture>,
@@ -253,7 +262,11 @@ impl State {
     }
 
     fn pass_on(&mut self, from: End, frame: &[u8]) -> Fate {
-        if self.is_cut {
+        let is_cut = match from {
+            End::Left => self.cut_from.0,
+            End::Right => self.cut_from.1,
+        };
+        if is_cut {
             return Fate::Dropped(Loss::Cut);
         }
         match self.socket(from.other()) {

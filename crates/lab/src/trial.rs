@@ -10,17 +10,24 @@ mod cases;
 mod connection;
 mod measure;
 mod outcome;
+mod random;
+mod summary;
 mod table;
 
 use std::{
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 pub use cases::cases;
 pub use outcome::{Ended, Finding, Outcome, RESOLUTION};
+pub use random::random;
+pub use summary::{Summary, WIDTH_MAX};
 pub use table::table;
 
 use halfopen_core::{Diagnosis, KernelTimer, Moment, Observation, Thresholds, detection::Learns};
@@ -31,7 +38,7 @@ use self::connection::Connection;
 use crate::{
     host::HostError,
     lab::{Lab, LabError},
-    topology::Topology,
+    topology::{End, Topology},
 };
 
 /// One trial, as plain data.
@@ -47,6 +54,8 @@ pub struct Case {
     pub user_timeout: Option<Duration>,
     /// Where the connection stands when the cable is cut.
     pub begin: Begin,
+    /// How the cable is cut.
+    pub fault: Fault,
     /// What the client's application does after that.
     pub deed: Deed,
     /// When the client host is surveyed.
@@ -77,11 +86,24 @@ pub enum Begin {
     Established,
     /// The peer has closed its direction: CLOSE-WAIT.
     PeerClosed,
+    /// Our application has closed its direction, the peer has acknowledged and not closed: FIN-WAIT-2.
+    WeClosed,
     /// The peer does not read, its window is shut to the last byte, and data of ours waits. (With a
     /// window too small for a segment the same timer runs, but what it sends is data.)
     WindowShut,
     /// Our application has closed, the peer has acknowledged and does not close: FIN-WAIT-2 without an owner.
     Abandoned,
+}
+
+/// How the cable is cut. To the client it is all one: nothing comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// In both directions.
+    Cut,
+    /// The server hears nothing more.
+    CutToServer,
+    /// The server hears everything, and its answers are lost.
+    CutToClient,
 }
 
 /// What the client's application does once the cable is cut.
@@ -142,6 +164,7 @@ impl Case {
             keepalive: None,
             user_timeout: None,
             begin: Begin::Established,
+            fault: Fault::Cut,
             deed: Deed::Nothing,
             sampled: Sampled::BeforeDeed,
             view: View::Idle,
@@ -157,20 +180,31 @@ impl Case {
     }
 }
 
-/// Runs all cases at once, but no more than [`AT_ONCE`], each in a lab of its own. The outcomes
-/// are in the order of the cases; a case that could not be arranged says so in its outcome.
+/// Runs all cases, [`AT_ONCE`] at a time, each in a lab of its own. The outcomes are in the order of
+/// the cases; a case that could not be arranged says so in its outcome.
 pub fn run(cases: &[Case]) -> Vec<Outcome> {
-    let together = |batch: &[Case]| {
-        thread::scope(|scope| {
-            let trials: Vec<_> = batch.iter().map(|case| scope.spawn(|| attempt(case))).collect();
-            let join = |trial: thread::ScopedJoinHandle<'_, _>| {
-                trial.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            trials.into_iter().map(join).collect::<Vec<_>>()
-        })
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((number, case)) = take(cases, &next) {
+            done.push((number, Outcome { case: case.clone(), result: attempt(case) }));
+        }
+        done
     };
-    let results = cases.chunks(AT_ONCE).flat_map(together);
-    cases.iter().cloned().zip(results).map(|(case, result)| Outcome { case, result }).collect()
+    let mut outcomes: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE.min(cases.len())).map(|_| scope.spawn(work)).collect();
+        let join = |worker: thread::ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().flat_map(join).collect()
+    });
+    outcomes.sort_by_key(|(number, _)| *number);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+fn take<'a>(cases: &'a [Case], next: &AtomicUsize) -> Option<(usize, &'a Case)> {
+    let number = next.fetch_add(1, Ordering::Relaxed);
+    Some((number, cases.get(number)?))
 }
 
 /// 32 labs: about a hundred processes that sleep; two cores still serve every timer in time.
@@ -188,9 +222,13 @@ fn attempt(case: &Case) -> Result<Finding, TrialError> {
     go_first();
     let (observation, from) = fail_and_look(&lab, &mut connection, case)?;
     let predicted = prediction(observation, case.view);
-    let ended = connection.watch(from, case.watch)?;
+    let watch = if predicted.is_never() { case.watch.min(NEVER) } else { case.watch };
+    let ended = connection.watch(from, watch)?;
     Ok(Finding { predicted, ended })
 }
+
+/// Who is said to wait for ever is watched for this long.
+pub const NEVER: Duration = Duration::from_secs(10);
 
 /// Cuts the cable, acts, and surveys, in the order that the case wants. Returns the observation,
 /// and the moment from which its prediction counts.
@@ -200,7 +238,7 @@ fn fail_and_look(
     case: &Case,
 ) -> Result<(Observation, Moment), TrialError> {
     let mut turn = take_turn();
-    lab.cable(0)?.cut();
+    break_cable(lab, case.fault)?;
     if case.sampled == Sampled::BeforeDeed {
         let observation = connection.observe()?;
         let sampled_at = observation.sample.taken_at;
@@ -217,6 +255,17 @@ fn fail_and_look(
     drop(turn);
     let sampled_at = observation.sample.taken_at;
     Ok((observation, sampled_at))
+}
+
+/// The client is at the left end (Topology::lan_without_arp).
+fn break_cable(lab: &Lab, fault: Fault) -> Result<(), LabError> {
+    let cable = lab.cable(0)?;
+    match fault {
+        Fault::Cut => cable.cut(),
+        Fault::CutToServer => cable.cut_from(End::Left),
+        Fault::CutToClient => cable.cut_from(End::Right),
+    }
+    Ok(())
 }
 
 /// One survey at a time: each looks at every process of the machine, and thirty at once would take

@@ -17,6 +17,8 @@
 //! [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
 
 mod boottime;
+pub mod bpf;
+mod conntrack;
 mod counters;
 mod listeners;
 mod netns;
@@ -27,6 +29,7 @@ mod packet;
 mod samples;
 pub mod silence;
 mod socket_diag;
+mod sources;
 mod survey;
 mod syscall;
 mod sysctls;
@@ -34,12 +37,14 @@ mod tick;
 pub mod wire;
 
 pub use boottime::now;
+pub use conntrack::{Activity, Conntrack, ConntrackError, TrackingSeen, tracking};
 pub use counters::{Counters, CountersError, counters};
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use options::OptionsError;
 pub use owners::{OwnerTable, OwnersError, owners, unit_of};
 pub use packet::{PacketError, PacketSocket, Received};
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
-pub use survey::{NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey};
+pub use sources::Sources;
+pub use survey::{NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_from};
 pub use sysctls::sysctls;
 pub use tick::tick;

@@ -2,6 +2,7 @@
 //! encoding requests. Pure: opens nothing, never panics on foreign bytes, skips what it does not know.
 
 pub mod answer;
+pub mod ctnetlink;
 pub mod inet_diag;
 pub mod netlink;
 pub mod tcp_info;
@@ -58,6 +59,16 @@ pub enum WireError {
         "decode a socket at byte {offset}: expected address family 2 or 10, got {got}; it is left out"
     )]
     Family {
+        /// Where the field is, counted from the start of the bytes handed in.
+        offset: usize,
+        /// What the field says.
+        got: u8,
+    },
+    /// A socket of a kind that the BPF program does not make.
+    #[error(
+        "decode a socket at byte {offset}: expected a kind of 0 to 2, got {got}; it is left out, since the BPF program is of another version"
+    )]
+    Kind {
         /// Where the field is, counted from the start of the bytes handed in.
         offset: usize,
         /// What the field says.

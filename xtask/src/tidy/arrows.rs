@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("halfopen-e2e", &["halfopen-core", "halfopen-sys", "halfopen-lab", "halfopen-cli"]),
-    ("xtask", &["halfopen-core", "halfopen-cli"]),
+    ("xtask", &["halfopen-core", "halfopen-lab", "halfopen-cli"]),
 ];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {

@@ -9,7 +9,9 @@ use super::{
     learns::{AppTold, Assumption, Cause, Learns, NeverBecause, PeerTold, Prediction},
     wheel::{Interval, Tick},
 };
-use crate::{detection::effective::Effective, observation::Observation, sample::KernelTimer};
+use crate::{
+    detection::effective::Effective, observation::Observation, sample::KernelTimer, state::TcpState,
+};
 
 /// The peer vanishes now with nothing in flight: when does the kernel give up?
 pub(super) fn when_idle(seen: &Observation) -> Learns {
@@ -103,6 +105,21 @@ fn prediction(seen: &Observation) -> Result<Prediction, Missing> {
         peer: PeerTold::Reset,
         assumes: effective.assumptions(),
     })
+}
+
+/// When the next probe goes out, as far as the socket's own options were read; `None` if none goes
+/// out, or if its time is not known.
+pub(crate) fn next_probe(seen: &Observation) -> Option<Interval> {
+    let sample = &seen.sample;
+    let sends_probes =
+        matches!(sample.state, TcpState::Established | TcpState::CloseWait | TcpState::FinWait2)
+            && !sample.is_mini()
+            && sample.in_flight() == Some(false);
+    if !sends_probes || seen.options.read()?.keepalive != Some(true) {
+        return None;
+    }
+    let times = times(seen, &Effective::of(seen)).ok()?;
+    Some(first_probe(seen, times, sample.last_heard()?).0.at)
 }
 
 /// The next firing that probes, and how many probes are unanswered before it.

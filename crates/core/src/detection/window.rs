@@ -8,7 +8,7 @@ use super::{
     effective::{Effective, Missing},
     firing::{Firing, first_past},
     learns::{AppTold, Cause, PeerTold, Prediction},
-    unacked::{after_a_window_probe, info},
+    unacked::{after_a_window_probe, info, within_a_tick},
     wheel::{Interval, Tick},
 };
 use crate::{observation::Observation, sample::KernelTimer};
@@ -28,10 +28,10 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
     let KernelTimer::WindowProbe { probes, expires_in } = seen.sample.timer else {
         return Err(Missing("no window probe timer is shown".to_owned()));
     };
-    let base =
-        info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".to_owned()))?.max(PROBE_BASE_MIN);
+    let rto = info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".to_owned()))?;
     let model = Model {
-        base,
+        rto,
+        base: rto.max(PROBE_BASE_MIN),
         rto_max: effective.rto_max()?,
         backoff: u32::from(info.backoff.unwrap_or(0)),
         backoff_max: effective.retries2()?,
@@ -46,7 +46,12 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
         let if_silent = after_a_window_probe(seen, orphan, next, model.interval(0))?;
         return Ok(Ends { if_silent, even_if_answered: None });
     }
-    let running = model.running(expires_in, info.receive_window_limited);
+    let running = if seen.sample.inside.pending.is_some() {
+        // The kernel's own count, in whole ticks; without one the next firing starts it.
+        seen.sample.inside.window_probed_for.map(|age| within_a_tick(age, seen.tick))
+    } else {
+        model.running(expires_in, info.receive_window_limited)
+    };
     let prediction = |within, cause| Prediction {
         within,
         cause,
@@ -75,6 +80,8 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
 }
 
 struct Model {
+    rto: Duration,
+    /// tcp_probe0_base.
     base: Duration,
     rto_max: Duration,
     backoff: u32,
@@ -149,8 +156,9 @@ impl Model {
         let Some(orphan_retries) = self.orphan_retries else {
             return silent && probes >= self.backoff_max;
         };
+        // inet_csk_rto_backoff counts by the time-out itself, not by the probes' base.
         let recent =
-            self.base.saturating_mul(1 << self.backoff_after(number).min(20)) < self.rto_max;
+            self.rto.saturating_mul(1 << self.backoff_after(number).min(20)) < self.rto_max;
         let retries = if orphan_retries == 0 && recent { ORPHAN_RETRIES } else { orphan_retries };
         (!recent && self.backoff_after(number) >= retries) || probes >= retries
     }

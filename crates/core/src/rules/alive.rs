@@ -11,7 +11,8 @@ use crate::{
     remedy,
     span::Span,
     state::TcpState,
-    verdict::{Severity, Verdict, VerdictKind},
+    tracking::{self, Tracking},
+    verdict::{Verdict, VerdictKind},
 };
 
 pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
@@ -19,7 +20,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     if sample.state != TcpState::Established {
         return None;
     }
-    let (evidence, headline) = match (case.seen.proof, sample.last_heard()) {
+    let (evidence, mut headline) = match (case.seen.proof, sample.last_heard()) {
         (Some(Proof::Answered { rtt }), _) => {
             (Evidence::ProbeAnswered { rtt }, "the peer answered a probe".to_owned())
         }
@@ -28,14 +29,18 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         }
         _ => return None,
     };
+    if matches!(case.seen.tracking, Tracking::Forgotten { .. }) {
+        headline.push_str(", but this host's connection tracking has forgotten it");
+    }
     Some(
         Verdict::new(
             VerdictKind::Alive,
-            Severity::Fine,
+            case.seen.tracking.severity(),
             headline,
             "time: nothing says that the peer is there after it was last heard",
             evidence,
         )
+        .and(tracking::evidence(case.seen))
         .remedy([remedy::explain(case.seen)]),
     )
 }

@@ -9,6 +9,7 @@ use crate::{
     evidence::Evidence,
     remedy,
     state::TcpState,
+    tracking,
     verdict::{Severity, Verdict, VerdictKind},
 };
 
@@ -60,12 +61,13 @@ fn verdict(
 ) -> Verdict {
     Verdict::new(
         VerdictKind::HalfClosed,
-        severity,
+        severity.max(case.seen.tracking.severity()),
         headline,
         "a FIN in the other direction",
         evidence,
     )
     .and(heard(case))
+    .and(tracking::evidence(case.seen))
     .remedy([remedy::explain(case.seen)])
 }
 

@@ -12,6 +12,7 @@ use crate::{
     remedy,
     span::Span,
     state::TcpState,
+    tracking::{self, Tracking},
     verdict::{Severity, Verdict, VerdictKind},
 };
 
@@ -24,6 +25,10 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         Learns::Never(_) => (
             Severity::Notice,
             "idle, keepalive off: if the peer is gone, we never learn it".to_owned(),
+        ),
+        _ if matches!(case.seen.tracking, Tracking::Forgotten { .. }) => (
+            Severity::Notice,
+            "idle, and this host's connection tracking has forgotten it".to_owned(),
         ),
         Learns::Within(prediction) => (
             Severity::Fine,
@@ -42,6 +47,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         )
         .and(heard(case))
         .and(keepalive_off)
+        .and(tracking::evidence(case.seen))
         .remedy([remedy::explain(case.seen), remedy::neighbours(case.seen)]),
     )
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::{
-    Diagnosis, KernelTimer, Listener, Observation, OptionsSeen, Proof, Severity, Siblings,
-    TcpState, Thresholds, Verdict, VerdictKind,
+    Diagnosis, Evidence, KernelTimer, Listener, Observation, OptionsSeen, Proof, Severity,
+    Siblings, TcpState, Thresholds, TrackedEntry, TrackedState, Tracking, Verdict, VerdictKind,
     trace::{established, ms},
 };
 
@@ -207,6 +207,116 @@ fn without_tcp_info_an_open_connection_is_unknown() {
     expect(established().in_state(TcpState::Other(42)), VerdictKind::Unknown);
 }
 
+/// Tracked, with so many seconds to live.
+fn tracked(remaining_s: u64) -> Tracking {
+    Tracking::Entry(TrackedEntry {
+        state: Some(TrackedState::Established),
+        remaining: Some(Duration::from_secs(remaining_s)),
+        assured: Some(true),
+        offloaded: Some(false),
+        opened_by_peer: false,
+        zone: None,
+        translation: None,
+    })
+}
+
+/// Kind and severity are judged first, so tracking adds to whatever they are.
+fn with_tracking(mut seen: Observation, tracking: Tracking) -> (Verdict, Vec<&'static str>) {
+    seen.tracking = tracking;
+    let verdict = judge(seen);
+    let kinds = verdict.evidence().map(Evidence::kind).collect();
+    (verdict, kinds)
+}
+
+#[test]
+fn a_tracked_connection_is_told_when_its_entry_dies_and_that_changes_nothing_else() {
+    for seen in [
+        established(),
+        established().heard(ms(120_000)),
+        established().in_state(TcpState::CloseWait),
+        established().in_state(TcpState::FinWait2),
+    ] {
+        let before = judge(seen.clone());
+        let (after, kinds) = with_tracking(seen, tracked(59));
+        assert!(kinds.contains(&"tracking-expires"), "{kinds:?}");
+        assert_eq!((before.kind(), before.severity()), (after.kind(), after.severity()));
+        assert_eq!(before.headline(), after.headline());
+    }
+}
+
+#[test]
+fn an_entry_dies_before_the_probe_only_if_that_is_certain() {
+    let probed = |remaining_s| {
+        let timer = KernelTimer::Keepalive { probes: 0, expires_in: ms(80_000) };
+        let seen = established().heard(ms(120_000)).keepalive(200, 10, 3).timer(timer);
+        with_tracking(seen, tracked(remaining_s)).0.evidence().last().unwrap().clone()
+    };
+    let dies_first = probed(77);
+    assert_eq!(dies_first.kind(), "tracking-expires-before-keepalive");
+    assert_eq!(dies_first.numbers()[0], ("expires_in_ms", 77_000));
+    assert!(dies_first.to_string().contains("77s, before the next keepalive probe in 79s"));
+    // The probe is due in 80 s, or a tick earlier by the rounding of ages.
+    assert_eq!(probed(78).kind(), "tracking-expires");
+}
+
+#[test]
+fn without_its_options_read_no_probe_is_held_against_the_entry() {
+    let timer = KernelTimer::Keepalive { probes: 0, expires_in: ms(5_000) };
+    let mut seen = established().heard(ms(120_000)).timer(timer);
+    seen.options = OptionsSeen::Unread("not read".to_owned());
+    let (_, kinds) = with_tracking(seen, tracked(59));
+    assert!(kinds.contains(&"tracking-expires"), "{kinds:?}");
+}
+
+#[test]
+fn a_forgotten_connection_keeps_its_verdict_and_is_worth_a_notice() {
+    let timer = KernelTimer::Keepalive { probes: 0, expires_in: ms(80_000) };
+    for seen in [
+        established(),
+        established().heard(ms(120_000)).keepalive(200, 10, 3).timer(timer),
+        established().heard(ms(120_000)),
+        established().in_state(TcpState::FinWait2),
+    ] {
+        let before = judge(seen.clone());
+        let (after, kinds) = with_tracking(seen, Tracking::Forgotten { others: 4 });
+        assert_eq!(before.kind(), after.kind());
+        assert_eq!(after.severity(), before.severity().max(Severity::Notice));
+        assert!(kinds.contains(&"tracking-forgot"), "{kinds:?}");
+    }
+    let leak = established().in_state(TcpState::CloseWait).heard(ms(60_000));
+    let (verdict, _) = with_tracking(leak, Tracking::Forgotten { others: 4 });
+    assert_eq!(verdict.severity(), Severity::Problem);
+}
+
+#[test]
+fn what_is_not_tracked_not_seen_or_kept_by_a_flowtable_is_no_evidence() {
+    let Tracking::Entry(entry) = tracked(59) else { unreachable!() };
+    let offloaded = TrackedEntry { offloaded: Some(true), ..entry.clone() };
+    let silent = TrackedEntry { remaining: None, ..entry };
+    for tracking in [
+        Tracking::NotTracked,
+        Tracking::Unseen("needs CAP_NET_ADMIN".into()),
+        Tracking::Entry(offloaded),
+        Tracking::Entry(silent),
+    ] {
+        let (verdict, kinds) = with_tracking(established(), tracking);
+        assert!(!kinds.iter().any(|kind| kind.starts_with("tracking")), "{kinds:?}");
+        assert_eq!(verdict.severity(), Severity::Fine);
+    }
+}
+
+fn any_tracking() -> impl Strategy<Value = Tracking> {
+    let entry = (any_span(), any::<Option<bool>>()).prop_map(|(remaining, offloaded)| {
+        let Tracking::Entry(entry) = tracked(0) else { unreachable!() };
+        Tracking::Entry(TrackedEntry { remaining, offloaded, ..entry })
+    });
+    prop_oneof![
+        Just(Tracking::NotTracked),
+        any::<u32>().prop_map(|others| Tracking::Forgotten { others }),
+        entry,
+    ]
+}
+
 fn any_state() -> impl Strategy<Value = TcpState> {
     (0u8..15).prop_map(TcpState::from_kernel)
 }
@@ -285,6 +395,7 @@ prop_compose! {
         queues in any::<(u32, u32)>(),
         sysctls in (any::<Option<u8>>(), any::<Option<u8>>(), any::<Option<u8>>(), any_span()),
         (heard, unanswered) in any::<(u32, u32)>(),
+        tracking in any_tracking(),
     ) -> Observation {
         let mut seen = established().in_state(state).timer(timer);
         seen.sample.info = info;
@@ -297,6 +408,7 @@ prop_compose! {
         seen.sysctls.syn_retries = sysctls.2.map(u32::from);
         seen.sysctls.rto_max = sysctls.3;
         seen.siblings = Siblings { heard, unanswered };
+        seen.tracking = tracking;
         seen
     }
 }
@@ -353,6 +465,15 @@ proptest! {
             let after = judge(worse(seen, more, ms(longer.into()))).kind();
             prop_assert!(after.is_proved(), "{before} became {after}");
         }
+    }
+
+    #[test]
+    fn tracking_never_changes_the_kind_of_a_verdict(
+        seen in any_observation(),
+        tracking in any_tracking(),
+    ) {
+        let before = judge(seen.clone()).kind();
+        prop_assert_eq!(judge(Observation { tracking, ..seen }).kind(), before);
     }
 
     #[test]

@@ -56,17 +56,40 @@ impl Connection {
         connection.wait_for("it is established", |sample| {
             sample.state == TcpState::Established && sample.in_flight() != Some(true)
         })?;
-        connection.begin(case.begin, &server)?;
+        connection.begin(lab, case.begin, &server)?;
         connection.server = Some(server);
         Ok(connection)
     }
 
-    fn begin(&mut self, begin: Begin, server: &TcpStream) -> Result<(), TrialError> {
+    fn begin(&mut self, lab: &Lab, begin: Begin, server: &TcpStream) -> Result<(), TrialError> {
         match begin {
             Begin::Unconnected | Begin::Established => Ok(()),
             Begin::PeerClosed => {
                 server.shutdown(Shutdown::Write).map_err(during("close the server's side"))?;
-                self.wait_for("the peer has closed", |sample| sample.state == TcpState::CloseWait)
+                self.wait_for("the peer has closed", |sample| sample.state == TcpState::CloseWait)?;
+                // Without our acknowledgement its FIN would come again and again, and the client
+                // would go on hearing from the peer.
+                let mut diag = lab.server()?.enter(SocketDiag::open)??;
+                let acknowledged = wait::until(PATIENCE, || match diag.dump() {
+                    Ok(dump) => dump
+                        .samples
+                        .iter()
+                        .any(|sample| sample.state == TcpState::FinWait2)
+                        .then_some(Ok(())),
+                    Err(error) => Some(Err(error.into())),
+                });
+                acknowledged.unwrap_or_else(|| {
+                    let instead = "it is not".to_owned();
+                    Err(TrialError::NotReached { wanted: "its FIN is acknowledged", instead })
+                })
+            }
+            Begin::WeClosed => {
+                if let Some(client) = &self.client {
+                    client.shutdown(Shutdown::Write).map_err(during("shut down"))?;
+                }
+                self.wait_for("our FIN is acknowledged", |sample| {
+                    sample.state == TcpState::FinWait2
+                })
             }
             Begin::WindowShut => {
                 self.fill()?;
@@ -134,9 +157,22 @@ impl Connection {
         from: Moment,
         watch: Duration,
     ) -> Result<Option<Ended>, TrialError> {
-        let ended = match &self.client {
-            Some(client) => measure::end_of_owned(client, from, watch)?,
-            None => measure::end_of_orphan(|| self.sample(), from, watch)?,
+        let ended = match self.client.take() {
+            // Closed in both directions, poll(2) says so at once and cannot tell the end.
+            Some(client)
+                if self.sample()?.is_some_and(|sample| sample.state == TcpState::LastAck) =>
+            {
+                let ended = measure::end_in_table(|| self.sample(), from, watch)?;
+                let ended = ended.map(|ended| measure::with_errno(ended, &client)).transpose()?;
+                self.client = Some(client);
+                ended
+            }
+            Some(client) => {
+                let ended = measure::end_of_owned(&client, from, watch)?;
+                self.client = Some(client);
+                ended
+            }
+            None => measure::end_in_table(|| self.sample(), from, watch)?,
         };
         if let Some(client) = &self.client {
             // No orphan is to remain that keeps sending into the cut cable.

@@ -30,16 +30,14 @@ pub(super) fn end_of_owned(
             Err(errno) => return Err(failed("wait for the end")(errno.into())),
             Ok(_) => {
                 let after = halfopen_sys::now().since(from);
-                let error = socket.take_error().map_err(failed("read SO_ERROR"))?;
-                let errno = error.and_then(|error| error.raw_os_error());
-                return Ok(Some(Ended { after, errno }));
+                return with_errno(Ended { after, errno: None }, socket).map(Some);
             }
         }
     }
 }
 
-/// Waits until the kernel no longer knows a connection that nobody owns, no longer than `watch` after `from`.
-pub(super) fn end_of_orphan(
+/// Waits until the kernel no longer knows the connection, which nobody needs to own, no longer than `watch` after `from`.
+pub(super) fn end_in_table(
     mut sample: impl FnMut() -> Result<Option<Sample>, TrialError>,
     from: Moment,
     watch: Duration,
@@ -51,4 +49,11 @@ pub(super) fn end_of_orphan(
         Err(error) => Some(Err(error)),
     });
     ended.transpose()
+}
+
+/// The end, with what the kernel then tells the owner of `socket`.
+pub(super) fn with_errno(ended: Ended, socket: &Socket) -> Result<Ended, TrialError> {
+    let failed = |cause| TrialError::Socket { doing: "read SO_ERROR", cause };
+    let error = socket.take_error().map_err(failed)?;
+    Ok(Ended { errno: error.and_then(|error| error.raw_os_error()), ..ended })
 }
