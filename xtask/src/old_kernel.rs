@@ -31,9 +31,13 @@ use self::{
 };
 
 /// What runs inside the machine, in this order.
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step { name: "kernel", command: "ls /proc/sys/net/ipv4" },
     Step { name: "ls", command: "staged_connections halfopen ls --loopback --json" },
+    Step {
+        name: "ls by BPF",
+        command: "staged_connections halfopen ls --loopback --json --source bpf",
+    },
     Step {
         name: "why",
         command: "staged_connections sh -c 'halfopen why \"$KEEPALIVE_ID\" --loopback --json'",
@@ -106,7 +110,15 @@ fn target(root: &Path) -> PathBuf {
 fn build(root: &Path) -> Result<()> {
     println!("old-kernel: build halfopen and the trials");
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
-    for what in [["halfopen-cli", "--bins"], ["halfopen-lab", "--examples"]] {
+    let program: &[&str] = if can_link_bpf() {
+        &["halfopen-cli", "--bins", "--features", "bpf"]
+    } else {
+        println!(
+            "old-kernel: without BPF: no libelf or zlib to link (libelf-dev, zlib1g-dev, pkg-config)"
+        );
+        &["halfopen-cli", "--bins"]
+    };
+    for what in [program, &["halfopen-lab", "--examples"]] {
         let status = Command::new(&cargo)
             .current_dir(root)
             .args(["build", "--quiet", "--release", "--package"])
@@ -116,6 +128,11 @@ fn build(root: &Path) -> Result<()> {
         ensure!(status.success(), "build {}: cargo says why above", what.join(" "));
     }
     Ok(())
+}
+
+fn can_link_bpf() -> bool {
+    let asked = Command::new("pkg-config").args(["--exists", "libelf", "zlib"]).status();
+    asked.is_ok_and(|status| status.success())
 }
 
 /// Everything that the machine has in the way of files.
@@ -170,6 +187,10 @@ fn judge(records: &[Record]) -> Result<usize> {
         match step.name {
             "kernel" => println!("{}", picture::missing_sysctls(record)),
             "ls" => faults.extend(told(picture::faults_of_ls(record))),
+            "ls by BPF" => match picture::refusal_of_bpf(record) {
+                Some(refusal) => println!("{refusal}"),
+                None => faults.extend(told(picture::faults_of_ls(record))),
+            },
             "why" => faults.extend(told(picture::faults_of_why(record))),
             _ => {
                 let held = trials::read(record);

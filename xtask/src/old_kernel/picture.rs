@@ -98,6 +98,13 @@ pub(super) fn faults_of_ls(record: &Record) -> Vec<String> {
     faults
 }
 
+/// Why BPF gave no list, if the program said so in good order: a kernel may lack what it takes.
+pub(super) fn refusal_of_bpf(record: &Record) -> Option<&str> {
+    let is_refusal = record.stdout.is_empty() && !record.stderr.is_empty();
+    // 3 and 71 of the program's exit codes: privilege, and what the system refused.
+    (is_refusal && matches!(record.code, Some(3 | 71))).then_some(&record.stderr)
+}
+
 /// What is wrong with the output of `why --json` about the connection with keepalive.
 pub(super) fn faults_of_why(record: &Record) -> Vec<String> {
     document(record, "halfopen.why/1").err().into_iter().collect()
@@ -201,6 +208,18 @@ mod tests {
         for record in [failed, text, record(&json!({"schema": "halfopen.ls/2"}))] {
             assert_eq!(faults_of_ls(&record).len(), 1);
         }
+    }
+
+    #[test]
+    fn a_kernel_may_refuse_bpf_and_the_program_may_not_crash_over_it() {
+        let said = |code| Record {
+            stderr: "the kernel has no iter/tcp".to_owned(),
+            code: Some(code),
+            ..Record::default()
+        };
+        assert!(refusal_of_bpf(&said(71)).is_some());
+        assert!(refusal_of_bpf(&said(70)).is_none());
+        assert!(refusal_of_bpf(&record(&as_expected())).is_none());
     }
 
     #[test]
