@@ -19,6 +19,8 @@
 mod boottime;
 mod conntrack;
 mod counters;
+#[doc(hidden)]
+pub mod fuzzing;
 mod listeners;
 mod netns;
 pub mod offload;

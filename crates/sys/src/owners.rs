@@ -1,7 +1,7 @@
 //! Owns the search for the processes that hold sockets: one pass over /proc for any number of them.
 //! Opens no socket and attaches to no process. Read: proc_pid_fd(5), proc(5) on `hidepid`.
 
-mod process;
+pub(crate) mod process;
 mod unit;
 
 use std::{

@@ -7,6 +7,7 @@
 )]
 
 mod book;
+mod corpus;
 mod detection;
 mod listing;
 mod story;

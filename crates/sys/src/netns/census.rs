@@ -125,14 +125,14 @@ fn mounts() -> Result<Vec<NsfsMount>, NetnsError> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct NsfsMount {
+pub(crate) struct NsfsMount {
     id: NetnsId,
     path: PathBuf,
 }
 
 /// One line of mountinfo, if it is the mount of a network namespace:
 /// `532 26 0:4 net:[4026532300] /run/netns/blue rw shared:5 - nsfs nsfs rw`.
-fn nsfs_mount(line: &[u8]) -> Option<NsfsMount> {
+pub(crate) fn nsfs_mount(line: &[u8]) -> Option<NsfsMount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let root = fields.by_ref().nth(3)?;
     let path = fields.next()?;

@@ -40,7 +40,7 @@ fn number(name: &CStr) -> Option<u32> {
 }
 
 /// The inode in `socket:[12345]`.
-fn socket_inode(link: &[u8]) -> Option<u64> {
+pub(crate) fn socket_inode(link: &[u8]) -> Option<u64> {
     let digits = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
@@ -62,14 +62,14 @@ pub(super) fn describe(pid: u32) -> Option<Owner> {
 }
 
 /// The second number of the line `Uid:`, which has real, effective, saved and file system user.
-fn effective_uid(status: &str) -> Option<u32> {
+pub(crate) fn effective_uid(status: &str) -> Option<u32> {
     let numbers = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     numbers.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// The path in the one hierarchy of cgroup v2 (`0::PATH`), or on hosts of cgroup v1, where that
 /// is absent or unused, in systemd's, else in the first.
-fn cgroup_path(text: &str) -> Option<String> {
+pub(crate) fn cgroup_path(text: &str) -> Option<String> {
     let mut lines: Vec<(&str, &str)> = text
         .lines()
         .filter_map(|line| {
@@ -91,9 +91,13 @@ fn cgroup_path(text: &str) -> Option<String> {
 ///
 /// /proc answers EACCES also for a process that has just ended, so that alone says nothing.
 pub(crate) fn is_user_process(pid: u32) -> bool {
-    const PF_KTHREAD: u64 = 0x0020_0000;
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&stat);
+    tells_of_user_process(&String::from_utf8_lossy(&stat))
+}
+
+/// Whether the text of a /proc/PID/stat is that of such a process.
+pub(crate) fn tells_of_user_process(text: &str) -> bool {
+    const PF_KTHREAD: u64 = 0x0020_0000;
     // The command may hold spaces and parentheses; after its last one come state, ppid, pgrp,
     // session, tty, tpgid and flags.
     let Some((_, rest)) = text.rsplit_once(')') else { return false };
