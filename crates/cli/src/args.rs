@@ -278,4 +278,23 @@ mod tests {
         );
         assert!(refusal("frobnicate").contains("unrecognized subcommand"));
     }
+
+    /// docs/cli.md is the help of every verb. Run with HALFOPEN_WRITE_EXAMPLES=1 to write it anew.
+    #[test]
+    fn the_page_of_the_command_line_is_what_help_prints() {
+        let mut command = Arguments::command().term_width(100);
+        command.build();
+        let mut page = "# The command line\n\nWhat `halfopen VERB --help` prints.\n".to_owned();
+        let verbs = command.get_subcommands_mut().filter(|verb| verb.get_name() != "help");
+        for verb in verbs {
+            let help = verb.render_long_help().to_string();
+            let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
+            page += &format!("\n## {}\n\n```text\n{}\n```\n", verb.get_name(), lines.join("\n"));
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+        if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), page);
+    }
 }

@@ -140,7 +140,7 @@ pub(super) fn heard(sample: &Sample) -> Vec<Line> {
         numbers.push(format!("{} received", bytes(received)));
     }
     if let Some(acked) = info.bytes_acked {
-        numbers.push(format!("{} sent and acknowledged", bytes(acked)));
+        numbers.push(format!("{} of ours acknowledged (a SYN counts as one)", bytes(acked)));
     }
     if let Some(again) = info.total_retransmissions.filter(|again| *again > 0) {
         let segments = if again == 1 { "segment" } else { "segments" };
