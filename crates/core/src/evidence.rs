@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::span::Span;
+use crate::{age::AGE_WRAPS, span::Span};
 
 /// One fact about a connection. Its `Display` is a clause that fits after "because".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,12 @@ pub enum Evidence {
     PeerHeard {
         /// Its age.
         ago: Duration,
+    },
+    /// When the peer was heard is known but for a multiple of [`AGE_WRAPS`]: the kernel counts no
+    /// further, and the host was up already so long ago.
+    AgeMayHaveWrapped {
+        /// How long the host is up.
+        up: Duration,
     },
     /// Nothing of ours waits for an answer.
     NothingInFlight,
@@ -143,6 +149,7 @@ impl Evidence {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::PeerHeard { .. } => "peer-heard",
+            Self::AgeMayHaveWrapped { .. } => "age-may-have-wrapped",
             Self::NothingInFlight => "nothing-in-flight",
             Self::Unacknowledged { .. } => "unacknowledged",
             Self::RetransmissionsUnanswered { .. } => "retransmissions-unanswered",
@@ -179,6 +186,9 @@ impl Evidence {
         let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         match *self {
             Self::PeerHeard { ago } | Self::ResetReceived { ago } => vec![("ago_ms", ms(ago))],
+            Self::AgeMayHaveWrapped { up } => {
+                vec![("wraps_ms", ms(AGE_WRAPS)), ("up_ms", ms(up))]
+            }
             Self::Unacknowledged { segments } => vec![("segments", segments.into())],
             Self::RetransmissionsUnanswered { count }
             | Self::KeepalivesUnanswered { count }
@@ -216,6 +226,13 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PeerHeard { ago } => write!(f, "the peer was heard {} ago", Span(*ago)),
+            Self::AgeMayHaveWrapped { up } => write!(
+                f,
+                "that, or a multiple of {} earlier: the kernel counts no further, and this host is \
+                 up for {}",
+                Span(AGE_WRAPS),
+                Span(*up)
+            ),
             Self::NothingInFlight => f.write_str("nothing is in flight"),
             Self::Unacknowledged { segments } => {
                 write!(f, "{} not acknowledged", plural(*segments, "segment"))

@@ -25,6 +25,7 @@
 //! # What this crate does not do
 //! No I/O, no clock, no randomness, no environment, no `unsafe`, no async. Time is an argument.
 
+mod age;
 mod connection;
 pub mod detection;
 mod diagnosis;
@@ -46,6 +47,7 @@ mod trace;
 mod tracking;
 mod verdict;
 
+pub use age::AGE_WRAPS;
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};
 pub use diagnosis::Diagnosis;
 pub use evidence::Evidence;

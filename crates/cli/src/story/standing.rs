@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use halfopen_core::{Sample, Shutdown, Span, TcpState};
+use halfopen_core::{AGE_WRAPS, Sample, Shutdown, Span, TcpState};
 
 use super::{Line, text};
 
@@ -132,6 +132,14 @@ pub(super) fn heard(sample: &Sample) -> Vec<Line> {
         came("data", info.last_data_received),
         came("acknowledgement", info.last_ack_received)
     ))];
+    if sample.last_heard_may_have_wrapped() {
+        lines.push(text(format!(
+            "Or a multiple of {} longer ago: the kernel counts these times no further, and this \
+             host is up for {}.",
+            Span(AGE_WRAPS),
+            Span(sample.taken_at.0)
+        )));
+    }
     let mut numbers = Vec::new();
     if let Some(rtt) = info.srtt {
         numbers.push(format!("round trip {} us", rtt.as_micros()));
