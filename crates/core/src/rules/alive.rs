@@ -28,7 +28,8 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
             (Evidence::ProbeAnswered { rtt }, "the peer answered a probe".to_owned())
         }
         (_, Some(ago))
-            if ago < case.thresholds.alive_within && !is_contradicted(case.seen, case.thresholds) =>
+            if ago < case.thresholds.alive_within
+                && !is_contradicted(case.seen, case.thresholds) =>
         {
             (Evidence::PeerHeard { ago }, format!("the peer was heard {} ago", Span(ago)))
         }

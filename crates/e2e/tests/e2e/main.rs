@@ -9,6 +9,7 @@
 mod book;
 mod corpus;
 mod detection;
+mod faults;
 mod listing;
 mod story;
 mod unprivileged;
