@@ -44,7 +44,7 @@ impl Netns {
     /// (PTRACE_MODE_READ_FSCREDS, ptrace(2)).
     pub fn of_process(pid: u32) -> Result<Self, NetnsError> {
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
-        Self::open(&path, command_of(pid))
+        Self::open(&path, command_of(pid).ok())
     }
 
     /// The namespace whose nsfs file is mounted at `path`, as `ip netns add` and container

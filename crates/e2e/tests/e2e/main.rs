@@ -13,6 +13,7 @@ mod faults;
 mod listing;
 mod story;
 mod unprivileged;
+mod vanishing;
 
 use std::{
     env,

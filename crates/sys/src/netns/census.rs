@@ -12,7 +12,7 @@ use std::{
 use halfopen_core::NetnsId;
 
 use super::{Netns, NetnsError, netns_id};
-use crate::owners::is_user_process;
+use crate::owners::{is_user_process, pids};
 
 /// The network namespaces of the host that could be found, and what hides others.
 #[derive(Debug)]
@@ -110,10 +110,7 @@ impl Whereabouts {
 /// The pids of /proc in ascending order.
 fn processes() -> Result<Vec<u32>, NetnsError> {
     let path = Path::new("/proc");
-    let entries =
-        fs::read_dir(path).map_err(|cause| NetnsError::Proc { path: path.to_owned(), cause })?;
-    let mut pids: Vec<u32> =
-        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let mut pids = pids().map_err(|cause| NetnsError::Proc { path: path.to_owned(), cause })?;
     pids.sort_unstable();
     Ok(pids)
 }

@@ -9,6 +9,7 @@
 mod conntrack;
 mod elsewhere;
 mod netns;
+mod reuse;
 mod survey;
 mod syn;
 mod unprivileged;
