@@ -76,6 +76,27 @@ pub fn owners(wanted: &HashSet<u64>) -> Result<OwnerTable, OwnersError> {
 }
 
 impl OwnerTable {
+    /// From what another source says of who holds which socket: process, descriptor, inode.
+    pub(crate) fn from_held(mut held: Vec<(u32, u32, u64)>) -> Self {
+        held.sort_unstable();
+        let mut table = Self::default();
+        for of_process in held.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let Some((pid, ..)) = of_process.first() else { continue };
+            let owner = match process::describe(*pid) {
+                Ok(owner) => owner,
+                Err(cause) => {
+                    table.note(*pid, Err(cause));
+                    continue;
+                }
+            };
+            for (_, fd, inode) in of_process {
+                let owner = Owner { fd: *fd, ..owner.clone() };
+                table.by_inode.entry(*inode).or_default().push(owner);
+            }
+        }
+        table
+    }
+
     fn add_process(&mut self, pid: u32, wanted: &HashSet<u64>) {
         let mut held = Vec::new();
         // What was read before something failed is as true as the rest.

@@ -13,6 +13,7 @@ mod faults;
 mod listing;
 mod story;
 mod unprivileged;
+mod uptime;
 mod vanishing;
 
 use std::{
