@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{age::AGE_WRAPS, span::Span};
+use crate::span::Span;
 
 /// One fact about a connection. Its `Display` is a clause that fits after "because".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +13,10 @@ pub enum Evidence {
         /// Its age.
         ago: Duration,
     },
-    /// When the peer was heard is known but for a multiple of [`AGE_WRAPS`]: the kernel counts no
-    /// further, and the host was up already so long ago.
+    /// When the peer was heard is known but for a multiple of `range`: the kernel counts no further, and the host was up already so long ago.
     AgeMayHaveWrapped {
+        /// How far ages are counted.
+        range: Duration,
         /// How long the host is up.
         up: Duration,
     },
@@ -186,8 +187,8 @@ impl Evidence {
         let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         match *self {
             Self::PeerHeard { ago } | Self::ResetReceived { ago } => vec![("ago_ms", ms(ago))],
-            Self::AgeMayHaveWrapped { up } => {
-                vec![("wraps_ms", ms(AGE_WRAPS)), ("up_ms", ms(up))]
+            Self::AgeMayHaveWrapped { range, up } => {
+                vec![("wraps_ms", ms(range)), ("up_ms", ms(up))]
             }
             Self::Unacknowledged { segments } => vec![("segments", segments.into())],
             Self::RetransmissionsUnanswered { count }
@@ -226,11 +227,11 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PeerHeard { ago } => write!(f, "the peer was heard {} ago", Span(*ago)),
-            Self::AgeMayHaveWrapped { up } => write!(
+            Self::AgeMayHaveWrapped { range, up } => write!(
                 f,
                 "that, or a multiple of {} earlier: the kernel counts no further, and this host is \
                  up for {}",
-                Span(AGE_WRAPS),
+                Span(*range),
                 Span(*up)
             ),
             Self::NothingInFlight => f.write_str("nothing is in flight"),

@@ -47,7 +47,6 @@ mod trace;
 mod tracking;
 mod verdict;
 
-pub use age::AGE_WRAPS;
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};
 pub use diagnosis::Diagnosis;
 pub use evidence::Evidence;

@@ -60,9 +60,9 @@ fn heard(case: Case<'_>) -> impl Iterator<Item = Evidence> {
 
 /// That the age of what was heard may have wrapped, if it may.
 fn wrapped(case: Case<'_>) -> Option<Evidence> {
-    let sample = &case.seen.sample;
-    let up = sample.taken_at.0;
-    sample.last_heard_may_have_wrapped().then_some(Evidence::AgeMayHaveWrapped { up })
+    let (range, up) = (case.seen.age_range(), case.seen.sample.taken_at.0);
+    let wrapped = Evidence::AgeMayHaveWrapped { range, up };
+    case.seen.last_heard_may_have_wrapped().then_some(wrapped)
 }
 
 #[cfg(test)]

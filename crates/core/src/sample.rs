@@ -156,7 +156,7 @@ impl Sample {
 
     /// How long ago the peer was last heard from: its last data or its last acceptable
     /// acknowledgement, whichever is later. `None` where the kernel does not say. On a host that is
-    /// up for long it may be longer ago, see [`Sample::last_heard_may_have_wrapped`].
+    /// up for long it may be longer ago, see [`crate::Observation::last_heard_may_have_wrapped`].
     pub fn last_heard(&self) -> Option<Duration> {
         // tcp_keepalive_timer judges by the same two clocks (keepalive_time_elapsed).
         if matches!(self.state, TcpState::SynSent | TcpState::Listen) {

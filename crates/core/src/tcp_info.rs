@@ -7,7 +7,7 @@ use crate::state::TcpState;
 
 /// What TCP_INFO said of one socket. Kernels differ in how much they say: a field that this kernel
 /// does not have is `None`. Every `last_*` is an age at the moment of the sample; the kernel keeps
-/// them in 32-bit milliseconds, so ages wrap at 49.7 days ([`crate::AGE_WRAPS`]).
+/// them in 32-bit milliseconds, so ages wrap at 49.7 days.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TcpInfo {
     /// `tcpi_state`.

@@ -2,9 +2,13 @@
 //! `fuzz/` feed it made-up bytes, and the tests in `crates/e2e` replay `fuzz/corpus`.
 //! A broken promise panics. Opens nothing.
 
-use halfopen_core::{Moment, NetnsId};
+use halfopen_core::{Moment, NetnsId, Sysctls, detection::Tick};
 
 use crate::{
+    bpf::{
+        descriptor,
+        record::{self, Record},
+    },
     conntrack::activity,
     counters::{self, Counters},
     netns::{census, netns_id},
@@ -47,6 +51,20 @@ pub fn sock_diag(bytes: &[u8]) {
         assert_eq!(body.len(), 56);
         let _ = (sample.last_heard(), sample.in_flight(), sample.is_mini());
     }
+}
+
+/// A record of the BPF program: read alike each time, at every length of the kernel's tick.
+pub fn bpf(bytes: &[u8]) {
+    for hz in [100, 250, 300, 1000] {
+        let read = || record::decode(bytes, Tick::from_hz(hz), &Sysctls::linux_defaults());
+        let record = read();
+        assert_eq!(record, read());
+        if let Ok(Record { sample, .. }) = record {
+            assert!(bytes.len() >= record::LENGTH);
+            let _ = (sample.last_heard(), sample.in_flight(), sample.is_mini());
+        }
+    }
+    let _ = descriptor::decode(bytes);
 }
 
 /// `struct tcp_info`: more bytes never take back what fewer bytes said.

@@ -65,7 +65,7 @@ fn is_contradicted(seen: &Observation, thresholds: &Thresholds) -> bool {
         .or(seen.sysctls.keepalive_time)
         .unwrap_or_default();
     is_probing
-        && seen.sample.last_heard_may_have_wrapped()
+        && seen.last_heard_may_have_wrapped()
         && !young(info.last_data_received, thresholds.alive_within)
         && young(info.last_ack_received, idle)
 }

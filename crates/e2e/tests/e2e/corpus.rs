@@ -14,7 +14,8 @@ use halfopen_sys::fuzzing as sys;
 type Target = (&'static str, fn(&[u8]));
 
 /// Every target of `fuzz/Cargo.toml`.
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 11] = [
+    ("bpf", sys::bpf),
     ("connection_id", cli::connection_id),
     ("ctnetlink", sys::ctnetlink),
     ("duration", cli::duration),
