@@ -75,6 +75,9 @@ impl Holders {
     fn why_unseen(&self) -> String {
         match (&self.failure, self.table.refused) {
             (Some(failure), _) => failure.clone(),
+            (None, 0) if self.table.trouble.is_some() => {
+                "some processes could not be looked into; look again".to_owned()
+            }
             (None, 0) => "no process that we can see holds it; it may have been closed meanwhile, \
                           or belong to the kernel, io_uring or another pid namespace"
                 .to_owned(),
@@ -117,10 +120,29 @@ impl Holders {
 
     /// The account of what was missed.
     pub(super) fn unseen(self) -> impl Iterator<Item = Unseen> {
-        self.missed.into_iter().map(|((what, why), count)| {
+        let further = self.further_owners();
+        let missed = self.missed.into_iter().map(|((what, why), count)| {
             let sockets = if count == 1 { "socket" } else { "sockets" };
             Unseen { what: format!("{what} of {count} {sockets}"), why }
-        })
+        });
+        missed.chain(further)
+    }
+
+    /// Sockets may have more owners than were seen: of a socket with none, `missed` tells.
+    fn further_owners(&self) -> Option<Unseen> {
+        let (processes, why) = match (&self.table.trouble, self.table.refused) {
+            (Some(trouble), _) => {
+                let why = format!("they could not be looked into: {}; look again", trouble.first);
+                (trouble.processes, why)
+            }
+            (None, refused @ 1..) if self.missed.is_empty() => (
+                refused,
+                "they may not be looked into: needs CAP_SYS_PTRACE (run as root)".to_owned(),
+            ),
+            (None, _) => return None,
+        };
+        let noun = if processes == 1 { "process" } else { "processes" };
+        Some(Unseen { what: format!("owners in {processes} {noun}"), why })
     }
 }
 
