@@ -2,6 +2,8 @@
 //! descriptor. Sets none; never reads SO_ERROR, which would take the error from the application;
 //! never touches TCP_REPAIR. Read: tcp(7), pidfd_getfd(2), linux net/ipv4/tcp.c `do_tcp_getsockopt`.
 
+mod shared;
+
 use std::{
     ffi::c_int,
     fs, io,
@@ -17,6 +19,8 @@ use rustix::{
 };
 
 use crate::syscall;
+
+pub use shared::SharedOptions;
 
 /// The options of a socket of our own. One that this kernel does not know is `None`.
 ///
