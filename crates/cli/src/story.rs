@@ -76,7 +76,7 @@ impl Story {
             Section::new("verdict", verdict(diagnosis)),
             Section::new("owner", owner(&diagnosis.observation.owners)),
             Section::new("state", standing::state(sample)),
-            Section::new("heard", standing::heard(sample)),
+            Section::new("heard", standing::heard(&diagnosis.observation)),
             Section::new("in flight", standing::in_flight(sample)),
             Section::new("timers", timers::timers(&diagnosis.observation)),
             Section::new("how it ends", ending::ending(&diagnosis.learns)),

@@ -25,6 +25,7 @@
 //! # What this crate does not do
 //! No I/O, no clock, no randomness, no environment, no `unsafe`, no async. Time is an argument.
 
+mod age;
 mod connection;
 pub mod detection;
 mod diagnosis;

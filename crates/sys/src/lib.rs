@@ -20,6 +20,8 @@ mod boottime;
 pub mod bpf;
 mod conntrack;
 mod counters;
+#[doc(hidden)]
+pub mod fuzzing;
 mod listeners;
 mod netns;
 pub mod offload;

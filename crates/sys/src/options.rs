@@ -211,6 +211,17 @@ mod tests {
         assert_eq!(options.reuse_address, Some(false));
     }
 
+    /// TCP_RTO_MAX_MS before Linux 6.15.
+    #[test]
+    fn an_option_that_the_kernel_does_not_know_is_absent_and_no_error() {
+        let answered = |errno: Errno| known(Err(errno.into()));
+        assert_eq!(answered(Errno::NOPROTOOPT).unwrap(), None);
+        assert!(answered(Errno::NOTSOCK).is_err());
+        let (stream, _listener) = connection();
+        let unknown = syscall::socket_option(stream.as_fd(), libc::IPPROTO_TCP, 10_000);
+        assert_eq!(known(unknown).unwrap(), None);
+    }
+
     #[test]
     fn another_cookie_is_another_socket() {
         let (stream, listener) = connection();

@@ -1,7 +1,7 @@
 //! Owns the search for the processes that hold sockets: one pass over /proc for any number of them.
 //! Opens no socket and attaches to no process. Read: proc_pid_fd(5), proc(5) on `hidepid`.
 
-mod process;
+pub(crate) mod process;
 mod unit;
 
 use std::{
@@ -16,7 +16,7 @@ use std::{
 
 use halfopen_core::Owner;
 
-pub(crate) use process::is_user_process;
+pub(crate) use process::{is_user_process, pids};
 pub use unit::unit_of;
 
 /// Who holds which socket, as far as it could be seen.
@@ -28,6 +28,18 @@ pub struct OwnerTable {
     places: HashMap<u64, (u32, u32)>,
     /// How many processes could not be looked into: those of other users, without CAP_SYS_PTRACE.
     pub refused: usize,
+    /// What else kept processes that live from being looked into, or not into all of them.
+    pub trouble: Option<Trouble>,
+}
+
+/// Something other than a lack of privilege that hides owners: descriptors or memory have run out, or
+/// /proc fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// How many processes it concerned.
+    pub processes: usize,
+    /// What the kernel answered, the first time.
+    pub first: String,
 }
 
 /// The owners of the sockets with these inodes; of every socket, where none are named.
@@ -42,7 +54,7 @@ pub fn owners(wanted: Option<&HashSet<u64>>) -> Result<OwnerTable, OwnersError> 
     if wanted.is_some_and(HashSet::is_empty) {
         return Ok(OwnerTable::default());
     }
-    let pids = process::pids().map_err(|cause| OwnersError { cause })?;
+    let pids = pids().map_err(|cause| OwnersError { cause })?;
     let next = AtomicUsize::new(0);
     let search = || {
         let mut part = OwnerTable::default();
@@ -71,8 +83,14 @@ impl OwnerTable {
         held.sort_unstable();
         let mut table = Self { held: Vec::with_capacity(held.len()), ..Self::default() };
         for of_process in held.chunk_by(|(one, ..), (other, ..)| one == other) {
-            let described = of_process.first().and_then(|(pid, ..)| process::describe(*pid));
-            let Some(process) = described.map(Arc::new) else { continue };
+            let Some((pid, ..)) = of_process.first() else { continue };
+            let process = match process::describe(*pid) {
+                Ok(process) => Arc::new(process),
+                Err(cause) => {
+                    table.note(*pid, Err(cause));
+                    continue;
+                }
+            };
             table.held.extend(
                 of_process.iter().map(|(_, fd, inode)| {
                     (*inode, Owner { process: Arc::clone(&process), fd: *fd })
@@ -96,25 +114,48 @@ impl OwnerTable {
     }
 
     fn add_process(&mut self, pid: u32, wanted: Option<&HashSet<u64>>) {
-        match process::sockets(pid, wanted) {
-            Ok(found) => {
-                let described = found.first().and_then(|_| process::describe(pid));
-                let Some(process) = described.map(Arc::new) else { return };
-                self.held.extend(
-                    found
-                        .into_iter()
-                        .map(|(fd, inode)| (inode, Owner { process: Arc::clone(&process), fd })),
-                );
-            }
+        let mut found = Vec::new();
+        // What was read before something failed is as true as the rest.
+        let outcome = process::sockets(pid, wanted, &mut found);
+        self.note(pid, outcome);
+        if found.is_empty() {
+            return;
+        }
+        let process = match process::describe(pid) {
+            Ok(process) => Arc::new(process),
+            Err(cause) => return self.note(pid, Err(cause)),
+        };
+        self.held.extend(
+            found
+                .into_iter()
+                .map(|(fd, inode)| (inode, Owner { process: Arc::clone(&process), fd })),
+        );
+    }
+
+    /// Counts what hid descriptors of a process that lives.
+    fn note(&mut self, pid: u32, outcome: io::Result<()>) {
+        match outcome {
             Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
                 self.refused += usize::from(is_user_process(pid));
             }
-            Err(_) => {}
+            Err(cause) if !process::is_gone(&cause) => {
+                let first = cause.to_string();
+                self.add_trouble(Trouble { processes: 1, first });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn add_trouble(&mut self, more: Trouble) {
+        match &mut self.trouble {
+            Some(trouble) => trouble.processes += more.processes,
+            none => *none = Some(more),
         }
     }
 
     fn merge(&mut self, mut other: Self) {
         self.refused += other.refused;
+        other.trouble.into_iter().for_each(|trouble| self.add_trouble(trouble));
         self.held.append(&mut other.held);
     }
 
@@ -140,9 +181,9 @@ fn cores() -> usize {
 }
 
 /// The comm of a process, which may hold any bytes but a newline at its end.
-pub(crate) fn command_of(pid: u32) -> Option<String> {
-    let comm = fs::read(format!("/proc/{pid}/comm")).ok()?;
-    Some(String::from_utf8_lossy(comm.strip_suffix(b"\n").unwrap_or(&comm)).into_owned())
+pub(crate) fn command_of(pid: u32) -> io::Result<String> {
+    let comm = fs::read(format!("/proc/{pid}/comm"))?;
+    Ok(String::from_utf8_lossy(comm.strip_suffix(b"\n").unwrap_or(&comm)).into_owned())
 }
 
 #[cfg(test)]
@@ -170,7 +211,7 @@ mod tests {
         assert_eq!(found.iter().map(|owner| owner.fd).collect::<Vec<_>>(), descriptors);
         let owner = &found[0].process;
         assert_eq!(owner.pid, std::process::id());
-        assert_eq!(Some(&owner.command), command_of(std::process::id()).as_ref());
+        assert_eq!(owner.command, command_of(std::process::id()).unwrap());
         assert_eq!(owner.uid, Some(rustix::process::geteuid().as_raw()));
     }
 

@@ -499,3 +499,36 @@ proptest! {
         prop_assert!(max(short) <= max(short + more) + rounding);
     }
 }
+
+/// Heard a second ago, or 49.7 days and a second.
+fn on_a_host_up_for_60_days() -> Observation {
+    let mut seen = established().keepalive(7200, 75, 9);
+    seen.sample.taken_at = crate::Moment(Duration::from_secs(60 * 86_400));
+    seen
+}
+
+#[test]
+fn an_age_that_may_have_wrapped_says_so_beside_it() {
+    let verdict = expect(on_a_host_up_for_60_days(), VerdictKind::Alive);
+    let kinds: Vec<_> = verdict.evidence().map(Evidence::kind).collect();
+    assert_eq!(kinds[..2], ["peer-heard", "age-may-have-wrapped"]);
+    let said = verdict.evidence().nth(1).unwrap().to_string();
+    assert!(said.contains("49d17h earlier") && said.contains("up for 60d"), "{said}");
+    let quiet = expect(on_a_host_up_for_60_days().heard(ms(120_000)), VerdictKind::Quiet);
+    assert!(quiet.evidence().any(|fact| fact.kind() == "age-may-have-wrapped"));
+    let young = expect(established(), VerdictKind::Alive);
+    assert!(young.evidence().all(|fact| fact.kind() != "age-may-have-wrapped"));
+}
+
+#[test]
+fn alive_is_not_claimed_from_a_wrapped_age_while_a_keepalive_probe_waits() {
+    let probing = KernelTimer::Keepalive { probes: 1, expires_in: ms(75_000) };
+    let mut seen = on_a_host_up_for_60_days().timer(probing);
+    seen.info_mut().last_data_received = Some(ms(300_000));
+    expect(seen.clone(), VerdictKind::Quiet);
+    // The peer's data does not always take the count of probes back.
+    expect(seen.clone().heard(ms(1000)), VerdictKind::Alive);
+    // On a younger host the age is what it says.
+    seen.sample.taken_at = established().sample.taken_at;
+    expect(seen, VerdictKind::Alive);
+}

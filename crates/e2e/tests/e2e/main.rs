@@ -7,10 +7,14 @@
 )]
 
 mod book;
+mod corpus;
 mod detection;
+mod faults;
 mod listing;
 mod story;
 mod unprivileged;
+mod uptime;
+mod vanishing;
 
 use std::{
     env,

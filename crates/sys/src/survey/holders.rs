@@ -170,6 +170,9 @@ impl Holders {
                  CAP_SYS_PTRACE (run as root)",
                 self.refused()
             ),
+            Found::ByInode(OwnerTable { trouble: Some(_), .. }) => {
+                "some processes could not be looked into; look again".to_owned()
+            }
             Found::ByInode(_) | Found::ByAddress(_) | Found::NotYet => {
                 "no process that we can see holds it; it may have been closed meanwhile, or \
                  belong to the kernel, io_uring or another pid namespace"
@@ -192,11 +195,31 @@ impl Holders {
 
     /// The account of what was missed.
     pub(super) fn unseen(self) -> impl Iterator<Item = Unseen> {
+        let further = self.further_owners();
         let missed = self.missed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        missed.into_iter().map(|((what, why), count)| {
+        let missed = missed.into_iter().map(|((what, why), count)| {
             let sockets = if count == 1 { "socket" } else { "sockets" };
             Unseen { what: format!("{what} of {count} {sockets}"), why: why.to_string() }
-        })
+        });
+        missed.chain(further)
+    }
+
+    /// Sockets may have more owners than were seen: of a socket with none, `missed` tells.
+    fn further_owners(&self) -> Option<Unseen> {
+        let Found::ByInode(table) = &self.found else { return None };
+        let (processes, why) = match (&table.trouble, table.refused) {
+            (Some(trouble), _) => {
+                let why = format!("they could not be looked into: {}; look again", trouble.first);
+                (trouble.processes, why)
+            }
+            (None, refused @ 1..) if !self.missed_some() => (
+                refused,
+                "they may not be looked into: needs CAP_SYS_PTRACE (run as root)".to_owned(),
+            ),
+            (None, _) => return None,
+        };
+        let noun = if processes == 1 { "process" } else { "processes" };
+        Some(Unseen { what: format!("owners in {processes} {noun}"), why })
     }
 }
 
