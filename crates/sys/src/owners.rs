@@ -5,8 +5,9 @@ pub(crate) mod process;
 mod unit;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fs, io,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,10 +23,10 @@ pub use unit::unit_of;
 /// Who holds which socket, as far as it could be seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnerTable {
-    /// By inode, then process, then descriptor. One flat list, since there may be very many.
+    /// By inode, scattered, then process, then descriptor. One flat list, since there may be very many.
     held: Vec<(u64, Owner)>,
-    /// Where the owners of each inode begin in that list, and how many they are.
-    places: HashMap<u64, (u32, u32)>,
+    /// Where to look in that list: see [`Index`].
+    index: Index,
     /// How many processes could not be looked into: those of other users, without CAP_SYS_PTRACE.
     pub refused: usize,
     /// What else kept processes that live from being looked into, or not into all of them.
@@ -100,16 +101,12 @@ impl OwnerTable {
         table.in_order()
     }
 
-    /// With the list in order, and the places in it.
+    /// With the list in order, and the index to it.
     fn in_order(mut self) -> Self {
-        self.held.sort_unstable();
-        let mut first = 0_u32;
-        for of_inode in self.held.chunk_by(|(one, _), (other, _)| one == other) {
-            // A host has fewer descriptors than 2^32 (fs.file-max is bounded by memory).
-            let count = u32::try_from(of_inode.len()).unwrap_or(u32::MAX);
-            self.places.extend(of_inode.first().map(|(inode, _)| (*inode, (first, count))));
-            first = first.saturating_add(count);
-        }
+        self.held.sort_unstable_by(|one, other| {
+            (scattered(one.0), &one.1).cmp(&(scattered(other.0), &other.1))
+        });
+        self.index = Index::of(&self.held);
         self
     }
 
@@ -161,10 +158,51 @@ impl OwnerTable {
 
     /// The owners of one socket, by process and descriptor.
     pub fn of(&self, inode: u64) -> impl ExactSizeIterator<Item = &Owner> {
-        let (first, count) = self.places.get(&inode).copied().unwrap_or_default();
-        let (first, count) = (first as usize, count as usize);
-        self.held.get(first..first + count).unwrap_or_default().iter().map(|(_, owner)| owner)
+        let near = self.held.get(self.index.near(inode)).unwrap_or_default();
+        let first = near.partition_point(|(held, _)| scattered(*held) < scattered(inode));
+        let behind = near.get(first..).unwrap_or_default();
+        let count = behind.iter().take_while(|(held, _)| *held == inode).count();
+        behind.get(..count).unwrap_or_default().iter().map(|(_, owner)| owner)
     }
+}
+
+/// Where in the list of holders to look for an inode: for each value of the first bits of scattered
+/// inodes, where those begin, and at last where all end. As there are about as many values as holders, few are left to compare.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Index {
+    bits: u32,
+    begins: Vec<u32>,
+}
+
+impl Index {
+    fn of(held: &[(u64, Owner)]) -> Self {
+        let bits = held.len().max(2).ilog2();
+        let begins = (0..=1_u64 << bits).scan(0, |at, value| {
+            let rest = held.get(*at..).unwrap_or_default();
+            let before = rest.iter().take_while(|(inode, _)| first_bits(*inode, bits) < value);
+            *at += before.count();
+            // A host has fewer descriptors than 2^32 (fs.file-max is bounded by memory).
+            u32::try_from(*at).ok()
+        });
+        Self { bits, begins: begins.collect() }
+    }
+
+    /// Where those with the same first bits are.
+    fn near(&self, inode: u64) -> Range<usize> {
+        let value = usize::try_from(first_bits(inode, self.bits)).unwrap_or(usize::MAX);
+        let begin = |value: usize| self.begins.get(value).map(|at| *at as usize);
+        begin(value).unwrap_or(0)..begin(value.saturating_add(1)).unwrap_or(0)
+    }
+}
+
+fn first_bits(inode: u64, bits: u32) -> u64 {
+    scattered(inode) >> (u64::BITS - bits.max(1))
+}
+
+/// Inodes are numbered one after the other, and addresses are multiples of a size; multiplied by
+/// 2^64 / golden ratio they are spread evenly (Knuth, TAOCP volume 3, section 6.4).
+const fn scattered(inode: u64) -> u64 {
+    inode.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// /proc could not be listed.
@@ -223,6 +261,16 @@ mod tests {
         assert_eq!(table.of(inode(&socket)).count(), 1);
         assert_eq!(table.of(inode(&other)).count(), 0);
         assert_eq!(owners(None).unwrap().of(inode(&other)).count(), 1);
+    }
+
+    #[test]
+    fn every_inode_of_a_large_table_is_found_with_all_its_owners() {
+        let held: Vec<_> =
+            (0..5_000_u64).map(|one| (std::process::id(), 7, one / 2 * 64)).collect();
+        let table = OwnerTable::from_held(held);
+        assert!((0..2_500).all(|one| table.of(one * 64).count() == 2));
+        assert_eq!(table.of(1).count() + table.of(u64::MAX).count(), 0);
+        assert_eq!(OwnerTable::default().of(0).count(), 0);
     }
 
     #[test]

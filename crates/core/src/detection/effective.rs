@@ -1,14 +1,14 @@
 //! Owns which value of an option is in effect: the socket's own, else its namespace's, else unknown.
 //! What is taken for granted is noted as an assumption.
 
-use std::{borrow::Cow, cell::Cell, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use super::learns::{Assumption, Assumptions, Learns};
 use crate::{observation::Observation, options::SocketOptions};
 
 /// A value without which nothing can be predicted was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Missing(pub(super) Cow<'static, str>);
+pub(super) struct Missing(pub(super) Arc<str>);
 
 impl From<Missing> for Learns {
     fn from(Missing(why): Missing) -> Self {

@@ -1,7 +1,7 @@
 //! Owns the words of a prediction: when, by which rule, who is told what, and what was assumed.
 //! Read: linux net/ipv4/tcp_timer.c (`tcp_write_err`, `tcp_keepalive_timer`), docs/glossary.md.
 
-use std::{borrow::Cow, fmt};
+use std::{fmt, sync::Arc};
 
 use super::wheel::Interval;
 
@@ -26,7 +26,7 @@ pub enum Learns {
     /// The kernel gives up within this interval from the sample.
     Within(Prediction),
     /// Not enough was seen to say; the reason fits after "unknown: ".
-    Unknown(Cow<'static, str>),
+    Unknown(Arc<str>),
     /// The question does not arise; the reason fits after "does not apply: ".
     NotApplicable(&'static str),
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     process::{Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -33,12 +33,12 @@ pub(crate) fn measure(line: &[String]) -> anyhow::Result<Timing> {
         .stderr(Stdio::null())
         .spawn()
         .context("run setpriv (package util-linux)")?;
-    let (pid, ended) = (child.id(), AtomicBool::new(false));
+    let (pid, (ended, end)) = (child.id(), channel());
     let (status, took, peak) = thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch_peak(pid, &ended));
+        let watcher = scope.spawn(move || watch_peak(pid, &end));
         let status = child.wait();
         let took = begun.elapsed();
-        ended.store(true, Ordering::Relaxed);
+        drop(ended);
         (status, took, watcher.join().unwrap_or_default())
     });
     let status = status?;
@@ -60,16 +60,15 @@ fn cpu_of_children() -> Duration {
 
 /// The highest VmHWM of process `pid` until it has ended. It never falls, so all that is missed is
 /// the growth in the last moments.
-fn watch_peak(pid: u32, ended: &AtomicBool) -> u64 {
+fn watch_peak(pid: u32, end: &Receiver<()>) -> u64 {
     /// Short beside the shortest look that is worth measuring, and no load to speak of.
     const PAUSE: Duration = Duration::from_millis(5);
     let mut peak = 0;
-    while !ended.load(Ordering::Relaxed) {
+    while end.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         peak = peak.max(kib.unwrap_or_default() * 1024);
-        thread::sleep(PAUSE);
     }
     peak
 }

@@ -147,6 +147,9 @@ impl Holders {
             holders: self,
             unread: format!("its owner was not seen: {why_unseen}").into(),
             why_unseen: why_unseen.into(),
+            too_many: TOO_MANY.into(),
+            nobody_to_ask: NOBODY_TO_ASK.into(),
+            nobody: "no process holds it".into(),
             shared: SharedOptions::default(),
             missed: Missed::new(),
         }
@@ -223,11 +226,15 @@ impl Holders {
     }
 }
 
-/// The reading of one thread. What it missed is told to the others when it ends.
+/// The reading of one thread. What it missed is told to the others when it ends. Reasons are shared,
+/// as they may hold for very many sockets.
 pub(super) struct Reader<'a> {
     holders: &'a Holders,
     why_unseen: Arc<str>,
     unread: Arc<str>,
+    too_many: Arc<str>,
+    nobody_to_ask: Arc<str>,
+    nobody: Arc<str>,
     shared: SharedOptions,
     missed: Missed,
 }
@@ -241,9 +248,9 @@ impl Reader<'_> {
         if sample.inode.is_none() {
             // Mini sockets have no options; other sockets without a file do.
             if sample.info.is_some() && told.is_none() {
-                self.miss("options", &NOBODY_TO_ASK.into());
+                self.miss("options", &Arc::clone(&self.nobody_to_ask));
             }
-            let unread = || OptionsSeen::Unread("no process holds it".into());
+            let unread = || OptionsSeen::Unread(Arc::clone(&self.nobody));
             return (Owners::None, told.unwrap_or_else(unread));
         }
         let found = self.holders.owners(sample, socket);
@@ -265,8 +272,8 @@ impl Reader<'_> {
         };
         let take_one = |left: usize| left.checked_sub(1);
         if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_err() {
-            self.miss("options", &TOO_MANY.into());
-            return OptionsSeen::Unread(TOO_MANY.into());
+            self.miss("options", &Arc::clone(&self.too_many));
+            return OptionsSeen::Unread(Arc::clone(&self.too_many));
         }
         let mut refusal = None;
         for owner in owners {
@@ -276,7 +283,7 @@ impl Reader<'_> {
             }
         }
         let Some(error) = refusal else {
-            return OptionsSeen::Unread("no process holds it".into());
+            return OptionsSeen::Unread(Arc::clone(&self.nobody));
         };
         self.miss("options", &summary(&error).into());
         OptionsSeen::Unread(error.to_string().into())
