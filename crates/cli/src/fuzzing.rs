@@ -79,10 +79,10 @@ pub fn picture(bytes: &[u8]) {
     for sample in answer.samples {
         let observation = Observation {
             sample,
-            options: OptionsSeen::Unread("nobody was asked".to_owned()),
-            sysctls: Sysctls::linux_defaults(),
+            options: OptionsSeen::Unread("nobody was asked".into()),
+            sysctls: Sysctls::linux_defaults().into(),
             tick: Tick::from_hz(250),
-            owners: Owners::Unseen("nobody was asked".to_owned()),
+            owners: Owners::Unseen("nobody was asked".into()),
             listener: None,
             siblings: Siblings::default(),
             tracking: Tracking::NotTracked,

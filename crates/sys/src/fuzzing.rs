@@ -12,6 +12,7 @@ use crate::{
     conntrack::activity,
     counters::{self, Counters},
     netns::{census, netns_id},
+    options::SharedOptions,
     owners::{process, unit_of},
     wire::{answer, ctnetlink, inet_diag, netlink, tcp_info},
 };
@@ -56,7 +57,10 @@ pub fn sock_diag(bytes: &[u8]) {
 /// A record of the BPF program: read alike each time, at every length of the kernel's tick.
 pub fn bpf(bytes: &[u8]) {
     for hz in [100, 250, 300, 1000] {
-        let read = || record::decode(bytes, Tick::from_hz(hz), &Sysctls::linux_defaults());
+        let read = || {
+            let (tick, sysctls) = (Tick::from_hz(hz), Sysctls::linux_defaults());
+            record::decode(bytes, tick, &sysctls, &mut SharedOptions::default())
+        };
         let record = read();
         assert_eq!(record, read());
         if let Ok(Record { sample, .. }) = record {

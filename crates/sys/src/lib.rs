@@ -47,6 +47,9 @@ pub use owners::{OwnerTable, OwnersError, owners, unit_of};
 pub use packet::{PacketError, PacketSocket, Received};
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
 pub use sources::Sources;
-pub use survey::{NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_from};
+pub use survey::{
+    Ask, NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_each,
+    survey_from,
+};
 pub use sysctls::sysctls;
 pub use tick::tick;

@@ -10,9 +10,8 @@ use super::{Case, wrapped};
 use crate::{
     evidence::Evidence,
     observation::{Observation, Proof, Thresholds},
-    remedy,
+    remedy::Remedy,
     sample::KernelTimer,
-    span::Span,
     state::TcpState,
     tracking::{self, Tracking},
     verdict::{Verdict, VerdictKind},
@@ -23,33 +22,25 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     if sample.state != TcpState::Established {
         return None;
     }
-    let (evidence, mut headline) = match (case.seen.proof, sample.last_heard()) {
-        (Some(Proof::Answered { rtt }), _) => {
-            (Evidence::ProbeAnswered { rtt }, "the peer answered a probe".to_owned())
-        }
+    let refuter = "time: nothing says that the peer is there after it was last heard";
+    let evidence = match (case.seen.proof, sample.last_heard()) {
+        (Some(Proof::Answered { rtt }), _) => Evidence::ProbeAnswered { rtt },
         (_, Some(ago))
             if ago < case.thresholds.alive_within
                 && !is_contradicted(case.seen, case.thresholds) =>
         {
-            (Evidence::PeerHeard { ago }, format!("the peer was heard {} ago", Span(ago)))
+            Evidence::PeerHeard { ago }
         }
         _ => return None,
     };
-    if matches!(case.seen.tracking, Tracking::Forgotten { .. }) {
-        headline.push_str(", but this host's connection tracking has forgotten it");
-    }
-    Some(
-        Verdict::new(
-            VerdictKind::Alive,
-            case.seen.tracking.severity(),
-            headline,
-            "time: nothing says that the peer is there after it was last heard",
-            evidence,
-        )
-        .and(wrapped(case))
-        .and(tracking::evidence(case.seen))
-        .remedy([remedy::explain(case.seen)]),
-    )
+    let severity = case.seen.tracking.severity();
+    let verdict = if matches!(case.seen.tracking, Tracking::Forgotten { .. }) {
+        let headline = format!("{evidence}, but this host's connection tracking has forgotten it");
+        Verdict::new(VerdictKind::Alive, severity, headline, refuter, evidence)
+    } else {
+        Verdict::by_evidence(VerdictKind::Alive, severity, refuter, evidence)
+    };
+    Some(verdict.and(wrapped(case)).and(tracking::evidence(case.seen)).remedy([Remedy::Explain]))
 }
 
 /// The age says that the peer was heard just now, but it may have wrapped, and a keepalive probe waits

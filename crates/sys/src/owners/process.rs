@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, ffi::CStr, fs, io, mem::MaybeUninit, os::fd::OwnedFd};
 
-use halfopen_core::Owner;
+use halfopen_core::Process;
 use rustix::{
     fs::{CWD, Dir, Mode, OFlags, openat, readlinkat_raw},
     io::Errno,
@@ -21,13 +21,14 @@ pub(crate) fn pids() -> io::Result<Vec<u32>> {
     Ok(pids)
 }
 
-/// Adds to `held` the descriptors of process `pid` that are wanted sockets, each with its inode.
+/// Adds to `held` the descriptors of process `pid` that are wanted sockets, each with its inode; all
+/// sockets, where none are named.
 ///
 /// # Errors
 /// What kept it from seeing all of them, the first time; it goes on with those behind it.
 pub(super) fn sockets(
     pid: u32,
-    wanted: &HashSet<u64>,
+    wanted: Option<&HashSet<u64>>,
     held: &mut Vec<(u32, u64)>,
 ) -> io::Result<()> {
     let directory = directory(&format!("/proc/{pid}/fd"))?;
@@ -52,7 +53,8 @@ pub(super) fn sockets(
                 continue;
             }
         };
-        if let Some(inode) = socket_inode(link).filter(|inode| wanted.contains(inode)) {
+        let is_wanted = |inode: &u64| wanted.is_none_or(|wanted| wanted.contains(inode));
+        if let Some(inode) = socket_inode(link).filter(is_wanted) {
             held.push((fd, inode));
         }
     }
@@ -80,19 +82,18 @@ pub(crate) fn socket_inode(link: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The process as an owner, still without a descriptor.
+/// What is said of process `pid`.
 ///
 /// # Errors
 /// What kept its name from being read; see [`is_gone`] for that of a process that has ended.
-pub(super) fn describe(pid: u32) -> io::Result<Owner> {
+pub(super) fn describe(pid: u32) -> io::Result<Process> {
     let command = command_of(pid)?;
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).ok();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let cgroup = read("cgroup").map(text).and_then(|text| cgroup_path(&text));
-    Ok(Owner {
+    Ok(Process {
         pid,
         command,
-        fd: 0,
         uid: read("status").map(text).and_then(|text| effective_uid(&text)),
         unit: cgroup.as_deref().and_then(unit_of),
         cgroup,

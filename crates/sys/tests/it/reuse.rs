@@ -58,8 +58,8 @@ fn take_a_pid_again() {
     let mut holding = holder(first.try_clone().unwrap().into());
     let pid = holding.id();
     let inode = fs::metadata(format!("/proc/{pid}/fd/0")).unwrap().ino();
-    let table = owners(&HashSet::from([inode])).unwrap();
-    assert!(table.by_inode[&inode].iter().any(|owner| (owner.pid, owner.fd) == (pid, 0)));
+    let table = owners(Some(&HashSet::from([inode]))).unwrap();
+    assert!(table.of(inode).any(|owner| (owner.process.pid, owner.fd) == (pid, 0)));
     assert!(options::of_process(pid, 0, asked_for).is_ok());
 
     holding.kill().unwrap();
