@@ -34,6 +34,7 @@ pub mod middlebox;
 mod observation;
 mod options;
 mod owner;
+pub mod proving;
 mod remedy;
 mod rules;
 mod sample;
