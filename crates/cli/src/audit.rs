@@ -69,7 +69,7 @@ impl Audit {
             Some(path) => path.to_owned(),
             None => {
                 let is_root = rustix::process::geteuid().is_root();
-                let path = own_path(is_root, |name| env::var_os(name))?;
+                let path = own_path(is_root, env::var_os)?;
                 make_directory(&path)?;
                 path
             }
