@@ -8,7 +8,7 @@ use super::{
     effective::{Effective, Missing},
     firing::{Firing, first_past},
     learns::{AppTold, Cause, PeerTold, Prediction},
-    unacked::{after_a_window_probe, info},
+    unacked::{after_a_window_probe, info, within_a_tick},
     wheel::{Interval, Tick},
 };
 use crate::{observation::Observation, sample::KernelTimer};
@@ -46,7 +46,12 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
         let if_silent = after_a_window_probe(seen, orphan, next, model.interval(0))?;
         return Ok(Ends { if_silent, even_if_answered: None });
     }
-    let running = model.running(expires_in, info.receive_window_limited);
+    let running = if seen.sample.inside.pending.is_some() {
+        // The kernel's own count, in whole ticks; without one the next firing starts it.
+        seen.sample.inside.window_probed_for.map(|age| within_a_tick(age, seen.tick))
+    } else {
+        model.running(expires_in, info.receive_window_limited)
+    };
     let prediction = |within, cause| Prediction {
         within,
         cause,
@@ -60,7 +65,7 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
         (false, None) => Cause::WindowProbes,
     };
     let silent = model.end(next, running, true);
-    let answered = (orphan || model.user_timeout.is_some()).then(|| {
+    let answered = model.ends_although_answered().then(|| {
         let within = model.end(next, running, false);
         prediction(within, if orphan { Cause::Orphan } else { Cause::WindowUserTimeout })
     });
@@ -143,6 +148,12 @@ impl Model {
                 _ => firing.then(delay, self.tick),
             }
         })
+    }
+
+    /// Whether there is a firing that ends the connection however many probes are answered:
+    /// TCP_USER_TIMEOUT, or an orphan's back-off, if `tcp_retries2` lets it grow to the cap.
+    fn ends_although_answered(&self) -> bool {
+        self.user_timeout.is_some() || self.exhausted(u32::from(u8::MAX), false)
     }
 
     /// Whether a firing ends the connection by the number of its probes.
