@@ -86,6 +86,11 @@ impl Audit {
         Ok(Self { file, path, actor: Actor::of_this_process() })
     }
 
+    /// Where the record is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Puts on record that `verb` is about to act on these connections.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The command `halfopen`: for every TCP connection of this host, is the peer still there, how long
 //! until the owner would learn that it is gone, and what can be done.
 //!
-//! `args` has every flag; a verb is a module (`ls`, `why`, `rehearse`); `look` gets a picture of
+//! `args` has every flag; a verb is a module (`ls`, `why`, `reap`, `rehearse`); `look` gets a picture of
 //! the host, `select` chooses, `order` sorts, `render` draws. A library only so that tests and the
 //! generators of documentation can see the definition of the command line.
 //!
@@ -11,10 +11,6 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the verbs that act, and so record what they do, come next")
-)]
 mod audit;
 mod counted;
 pub mod exit;
@@ -24,6 +20,7 @@ mod look;
 mod ls;
 mod order;
 mod picture;
+mod reap;
 mod rehearse;
 mod render;
 pub mod select;
@@ -73,6 +70,7 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure>
         None => ls::run(&arguments.ls, out),
         Some(Verb::Ls(ls)) => ls::run(ls, out),
         Some(Verb::Why(why)) => why::run(why, out),
+        Some(Verb::Reap(reap)) => reap::run(reap, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
     }
 }

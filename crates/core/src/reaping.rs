@@ -104,6 +104,21 @@ pub enum PeerSees {
     NothingNew,
 }
 
+impl ApplicationSees {
+    /// A stable word for JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Aborted => "aborted",
+            Self::AbortedAfterTheRest => "aborted-after-the-rest",
+            Self::AbortedOnSend => "aborted-on-send",
+            Self::AbortedOnceAccepted => "aborted-once-accepted",
+            Self::Nobody => "nobody",
+            Self::EndOfFile => "end-of-file",
+            Self::NotConnected => "not-connected",
+        }
+    }
+}
+
 impl fmt::Display for ApplicationSees {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -120,6 +135,19 @@ impl fmt::Display for ApplicationSees {
     }
 }
 
+impl PeerSees {
+    /// A stable word for JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::ResetAfterEnd => "reset-after-end",
+            Self::NothingUntilItSends => "nothing-until-it-sends",
+            Self::End => "end",
+            Self::NothingNew => "nothing-new",
+        }
+    }
+}
+
 impl fmt::Display for PeerSees {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -132,21 +160,44 @@ impl fmt::Display for PeerSees {
     }
 }
 
+impl Spared {
+    /// A stable word for JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Listener => "listener",
+            Self::NotProved(_) => "not-proved",
+            Self::AlreadyOver => "already-over",
+            Self::NoDescriptor => "no-descriptor",
+        }
+    }
+}
+
 impl fmt::Display for Spared {
     /// A clause that fits after "spared: ".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listener => f.write_str("it is a listener"),
+            Self::Listener => f.write_str("listeners are never ended"),
             Self::NotProved(kind) => write!(
                 f,
-                "it is {kind}, which is no proof of death (`halfopen prove` tests it, --unproved \
-                 ends it all the same)"
+                "{kind} is no proof of death (`halfopen prove` tests it, --unproved ends it all \
+                 the same)"
             ),
-            Self::AlreadyOver => f.write_str("it is over already"),
+            Self::AlreadyOver => f.write_str("over already"),
             Self::NoDescriptor => f.write_str(
                 "no process holds a descriptor of it, which --gentle needs (without --gentle it \
                  can be ended)",
             ),
+        }
+    }
+}
+
+impl Because {
+    /// A stable word for JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Proved(_) => "proved",
+            Self::HalfClosed { .. } => "half-closed",
+            Self::Unproved => "unproved",
         }
     }
 }

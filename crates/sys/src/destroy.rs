@@ -186,6 +186,7 @@ mod tests {
         found.into_iter().find(|sample| sample.endpoints.local == local).unwrap()
     }
 
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn may_destroy(result: &Result<(), DestroyError>) -> bool {
         if matches!(result, Err(DestroyError::Privilege | DestroyError::Unsupported)) {
             eprintln!("skipped: needs CAP_NET_ADMIN and CONFIG_INET_DIAG_DESTROY");

@@ -4,6 +4,7 @@
 mod brief;
 mod connection;
 mod field;
+mod reap;
 mod why;
 
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ pub(crate) use self::{
     brief::BriefConnection,
     connection::{Connection, LearnsItem, learns_field},
     field::Field,
+    reap::ReapDocument,
     why::WhyDocument,
 };
 use crate::{counted::Gone, picture::Picture};

@@ -1,0 +1,97 @@
+use std::io;
+
+use halfopen_core::{KernelTimer, TcpState, Thresholds, VerdictKind};
+use jiff::Timestamp;
+
+use super::*;
+use crate::{counted::Seen, fixtures::observation, picture::Hidden, render::Paint};
+
+fn diagnosed(cookie: u64, change: impl FnOnce(&mut halfopen_core::Observation)) -> Diagnosis {
+    let mut seen = observation(cookie);
+    change(&mut seen);
+    Diagnosis::of(seen, &Thresholds::default())
+}
+
+fn silent(cookie: u64) -> Diagnosis {
+    let one = diagnosed(cookie, |seen| {
+        seen.proof = Some(halfopen_core::Proof::Unanswered {
+            probes: 3,
+            apart: std::time::Duration::from_secs(1),
+        });
+        seen.sample.timer = KernelTimer::Off;
+    });
+    assert_eq!(one.verdict.kind(), VerdictKind::Silent);
+    one
+}
+
+fn close_wait(cookie: u64) -> Diagnosis {
+    diagnosed(cookie, |seen| seen.sample.state = TcpState::CloseWait)
+}
+
+fn reaping(connections: Vec<Diagnosis>, licence: Licence) -> Reaping {
+    let judge = Judge { licence, means: Means::Destroy, thresholds: Thresholds::default() };
+    let fates = connections.iter().map(|one| judge.fate(one)).collect();
+    let picture = Picture {
+        host: "web1".to_owned(),
+        taken_at: Timestamp::UNIX_EPOCH,
+        namespaces: Vec::new(),
+        connections,
+        hidden: Hidden::default(),
+        listeners: Vec::new(),
+        unseen: Vec::new(),
+        owners_unseen: 0,
+        seen: Seen::default(),
+    };
+    Reaping { picture, fates, means: Means::Destroy, audit: None }
+}
+
+fn text(reaping: &Reaping) -> String {
+    let mut out = Vec::new();
+    write_reap(&mut out, reaping, 80, Paint::when(false)).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn those_with_the_same_fate_stand_together_with_what_everybody_sees() {
+    let licence =
+        Licence { half_closed_over: Some(std::time::Duration::from_secs(60)), unproved: false };
+    let quiet = diagnosed(5, |_| {});
+    let mut reaping = reaping(
+        vec![silent(1), silent(2), close_wait(3), quiet.clone(), quiet.clone(), quiet],
+        licence,
+    );
+    let before = text(&reaping);
+    reaping.audit = Some("/var/log/halfopen/audit.jsonl".into());
+    let Fate::WouldEnd(ending) = reaping.fates[0].clone() else { panic!("not proved") };
+    reaping.fates[0] = Fate::Ended(ending);
+    reaping.fates[1] = Fate::SparedAtLast(Spared::NotProved(VerdictKind::Alive));
+    reaping.fates[2] = Fate::Gone;
+    reaping.fates[3] = Fate::Failed("cannot end it: the kernel answered ENOMEM".to_owned());
+    insta::assert_snapshot!(format!("{before}\n---- with --apply\n\n{}", text(&reaping)));
+}
+
+#[test]
+fn the_document_has_every_fate() {
+    let mut reaping = reaping(vec![silent(1), diagnosed(2, |_| {})], Licence::default());
+    reaping.audit = Some("/tmp/audit".into());
+    let document = serde_json::to_value(json::ReapDocument::of(&reaping)).unwrap();
+    assert_eq!(document["schema"], "halfopen.reap/1");
+    let first = &document["connections"][0];
+    assert_eq!(first["fate"], "would-end");
+    assert_eq!(first["because"]["kind"], "proved");
+    assert_eq!(first["application"]["kind"], "aborted");
+    assert_eq!(first["peer"]["kind"], "reset");
+    let second = &document["connections"][1];
+    assert_eq!(
+        (&second["fate"], &second["because"]["kind"]),
+        (&"spared".into(), &"not-proved".into())
+    );
+    assert!(second["application"].is_null());
+}
+
+#[test]
+fn without_a_selector_nothing_is_looked_at() {
+    let refused = run(&Reap::default(), &mut io::sink()).unwrap_err();
+    assert_eq!(refused.exit(), Exit::Usage);
+    assert!(refused.to_string().contains("--all"), "{refused}");
+}
