@@ -9,6 +9,9 @@
 mod book;
 mod detection;
 mod listing;
+mod pair;
+mod reap;
+mod record;
 mod story;
 mod unprivileged;
 
