@@ -74,7 +74,8 @@ pub enum Spared {
 pub enum ApplicationSees {
     /// A blocked or the next call fails with ECONNABORTED, then sending with EPIPE.
     Aborted,
-    /// Data that has arrived can still be read; the next send fails with ECONNABORTED.
+    /// Data that has arrived can still be read; the next call after that fails with ECONNABORTED,
+    /// and so does a send before.
     AbortedAfterTheRest,
     /// Reading says end of file as before; the next send fails with ECONNABORTED, even where it
     /// would have failed with EPIPE.
@@ -96,7 +97,7 @@ pub enum PeerSees {
     Reset,
     /// RST, after our end of file: reading still says end of file, sending fails with EPIPE.
     ResetAfterEnd,
-    /// Nothing now; a reset once it sends something.
+    /// Nothing now; a reset once its host sends anything, if only an acknowledgement of its own.
     NothingUntilItSends,
     /// FIN: after what has arrived, reading says end of file; what it sends is acknowledged.
     End,
@@ -124,7 +125,7 @@ impl fmt::Display for ApplicationSees {
         f.write_str(match self {
             Self::Aborted => "its next call fails with ECONNABORTED",
             Self::AbortedAfterTheRest => {
-                "it can read what has arrived; its next send fails with ECONNABORTED"
+                "it can read what has arrived; then its next call fails with ECONNABORTED"
             }
             Self::AbortedOnSend => "its next send fails with ECONNABORTED",
             Self::AbortedOnceAccepted => "accept() still returns it, already ended (ECONNABORTED)",
@@ -153,7 +154,9 @@ impl fmt::Display for PeerSees {
         f.write_str(match self {
             Self::Reset => "a reset (RST: ECONNRESET), if it lives",
             Self::ResetAfterEnd => "a reset (RST: its next send fails with EPIPE), if it lives",
-            Self::NothingUntilItSends => "nothing until it sends (no RST is sent in this state)",
+            Self::NothingUntilItSends => {
+                "nothing until its host sends a segment (no RST is sent in this state)"
+            }
             Self::End => "the end of the stream (FIN), if it lives",
             Self::NothingNew => "nothing new (our FIN was sent before)",
         })
@@ -177,6 +180,11 @@ impl fmt::Display for Spared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listener => f.write_str("listeners are never ended"),
+            Self::NotProved(kind @ VerdictKind::HalfClosed) => write!(
+                f,
+                "{kind} is no proof of death (--half-closed-over ends it once it is quiet for as \
+                 long as you say)"
+            ),
             Self::NotProved(kind) => write!(
                 f,
                 "{kind} is no proof of death (`halfopen prove` tests it, --unproved ends it all \

@@ -1,20 +1,25 @@
 //! Owns the command lines that verdicts recommend. Each one exists today and can be pasted.
 
-use std::net::SocketAddr;
-
 use crate::{observation::Observation, verdict::Remedy};
 
-/// Ends one connection, whatever its application does.
+/// Ends one connection that is proved dead, whatever its application does.
 pub(crate) fn end_it(seen: &Observation) -> Remedy {
-    let ends = seen.sample.endpoints;
     Remedy {
-        purpose: "end it now: our application gets ECONNABORTED, the peer an RST (root)".to_owned(),
-        command: in_namespace(
-            seen,
-            format!("ss -K src {} dst {}", ss_address(ends.local), ss_address(ends.peer)),
-        ),
+        purpose: ENDS.to_owned(),
+        command: format!("halfopen reap --id {} --apply", seen.sample.id),
     }
 }
+
+/// Ends one connection that `reap` alone would not find proved dead.
+pub(crate) fn end_it_unproved(seen: &Observation) -> Remedy {
+    Remedy {
+        purpose: format!("{ENDS}; --unproved: it asks for no proof"),
+        command: format!("halfopen reap --id {} --unproved --apply", seen.sample.id),
+    }
+}
+
+const ENDS: &str = "end it now, whatever its application does (root); without --apply it says what \
+                    application and peer will see";
 
 /// Shows the whole story of one connection.
 pub(crate) fn explain(seen: &Observation) -> Remedy {
@@ -56,12 +61,5 @@ fn in_namespace(seen: &Observation, command: String) -> String {
     match seen.owners.seen().first() {
         Some(owner) => format!("nsenter -t {} -n {command}", owner.pid),
         None => command,
-    }
-}
-
-fn ss_address(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(v4) => format!("{}:{}", v4.ip(), v4.port()),
-        SocketAddr::V6(v6) => format!("'[{}]:{}'", v6.ip(), v6.port()),
     }
 }

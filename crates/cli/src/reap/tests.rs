@@ -95,3 +95,71 @@ fn without_a_selector_nothing_is_looked_at() {
     assert_eq!(refused.exit(), Exit::Usage);
     assert!(refused.to_string().contains("--all"), "{refused}");
 }
+
+/// A connection of a server to a client that was switched off while data was on its way to it.
+fn ghost(cookie: u64, peer: &str) -> Diagnosis {
+    let one = diagnosed(cookie, |seen| {
+        at_server(seen, peer);
+        seen.sample.timer = KernelTimer::Retransmit {
+            retransmits: 8,
+            expires_in: std::time::Duration::from_secs(31),
+        };
+        if let Some(info) = &mut seen.sample.info {
+            info.unacked_segments = Some(1);
+            info.retransmits = Some(8);
+            info.backoff = Some(8);
+            info.total_rto_recoveries = Some(1);
+            info.total_rto_time = Some(std::time::Duration::from_secs(82));
+        }
+    });
+    assert_eq!(one.verdict.kind(), VerdictKind::Silent);
+    one
+}
+
+fn at_server(seen: &mut halfopen_core::Observation, peer: &str) {
+    seen.sample.endpoints.local = "10.0.0.7:5432".parse().unwrap();
+    seen.sample.endpoints.peer = peer.parse().unwrap();
+    if let halfopen_core::Owners::Known(owners) = &mut seen.owners {
+        owners[0].command = "postgres".to_owned();
+    }
+}
+
+/// What the page on ghosts shows (`cargo xtask tidy` compares the two) is what this test draws. Run it
+/// with HALFOPEN_WRITE_EXAMPLES=1 to write the files anew.
+#[test]
+fn the_session_in_the_page_on_ghosts_is_what_reap_prints() {
+    let quiet = diagnosed(0x2c, |seen| at_server(seen, "10.0.0.33:50110"));
+    let left = diagnosed(0x2d, |seen| {
+        at_server(seen, "10.0.0.34:41022");
+        seen.sample.state = TcpState::CloseWait;
+    });
+    let connections =
+        vec![ghost(0x2a, "10.0.0.31:47001"), ghost(0x2b, "10.0.0.32:38814"), left, quiet];
+    let mut reaping = reaping(connections, Licence::default());
+    example("reap.txt", &text(&reaping));
+    reaping.audit = Some("/var/log/halfopen/audit.jsonl".into());
+    for fate in &mut reaping.fates {
+        if let Fate::WouldEnd(ending) = fate {
+            *fate = Fate::Ended(*ending);
+        }
+    }
+    // The second client was switched on again in between.
+    reaping.fates[1] = Fate::SparedAtLast(Spared::NotProved(VerdictKind::Alive));
+    reaping.picture.connections[1] = diagnosed(0x2b, |seen| {
+        at_server(seen, "10.0.0.32:38814");
+        if let Some(info) = &mut seen.sample.info {
+            let lately = std::time::Duration::from_millis(300);
+            (info.last_data_received, info.last_ack_received) = (Some(lately), Some(lately));
+        }
+    });
+    example("reap-apply.txt", &text(&reaping));
+}
+
+#[track_caller]
+fn example(name: &str, text: &str) {
+    let path = format!("{}/../../docs/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+}

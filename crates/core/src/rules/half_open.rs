@@ -31,6 +31,6 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
             evidence,
         )
         .and(heard(case))
-        .remedy([remedy::end_it(case.seen), remedy::explain(case.seen)]),
+        .remedy([remedy::end_it_unproved(case.seen), remedy::explain(case.seen)]),
     )
 }

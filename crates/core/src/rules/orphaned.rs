@@ -44,6 +44,6 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         .and([Evidence::InState(sample.state)])
         .and(unanswered)
         .and(heard(case))
-        .remedy([remedy::explain(case.seen), remedy::end_it(case.seen)]),
+        .remedy([remedy::explain(case.seen), remedy::end_it_unproved(case.seen)]),
     )
 }

@@ -5,7 +5,6 @@
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket},
-    time::Duration,
 };
 
 use halfopen_lab::{End, Frame, Lab, Topology, wait};
@@ -268,16 +267,12 @@ impl Stage {
 fn calls(socket: Socket) -> String {
     let mut stream = TcpStream::from(socket);
     stream.set_nonblocking(false).unwrap();
-    // Only where nothing is to come is this waited for.
-    stream.set_read_timeout(Some(NOTHING_WITHIN)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let first = read(&mut stream);
     let sent = sent(&mut stream);
     let second = read(&mut stream);
     format!("read: {first}; send: {sent}; read: {second}")
 }
-
-/// Everything that was sent has passed the cable before the first call.
-const NOTHING_WITHIN: Duration = Duration::from_millis(500);
 
 fn read(stream: &mut TcpStream) -> String {
     let mut data = "";
