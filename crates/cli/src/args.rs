@@ -99,6 +99,10 @@ pub struct Looking {
     /// Where to read connections from; `auto` is BPF on hosts with thousands of them
     #[arg(long, value_name = "SOURCE", value_enum, default_value_t)]
     pub source: SourceKey,
+    /// Do not look for the processes that hold connections, which takes most of the time on large
+    /// hosts without BPF; options are then not read either. Selectors of processes look anyway
+    #[arg(long)]
+    pub no_owners: bool,
 }
 
 /// Where connections are read from.

@@ -16,6 +16,8 @@ mod counted;
 pub mod exit;
 #[cfg(test)]
 mod fixtures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod look;
 mod ls;
 mod order;

@@ -102,7 +102,7 @@ pub(crate) fn run(arguments: &Reap, out: &mut impl Write) -> Result<Exit, Failur
     let audit = audit.map(|audit| audit.path().to_owned());
     let reaping = Reaping { picture, fates, means: judge.means, audit };
     if arguments.face.json {
-        json::write_document(out, &json::ReapDocument::of(&reaping))?;
+        json::ReapDocument::of(&reaping).write(out)?;
     } else {
         let terminal = Terminal::of_stdout();
         write_reap(out, &reaping, terminal.width, terminal.paint(arguments.face.color))?;
@@ -137,7 +137,7 @@ impl Judge {
 impl Reaping {
     /// The connections with what they meet.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&Diagnosis, &Fate)> {
-        self.picture.connections.iter().zip(&self.fates)
+        self.picture.connections.iter().map(Box::as_ref).zip(&self.fates)
     }
 
     /// The listeners that were selected too. They are never ended.

@@ -169,7 +169,8 @@ fn any_or_empty<T>(wanted: &[T], matches: impl Fn(&T) -> bool) -> bool {
 
 fn is_in_cgroup(diagnosis: &Diagnosis, text: &str) -> bool {
     diagnosis.observation.owners.seen().iter().any(|owner| {
-        [&owner.cgroup, &owner.unit].into_iter().flatten().any(|name| name.contains(text))
+        let process = &owner.process;
+        [&process.cgroup, &process.unit].into_iter().flatten().any(|name| name.contains(text))
     })
 }
 
@@ -189,8 +190,8 @@ impl ProcessPattern {
     fn holds(&self, diagnosis: &Diagnosis) -> bool {
         let Owners::Known(owners) = &diagnosis.observation.owners else { return false };
         owners.iter().any(|owner| match self {
-            Self::Pid(pid) => owner.pid == *pid,
-            Self::Command(name) => owner.command == *name,
+            Self::Pid(pid) => owner.process.pid == *pid,
+            Self::Command(name) => owner.process.command == *name,
         })
     }
 }

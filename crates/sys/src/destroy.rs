@@ -116,7 +116,7 @@ impl Shutter {
         let mut why = ShutDownError::NoDescriptor;
         for owner in owners {
             // The cookie is checked on the duplicate itself, so nothing can come in between.
-            match self.holders.duplicate(owner.pid, owner.fd, sample.id.cookie) {
+            match self.holders.duplicate(owner.process.pid, owner.fd, sample.id.cookie) {
                 Ok(socket) => {
                     return shutdown(&socket, Shutdown::Both).map_err(|errno| match errno {
                         Errno::NOTCONN => ShutDownError::Gone,
@@ -163,7 +163,7 @@ mod tests {
         os::fd::AsRawFd as _,
     };
 
-    use halfopen_core::Cookie;
+    use halfopen_core::{Cookie, Process};
     use rustix::net::sockopt;
 
     use super::*;
@@ -252,14 +252,14 @@ mod tests {
         let mut diag = SocketDiag::open().unwrap();
         let (mut near, mut far, sample) = connection(&mut diag);
         let fd = u32::try_from(near.as_raw_fd()).unwrap();
-        let own = Owner {
+        let process = Process {
             pid: std::process::id(),
             command: String::new(),
-            fd,
             uid: None,
             cgroup: None,
             unit: None,
         };
+        let own = Owner { process: process.into(), fd };
         // A number that means another socket by now is passed over.
         let wrong = Owner { fd: u32::try_from(far.as_raw_fd()).unwrap(), ..own.clone() };
         let mut shutter = Shutter::default();

@@ -21,6 +21,8 @@ pub mod bpf;
 mod conntrack;
 mod counters;
 pub mod destroy;
+#[doc(hidden)]
+pub mod fuzzing;
 mod holder;
 mod listeners;
 mod netns;
@@ -48,6 +50,9 @@ pub use owners::{OwnerTable, OwnersError, owners, unit_of};
 pub use packet::{PacketError, PacketSocket, Received};
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
 pub use sources::Sources;
-pub use survey::{NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_from};
+pub use survey::{
+    Ask, NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_each,
+    survey_from,
+};
 pub use sysctls::sysctls;
 pub use tick::tick;

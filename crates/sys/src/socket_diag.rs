@@ -2,7 +2,13 @@
 //! Decodes nothing itself (see `wire`) and changes nothing by itself (see `destroy`). Read: sock_diag(7), netlink(7),
 //! linux net/ipv4/inet_diag.c, net/netlink/af_netlink.c.
 
-use std::{collections::HashMap, io, os::fd::OwnedFd, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    os::fd::OwnedFd,
+    thread,
+    time::Duration,
+};
 
 use halfopen_core::{ConnectionId, Cookie, Endpoints, Family, NetnsId, Sample};
 use rustix::{
@@ -71,19 +77,8 @@ impl SocketDiag {
     /// # Errors
     /// As [`SocketDiag::look_up`].
     pub fn dump(&mut self) -> Result<Dump, SocketDiagError> {
-        let mut dump = self.dump_family(SocketFamily::Ipv4)?;
-        match self.dump_family(SocketFamily::Ipv6) {
-            Ok(six) => {
-                dump.samples.extend(six.samples);
-                dump.malformed.extend(six.malformed);
-                dump.interrupted |= six.interrupted;
-            }
-            // A kernel that was built without IPv6 has no such sockets.
-            Err(SocketDiagError::Refused { cause }) if is_absent(&cause) => {}
-            Err(error) => return Err(error),
-        }
-        dump.samples = each_once(dump.samples, |sample| sample.id);
-        Ok(dump)
+        let four = self.dump_family(SocketFamily::Ipv4)?;
+        join(four, self.dump_family(SocketFamily::Ipv6))
     }
 
     /// The one socket with these addresses and this cookie, or `None` if it is no more.
@@ -238,6 +233,38 @@ impl SocketDiag {
     }
 }
 
+/// Every TCP socket of the calling thread's namespace. Both address families are asked for at the
+/// same time, since the kernel visits all sockets for either.
+pub(crate) fn dump_at_once() -> Result<Dump, SocketDiagError> {
+    let ask = |family| SocketDiag::open()?.dump_family(family);
+    thread::scope(|scope| {
+        let six = thread::Builder::new().spawn_scoped(scope, || ask(SocketFamily::Ipv6));
+        let four = ask(SocketFamily::Ipv4)?;
+        let six = match six {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // Where no more threads may be started, this one does the work.
+            Err(_) => ask(SocketFamily::Ipv6),
+        };
+        join(four, six)
+    })
+}
+
+/// Both address families in one, each socket once.
+fn join(mut dump: Dump, six: Result<Dump, SocketDiagError>) -> Result<Dump, SocketDiagError> {
+    match six {
+        Ok(six) => {
+            dump.samples.extend(six.samples);
+            dump.malformed.extend(six.malformed);
+            dump.interrupted |= six.interrupted;
+        }
+        // A kernel that was built without IPv6 has no such sockets.
+        Err(SocketDiagError::Refused { cause }) if is_absent(&cause) => {}
+        Err(error) => return Err(error),
+    }
+    dump.samples = each_once(dump.samples, |sample| sample.id);
+    Ok(dump)
+}
+
 /// Why sock_diag could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -286,23 +313,18 @@ pub enum SocketDiagError {
     },
 }
 
-/// Of sockets that a listing gave twice the later one, in the place of the first. Listings resume
-/// by place in a hash table, so a socket that moves meanwhile can be met again.
-pub(crate) fn each_once<T>(listed: Vec<T>, id: impl Fn(&T) -> ConnectionId) -> Vec<T> {
+/// Of sockets that a listing gave twice the later one. Listings resume by place in a hash table, so
+/// a socket that moves meanwhile can be met again.
+pub(crate) fn each_once<T>(mut listed: Vec<T>, id: impl Fn(&T) -> ConnectionId) -> Vec<T> {
     // As a rule there is none, and then nothing needs to be moved.
     if is_each_once(&listed, &id) {
         return listed;
     }
-    let mut places = HashMap::with_capacity(listed.len());
-    let mut once: Vec<T> = Vec::with_capacity(listed.len());
-    for socket in listed {
-        let place = *places.entry(id(&socket)).or_insert(once.len());
-        match once.get_mut(place) {
-            Some(earlier) => *earlier = socket,
-            None => once.push(socket),
-        }
-    }
-    once
+    let mut met = HashSet::with_capacity(listed.len());
+    let is_earlier: Vec<bool> = listed.iter().rev().map(|one| !met.insert(id(one))).collect();
+    let mut is_earlier = is_earlier.into_iter().rev();
+    listed.retain(|_| is_earlier.next() != Some(true));
+    listed
 }
 
 /// Whether no socket was listed twice.

@@ -19,7 +19,7 @@ use crate::{
 /// [`Failure`] where an act cannot be put on record, or privilege lacks, which is the same for all
 /// that follow. What was done until then is in the fates.
 pub(super) fn carry_out(
-    connections: &mut [Diagnosis],
+    connections: &mut [Box<Diagnosis>],
     fates: &mut [Fate],
     judge: &Judge,
     audit: &Audit,

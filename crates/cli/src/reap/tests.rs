@@ -4,7 +4,12 @@ use halfopen_core::{KernelTimer, TcpState, Thresholds, VerdictKind};
 use jiff::Timestamp;
 
 use super::*;
-use crate::{counted::Seen, fixtures::observation, picture::Hidden, render::Paint};
+use crate::{
+    counted::Seen,
+    fixtures::{self, observation},
+    picture::Hidden,
+    render::Paint,
+};
 
 fn diagnosed(cookie: u64, change: impl FnOnce(&mut halfopen_core::Observation)) -> Diagnosis {
     let mut seen = observation(cookie);
@@ -35,7 +40,7 @@ fn reaping(connections: Vec<Diagnosis>, licence: Licence) -> Reaping {
         host: "web1".to_owned(),
         taken_at: Timestamp::UNIX_EPOCH,
         namespaces: Vec::new(),
-        connections,
+        connections: connections.into_iter().map(Box::new).collect(),
         hidden: Hidden::default(),
         listeners: Vec::new(),
         unseen: Vec::new(),
@@ -74,7 +79,9 @@ fn those_with_the_same_fate_stand_together_with_what_everybody_sees() {
 fn the_document_has_every_fate() {
     let mut reaping = reaping(vec![silent(1), diagnosed(2, |_| {})], Licence::default());
     reaping.audit = Some("/tmp/audit".into());
-    let document = serde_json::to_value(json::ReapDocument::of(&reaping)).unwrap();
+    let mut written = Vec::new();
+    json::ReapDocument::of(&reaping).write(&mut written).unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&written).unwrap();
     assert_eq!(document["schema"], "halfopen.reap/1");
     let first = &document["connections"][0];
     assert_eq!(first["fate"], "would-end");
@@ -119,9 +126,7 @@ fn ghost(cookie: u64, peer: &str) -> Diagnosis {
 fn at_server(seen: &mut halfopen_core::Observation, peer: &str) {
     seen.sample.endpoints.local = "10.0.0.7:5432".parse().unwrap();
     seen.sample.endpoints.peer = peer.parse().unwrap();
-    if let halfopen_core::Owners::Known(owners) = &mut seen.owners {
-        owners[0].command = "postgres".to_owned();
-    }
+    seen.owners = halfopen_core::Owners::Known(vec![fixtures::owner(812, "postgres")]);
 }
 
 /// What the page on ghosts shows (`cargo xtask tidy` compares the two) is what this test draws. Run it
@@ -145,7 +150,7 @@ fn the_session_in_the_page_on_ghosts_is_what_reap_prints() {
     }
     // The second client was switched on again in between.
     reaping.fates[1] = Fate::SparedAtLast(Spared::NotProved(VerdictKind::Alive));
-    reaping.picture.connections[1] = diagnosed(0x2b, |seen| {
+    *reaping.picture.connections[1] = diagnosed(0x2b, |seen| {
         at_server(seen, "10.0.0.32:38814");
         if let Some(info) = &mut seen.sample.info {
             let lately = std::time::Duration::from_millis(300);

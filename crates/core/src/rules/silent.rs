@@ -11,7 +11,7 @@ use crate::{
     detection::{KeepaliveTimes, unanswered_for},
     evidence::Evidence,
     observation::{Observation, Proof},
-    remedy,
+    remedy::Remedy,
     sample::KernelTimer,
     verdict::{Severity, Verdict, VerdictKind},
 };
@@ -43,11 +43,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         )
         .and(heard(case))
         .and(compared)
-        .remedy([
-            remedy::explain(case.seen),
-            remedy::neighbours(case.seen),
-            remedy::end_it(case.seen),
-        ]),
+        .remedy([Remedy::Explain, Remedy::Neighbours, Remedy::EndIt]),
     )
 }
 

@@ -7,13 +7,17 @@
 )]
 
 mod book;
+mod corpus;
 mod detection;
+mod faults;
 mod listing;
 mod pair;
 mod reap;
 mod record;
 mod story;
 mod unprivileged;
+mod uptime;
+mod vanishing;
 
 use std::{
     env,

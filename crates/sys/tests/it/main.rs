@@ -11,6 +11,7 @@ mod agreement;
 mod conntrack;
 mod elsewhere;
 mod netns;
+mod reuse;
 mod survey;
 mod syn;
 mod unprivileged;

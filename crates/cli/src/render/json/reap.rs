@@ -1,29 +1,20 @@
 //! Owns the schema `halfopen.reap/1`.
 
+use std::io::{self, Write};
+
 use halfopen_core::reaping::{Means, Spared};
 use serde::Serialize;
 
-use super::{Connection, Hidden, Listener, Unseen, unseen};
+use super::{Connection, Hidden, Layout, Listener, Object, unseen};
 use crate::reap::{Ending, Fate, Reaping};
 
 /// The document of `reap --json`.
-#[derive(Debug, Serialize)]
-pub(crate) struct ReapDocument {
-    schema: &'static str,
-    host: String,
-    taken_at: String,
-    applied: bool,
-    means: &'static str,
-    audit: Option<String>,
-    unseen: Vec<Unseen>,
-    hidden: Hidden,
-    listeners: Vec<Listener>,
-    connections: Vec<Item>,
-}
+#[derive(Debug)]
+pub(crate) struct ReapDocument<'a>(&'a Reaping);
 
 #[derive(Debug, Serialize)]
-struct Item {
-    connection: Connection,
+struct Item<'a> {
+    connection: Connection<'a>,
     fate: &'static str,
     because: Option<Told>,
     application: Option<Told>,
@@ -38,33 +29,42 @@ struct Told {
     text: String,
 }
 
-impl ReapDocument {
+impl<'a> ReapDocument<'a> {
     /// The document that tells of `reaping`.
-    pub(crate) fn of(reaping: &Reaping) -> Self {
+    pub(crate) const fn of(reaping: &'a Reaping) -> Self {
+        Self(reaping)
+    }
+
+    /// Writes it, ending in a newline.
+    ///
+    /// # Errors
+    /// If `out` cannot be written.
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self(reaping) = self;
         let picture = &reaping.picture;
-        Self {
-            schema: "halfopen.reap/1",
-            host: picture.host.clone(),
-            taken_at: picture.taken_at_text(),
-            applied: reaping.audit.is_some(),
-            means: match reaping.means {
-                Means::Destroy => "destroy",
-                Means::ShutDown => "shut-down",
-            },
-            audit: reaping.audit.as_ref().map(|path| path.display().to_string()),
-            unseen: unseen(picture),
-            hidden: Hidden { loopback: picture.hidden.loopback, problems: picture.hidden.problems },
-            listeners: reaping.listeners().iter().map(Listener::of).collect(),
-            connections: reaping
-                .each()
-                .map(|(one, fate)| Item::of(Connection::of(one), fate))
-                .collect(),
-        }
+        let hidden = &picture.hidden;
+        let means = match reaping.means {
+            Means::Destroy => "destroy",
+            Means::ShutDown => "shut-down",
+        };
+        let mut object = Object::begin(out, Layout::Lines)?;
+        object.entry("schema", &"halfopen.reap/1")?;
+        object.entry("host", &picture.host)?;
+        object.entry("taken_at", &picture.taken_at_text())?;
+        object.entry("applied", &reaping.audit.is_some())?;
+        object.entry("means", &means)?;
+        object.entry("audit", &reaping.audit.as_ref().map(|path| path.display().to_string()))?;
+        object.entry("unseen", &unseen(picture))?;
+        object.entry("hidden", &Hidden { loopback: hidden.loopback, problems: hidden.problems })?;
+        object.each("listeners", reaping.listeners(), Listener::of)?;
+        let each: Vec<_> = reaping.each().collect();
+        object.each("connections", &each, |(one, fate)| Item::of(Connection::of(one), fate))?;
+        object.end()
     }
 }
 
-impl Item {
-    fn of(connection: Connection, fate: &Fate) -> Self {
+impl<'a> Item<'a> {
+    fn of(connection: Connection<'a>, fate: &Fate) -> Self {
         let bare = |fate| Self {
             connection,
             fate,

@@ -77,7 +77,7 @@ fn what_nobody_holds_or_what_is_not_open_is_refused() {
         Refusal::NotOpen(TcpState::SynSent)
     );
     let mut unread = established();
-    unread.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".to_owned());
+    unread.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".into());
     assert_eq!(refusal(unread), Refusal::OptionsUnread);
 }
 
