@@ -42,6 +42,9 @@ pub enum Verb {
     /// Tell the whole story of one connection, or what a verdict means
     #[command(after_help = AFTER)]
     Why(Why),
+    /// End connections that are proved dead, and only those
+    #[command(after_help = AFTER)]
+    Reap(Reap),
     /// Replay a known experiment with real kernels, in network namespaces of its own
     Rehearse(Rehearse),
 }
@@ -147,6 +150,19 @@ pub enum Color {
     Never,
 }
 
+/// Whether to act, and where that is recorded.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Acting")]
+pub struct Acting {
+    /// Do it. Without this flag, only show what would be done
+    #[arg(long)]
+    pub apply: bool,
+    /// Record every act in this file, a line of JSON each [default: /var/log/halfopen/audit.jsonl
+    /// for root, else $XDG_STATE_HOME/halfopen/audit.jsonl]
+    #[arg(long, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
+}
+
 /// The flags of `ls`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Ls {
@@ -216,6 +232,49 @@ pub struct Why {
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// The flags of `reap`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Reap {
+    /// Which connections.
+    #[command(flatten)]
+    pub selectors: Selectors,
+    /// Every connection; without it at least one selector is needed
+    #[arg(long, help_heading = "Which connections")]
+    pub all: bool,
+    /// What may be ended.
+    #[command(flatten)]
+    pub licence: ReapLicence,
+    /// Where connections are read from.
+    #[command(flatten)]
+    pub looking: Looking,
+    /// What counts as what.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// Whether to act.
+    #[command(flatten)]
+    pub acting: Acting,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
+}
+
+/// What `reap` may end, and how.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "What may be ended, and how")]
+pub struct ReapLicence {
+    /// Also half-closed connections (CLOSE-WAIT, FIN-WAIT-2) on which nothing was heard for longer
+    /// than this
+    #[arg(long, value_name = "DUR")]
+    pub half_closed_over: Option<Given>,
+    /// Also what is not proved dead, as long as it is selected: living connections too
+    #[arg(long)]
+    pub unproved: bool,
+    /// Shut down instead of destroy: both sides see the end of the stream, not an error. Needs no
+    /// more than the right to look into the owner's process
+    #[arg(long)]
+    pub gentle: bool,
 }
 
 /// The flags of `rehearse`.

@@ -13,15 +13,17 @@
 //! ```
 //!
 //! # What this crate does not do
-//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host:
-//! [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
+//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host but
+//! what [`destroy`] is asked to end: [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
 
 mod boottime;
 pub mod bpf;
 mod conntrack;
 mod counters;
+pub mod destroy;
 #[doc(hidden)]
 pub mod fuzzing;
+mod holder;
 mod listeners;
 mod netns;
 pub mod offload;
@@ -41,6 +43,7 @@ pub mod wire;
 pub use boottime::now;
 pub use conntrack::{Activity, Conntrack, ConntrackError, TrackingSeen, tracking};
 pub use counters::{Counters, CountersError, counters};
+pub use destroy::{DestroyError, ShutDownError, Shutter};
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use options::OptionsError;
 pub use owners::{OwnerTable, OwnersError, owners, unit_of};

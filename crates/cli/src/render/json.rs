@@ -1,9 +1,11 @@
 //! Owns the JSON face: the schemas `halfopen.ls/1` and `halfopen.why/1`, as docs/json.md has them.
 //! What is not known is `{"unknown": WHY}`, what does not apply is `null`; neither is ever 0.
 
+mod brief;
 mod connection;
 mod field;
 mod object;
+mod reap;
 mod why;
 
 use std::io::{self, Write};
@@ -12,9 +14,11 @@ use serde::Serialize;
 
 use self::object::Object;
 pub(crate) use self::{
+    brief::BriefConnection,
     connection::{Connection, LearnsItem, learns_field},
     field::Field,
     object::Layout,
+    reap::ReapDocument,
     why::WhyDocument,
 };
 use crate::{counted::Gone, picture::Picture};
