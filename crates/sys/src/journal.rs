@@ -5,7 +5,7 @@
 //! known for certain, whatever has become of its pid. It lies where a reboot empties it, and names
 //! the boot all the same. Touches sockets only to put back. Read: flock(2), open(2) on O_TMPFILE.
 
-mod entry;
+pub(crate) mod entry;
 
 use std::{
     collections::HashSet,
@@ -160,7 +160,7 @@ fn restore_file(path: &Path, sum: &mut Restored) {
         return;
     }
     let entries: Vec<Entry> = lines.filter_map(|line| line.parse().ok()).collect();
-    let failed = put_back_all(&entries, sum);
+    let failed = put_back_all(&entries, &mut Holders::default(), sum);
     if failed.is_empty() {
         let _ = fs::remove_file(path);
     }
@@ -168,12 +168,15 @@ fn restore_file(path: &Path, sum: &mut Restored) {
 }
 
 /// Puts back what `entries` say, and returns why some could not be reached.
-fn put_back_all(entries: &[Entry], sum: &mut Restored) -> Vec<String> {
-    let mut holders = Holders::default();
+pub(crate) fn put_back_all(
+    entries: &[Entry],
+    holders: &mut Holders,
+    sum: &mut Restored,
+) -> Vec<String> {
     let mut failed = Vec::new();
     let mut lost = Vec::new();
     for entry in entries {
-        match put_back(entry, entry.pid, entry.fd, &mut holders) {
+        match put_back(entry, entry.pid, entry.fd, holders) {
             Ok(changed) => sum.restored += usize::from(changed),
             Err(PutBack::Elsewhere) => lost.push(entry),
             Err(PutBack::Failed(why)) => failed.push(format!("{}: {why}", entry.id)),
@@ -184,7 +187,7 @@ fn put_back_all(entries: &[Entry], sum: &mut Restored) -> Vec<String> {
     let mut table = owners(&wanted).unwrap_or_default();
     for entry in lost {
         for owner in entry.inode.map(|inode| table.take(inode)).unwrap_or_default() {
-            match put_back(entry, owner.pid, owner.fd, &mut holders) {
+            match put_back(entry, owner.pid, owner.fd, holders) {
                 Ok(changed) => {
                     sum.restored += usize::from(changed);
                     break;
@@ -198,7 +201,7 @@ fn put_back_all(entries: &[Entry], sum: &mut Restored) -> Vec<String> {
 }
 
 /// Why one connection was not put back.
-pub(crate) enum PutBack {
+enum PutBack {
     /// The descriptor is gone or means another file; the connection, as a rule, is gone too.
     Elsewhere,
     /// It was refused.
@@ -206,12 +209,7 @@ pub(crate) enum PutBack {
 }
 
 /// Puts back one connection through one descriptor; says whether anything was left to do.
-pub(crate) fn put_back(
-    entry: &Entry,
-    pid: u32,
-    fd: u32,
-    holders: &mut Holders,
-) -> Result<bool, PutBack> {
+fn put_back(entry: &Entry, pid: u32, fd: u32, holders: &mut Holders) -> Result<bool, PutBack> {
     let duplicate = match holders.duplicate(pid, fd, entry.id.cookie) {
         Ok(duplicate) => duplicate,
         Err(OptionsError::Gone { .. } | OptionsError::AnotherSocket { .. }) => {

@@ -54,7 +54,8 @@ fn an_entry_reads_back_as_it_was_written() {
             assert_eq!(entry.to_string().parse(), Ok(entry));
         }
     }
-    for slip in ["", "1f3a", "1f3a@1 42 3 0", "1f3a@1 42 3 0 other", "1f3a@1 42 x 0 reuse-address"] {
+    for slip in ["", "1f3a", "1f3a@1 42 3 0", "1f3a@1 42 3 0 other", "1f3a@1 42 x 0 reuse-address"]
+    {
         assert!(slip.parse::<Entry>().is_err(), "{slip:?}");
     }
 }
@@ -99,7 +100,7 @@ fn a_connection_whose_descriptor_got_another_number_is_found_by_its_inode() {
     let lost = Entry { fd: 1_000_000, ..entry(&stream, Was::ReuseAddress) };
     drop(stream);
     let mut sum = Restored::default();
-    assert!(put_back_all(&[lost], &mut sum).is_empty());
+    assert!(put_back_all(&[lost], &mut Holders::default(), &mut sum).is_empty());
     assert_eq!((sum.restored, sockopt::socket_reuseaddr(&copy)), (1, Ok(true)));
 }
 
