@@ -1,8 +1,9 @@
-//! Owns the JSON face: the schemas `halfopen.ls/1` and `halfopen.why/1`, as docs/json.md has them.
+//! Owns the JSON face: the schemas `halfopen.ls/1`, `halfopen.prove/1` and `halfopen.why/1`, as docs/json.md has them.
 //! What is not known is `{"unknown": WHY}`, what does not apply is `null`; neither is ever 0.
 
 mod connection;
 mod field;
+mod prove;
 mod why;
 
 use std::io::{self, Write};
@@ -12,6 +13,7 @@ use serde::Serialize;
 pub(crate) use self::{
     connection::{Connection, LearnsItem, learns_field},
     field::Field,
+    prove::ProveDocument,
     why::WhyDocument,
 };
 use crate::{counted::Gone, picture::Picture};
@@ -51,6 +53,12 @@ struct Hidden {
     problems: usize,
 }
 
+impl Hidden {
+    const fn of(picture: &Picture) -> Self {
+        Self { loopback: picture.hidden.loopback, problems: picture.hidden.problems }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Listener {
     netns: u64,
@@ -83,7 +91,7 @@ impl LsDocument {
                 .map(|one| Namespace { id: one.id.0, name: one.name.clone(), own: one.is_own })
                 .collect(),
             unseen: unseen(picture),
-            hidden: Hidden { loopback: picture.hidden.loopback, problems: picture.hidden.problems },
+            hidden: Hidden::of(picture),
             listeners: picture.listeners.iter().map(Listener::of).collect(),
             connections: picture.connections.iter().map(Connection::of).collect(),
             gone: None,

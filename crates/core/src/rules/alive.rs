@@ -15,32 +15,39 @@ use crate::{
     verdict::{Verdict, VerdictKind},
 };
 
+/// By a probe, also where one direction is closed or no process holds it: the answer says that the
+/// peer still has the connection, and the state says the rest.
+pub(super) fn proved(case: Case<'_>) -> Option<Verdict> {
+    let Some(Proof::Answered { rtt }) = case.seen.proof else { return None };
+    let open = [TcpState::Established, TcpState::CloseWait, TcpState::FinWait2];
+    if !open.contains(&case.seen.sample.state) {
+        return None;
+    }
+    Some(verdict(case, Evidence::ProbeAnswered { rtt }, "the peer answered a probe".to_owned()))
+}
+
+/// By what it sent of its own accord.
 pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     let sample = &case.seen.sample;
+    let ago = sample.last_heard().filter(|ago| *ago < case.thresholds.alive_within)?;
     if sample.state != TcpState::Established {
         return None;
     }
-    let (evidence, mut headline) = match (case.seen.proof, sample.last_heard()) {
-        (Some(Proof::Answered { rtt }), _) => {
-            (Evidence::ProbeAnswered { rtt }, "the peer answered a probe".to_owned())
-        }
-        (_, Some(ago)) if ago < case.thresholds.alive_within => {
-            (Evidence::PeerHeard { ago }, format!("the peer was heard {} ago", Span(ago)))
-        }
-        _ => return None,
-    };
+    let headline = format!("the peer was heard {} ago", Span(ago));
+    Some(verdict(case, Evidence::PeerHeard { ago }, headline))
+}
+
+fn verdict(case: Case<'_>, evidence: Evidence, mut headline: String) -> Verdict {
     if matches!(case.seen.tracking, Tracking::Forgotten { .. }) {
         headline.push_str(", but this host's connection tracking has forgotten it");
     }
-    Some(
-        Verdict::new(
-            VerdictKind::Alive,
-            case.seen.tracking.severity(),
-            headline,
-            "time: nothing says that the peer is there after it was last heard",
-            evidence,
-        )
-        .and(tracking::evidence(case.seen))
-        .remedy([remedy::explain(case.seen)]),
+    Verdict::new(
+        VerdictKind::Alive,
+        case.seen.tracking.severity(),
+        headline,
+        "time: nothing says that the peer is there after it was last heard",
+        evidence,
     )
+    .and(tracking::evidence(case.seen))
+    .remedy([remedy::explain(case.seen)])
 }

@@ -1,4 +1,5 @@
 use std::{
+    io::Read as _,
     net::{TcpListener, TcpStream},
     os::fd::AsRawFd as _,
     time::{Duration, Instant},
@@ -144,8 +145,8 @@ fn the_end_of_a_connection_is_read_without_taking_the_error_from_its_application
         std::thread::yield_now();
     }
     assert_eq!(prober.ending(&target), Ending::WithError);
-    let told = std::io::Read::read(&mut &connection.client, &mut [0]).unwrap_err();
-    assert_eq!(told.kind(), std::io::ErrorKind::ConnectionReset);
+    let told = (&connection.client).read(&mut [0]).unwrap_err();
+    assert_eq!(told.kind(), io::ErrorKind::ConnectionReset);
     assert_eq!(prober.ending(&target), Ending::Told);
     drop(connection.client);
     assert_eq!(prober.ending(&target), Ending::NoDescriptor);
