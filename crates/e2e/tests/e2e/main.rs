@@ -9,6 +9,7 @@
 mod book;
 mod detection;
 mod listing;
+mod prove;
 mod story;
 mod unprivileged;
 
