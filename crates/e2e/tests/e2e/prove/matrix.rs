@@ -67,8 +67,10 @@ fn bring_about(stage: &mut Stage, condition: &str) {
         socket.write_all(b"a word").unwrap();
     }
     if condition == "rebooted" {
-        // What is retransmitted meets the new life of the host, which is not what is asked here.
         stage.lab.cable(0).unwrap().mend();
+        // What the kernel itself sends again meets the new life of the host, and is reset.
+        stage.wait_until_gone("data outstanding");
+        stage.wait_until_gone("zero window");
     }
 }
 

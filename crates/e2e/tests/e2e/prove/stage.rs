@@ -37,6 +37,10 @@ impl Stage {
         // So long that an orphan in FIN-WAIT-2 stays a whole socket for a minute.
         let client = stage.lab.client().unwrap();
         client.set_sysctl("net.ipv4.tcp_fin_timeout", "120").unwrap();
+        // Small buffers, so that a window is shut by a few writes and stays shut.
+        client.set_sysctl("net.ipv4.tcp_wmem", "4096 16384 16384").unwrap();
+        let server = stage.lab.server().unwrap();
+        server.set_sysctl("net.ipv4.tcp_rmem", "4096 4096 4096").unwrap();
         for family in ["ipv4", "ipv6"] {
             stage.add("established", family, HOLDS);
             let peer_closed = stage.add("close-wait", family, CLOSES);
@@ -56,7 +60,12 @@ impl Stage {
             let shut = stage.add("zero window", family, HOLDS);
             let mut socket = stage.socket(shut);
             socket.set_nonblocking(true).unwrap();
-            while socket.write(&[0; 65_536]).is_ok() {}
+            let full = wait::until(SOON, || {
+                while socket.write(&[0; 4_096]).is_ok() {}
+                // What was sent meanwhile has made room for more, until the window is shut.
+                stage.is_blocked(shut).then_some(())
+            });
+            assert!(full.is_some(), "{:#}", stage.ls());
             stage.add("data outstanding", family, HOLDS);
         }
         stage.wait_until_idle();
@@ -121,6 +130,25 @@ impl Stage {
     /// `ls` on the client's host.
     pub(super) fn ls(&self) -> Value {
         json(&["ls", "--netns", &self.netns(), "--json"])
+    }
+
+    fn is_blocked(&self, at: usize) -> bool {
+        let local = self.actors[at].local.to_string();
+        let document = self.ls();
+        let mut all = document["connections"].as_array().unwrap().iter();
+        all.any(|one| one["local"] == *local && one["verdict"] == "blocked")
+    }
+
+    /// Until connections of this kind are not there any more.
+    pub(super) fn wait_until_gone(&self, kind: &str) {
+        let gone = wait::until(SOON, || {
+            let document = self.ls();
+            let all = document["connections"].as_array().unwrap();
+            let is_there = |local: String| all.iter().any(|one| one["local"] == *local);
+            let mut actors = self.actors.iter().filter(|actor| actor.kind == kind);
+            actors.all(|actor| !is_there(actor.local.to_string())).then_some(())
+        });
+        assert!(gone.is_some(), "{kind}: {:#}", self.ls());
     }
 
     fn wait_for(&self, at: usize, state: &str) {
