@@ -24,10 +24,17 @@ fn every_kind_of_connection_gets_the_answer_that_its_peer_deserves() {
         let mut stage = Stage::of_all_kinds();
         let before = options(&stage);
         bring_about(&mut stage, condition);
-        let document = prove(&stage);
+        let document = prove(&stage, &["--source", "sock-diag"]);
         assert_eq!(options(&stage), before, "{condition}");
         for actor in &stage.actors {
-            let cell = cell(&document, &actor.local.to_string());
+            let cell = match cell(&document, &actor.local.to_string()) {
+                // The kernel asks by itself and is answered; when last is a matter of moments.
+                either if actor.kind == "zero window" && either != "gone" => {
+                    assert!(["alive (heard)", "unprovable (in flight)"].contains(&either.as_str()));
+                    "heard, or in flight".to_owned()
+                }
+                cell => cell,
+            };
             let row = (actor.kind.to_owned(), actor.family);
             table.entry(row).or_default()[column] = cell;
         }
@@ -71,6 +78,7 @@ fn bring_about(stage: &mut Stage, condition: &str) {
         // What the kernel itself sends again meets the new life of the host, and is reset.
         stage.wait_until_gone("data outstanding");
         stage.wait_until_gone("zero window");
+        stage.wait_until_gone("embryonic");
     }
 }
 
