@@ -12,6 +12,7 @@ mod detection;
 mod faults;
 mod listing;
 mod pair;
+mod prove;
 mod reap;
 mod record;
 mod story;
