@@ -3,9 +3,11 @@
 
 CARGO ?= cargo
 NEED := .ci/need
+# What this machine can build beyond the default, such as BPF; see there.
+FEATURES := .ci/features
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test tidy check
+.PHONY: help run build test tidy bpf check
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -14,24 +16,29 @@ help: ## list these commands
 run: build ## build, then show the connections of this host
 	@$${CARGO_TARGET_DIR:-target}/release/halfopen
 
-build: ## build target/release/halfopen, installing a linker if there is none
+build: ## build target/release/halfopen, with BPF where its libraries are to be had
 	@$(NEED) cc=gcc
 	@$(NEED) --tool $(CARGO)
-	$(CARGO) build --release --package halfopen-cli
+	features=$$($(FEATURES)); $(CARGO) build --release --package halfopen-cli $$features
 
 test: ## install what the tests need, then run all of them, doc tests too
 	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux rpcbind=rpcbind "telnet=inetutils-telnet|telnet"
 	@$(NEED) --tool $(CARGO)
 	@# The end-to-end tests start the program itself, which no test target builds by itself.
-	$(CARGO) build --package halfopen-cli
-	@if $(CARGO) nextest --version >/dev/null 2>&1; then set -x; \
-	  $(CARGO) nextest run --workspace; else set -x; \
-	  $(CARGO) test --workspace --lib --bins --tests; fi
-	$(CARGO) test --workspace --doc
+	@features=$$($(FEATURES)); set -ex; \
+	$(CARGO) build --package halfopen-cli $$features; \
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  $(CARGO) nextest run --workspace $$features; else \
+	  $(CARGO) test --workspace $$features --lib --bins --tests; fi; \
+	$(CARGO) test --workspace $$features --doc
 
 tidy: ## check the style that compilers do not check
 	@$(NEED) cc=gcc
 	$(CARGO) xtask tidy
+
+bpf: ## compile the BPF programs anew, after a change of crates/sys/bpf
+	@$(NEED) cc=gcc clang=clang llvm-strip=llvm header:bpf/bpf_helpers.h=libbpf-dev
+	$(CARGO) xtask bpf
 
 check: ## everything that must hold before a change goes in
 	@bash .ci/run

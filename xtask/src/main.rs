@@ -2,6 +2,7 @@
 //! Owns the names of the chores. Read: HACKING.md.
 
 mod accuracy;
+mod bpf;
 mod old_kernel;
 mod tidy;
 
@@ -13,6 +14,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["accuracy", options @ ..] => accuracy::run(options),
         ["old-kernel", arguments @ ..] => old_kernel::run(arguments),
+        ["bpf"] => bpf::run(bpf::Task::Compile),
+        ["bpf", "--check"] => bpf::run(bpf::Task::Check),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -24,4 +27,5 @@ const USAGE: &str = "\
 usage: cargo xtask tidy                            check the style that compilers do not check
        cargo xtask accuracy [--cases N] [--seed S] [--only NUMBER]
                                                    predict, break and measure N random connections (root)
+       cargo xtask bpf [--check]                   compile the BPF programs, or compare with what is committed
        cargo xtask old-kernel                      check the program on an older kernel, emulated";

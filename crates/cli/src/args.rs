@@ -89,6 +89,27 @@ pub struct Selectors {
     pub loopback: bool,
 }
 
+/// How the host is looked at.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Looking")]
+pub struct Looking {
+    /// Where to read connections from; `auto` is BPF on hosts with thousands of them
+    #[arg(long, value_name = "SOURCE", value_enum, default_value_t)]
+    pub source: SourceKey,
+}
+
+/// Where connections are read from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SourceKey {
+    /// BPF where it can be had and is faster, else sock_diag.
+    #[default]
+    Auto,
+    /// sock_diag, with owners and options through /proc.
+    SockDiag,
+    /// BPF (needs CAP_BPF and CAP_PERFMON), or an error that says why not.
+    Bpf,
+}
+
 /// What counts as what.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Judging")]
@@ -128,6 +149,9 @@ pub struct Ls {
     /// Which connections.
     #[command(flatten)]
     pub selectors: Selectors,
+    /// How the host is looked at.
+    #[command(flatten)]
+    pub looking: Looking,
     /// What counts as what.
     #[command(flatten)]
     pub judging: Judging,
@@ -179,6 +203,9 @@ pub struct Why {
     /// Which connections.
     #[command(flatten)]
     pub selectors: Selectors,
+    /// How the host is looked at.
+    #[command(flatten)]
+    pub looking: Looking,
     /// What counts as what.
     #[command(flatten)]
     pub judging: Judging,
@@ -248,6 +275,14 @@ mod tests {
         assert_eq!(every("--watch"), Some(2000));
         assert_eq!(every("--watch 500ms"), Some(500));
         assert_eq!(every("--watch=1m30s"), Some(90_000));
+    }
+
+    #[test]
+    fn the_source_is_chosen_by_the_program_unless_told_otherwise() {
+        let source = |line| parse(line).unwrap().ls.looking.source;
+        assert_eq!(source(""), SourceKey::Auto);
+        assert_eq!(source("--source sock-diag"), SourceKey::SockDiag);
+        assert_eq!(source("--source bpf"), SourceKey::Bpf);
     }
 
     #[test]

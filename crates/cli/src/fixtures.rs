@@ -46,6 +46,7 @@ pub(crate) fn observation(cookie: u64) -> Observation {
             cgroup_id: None,
             shutdown: None,
             info: Some(info(600, 0)),
+            inside: halfopen_core::Inside::default(),
         },
         options: OptionsSeen::Read(SocketOptions {
             keepalive: Some(false),

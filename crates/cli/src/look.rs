@@ -3,11 +3,11 @@
 use std::io::ErrorKind;
 
 use halfopen_core::Thresholds;
-use halfopen_sys::{NetnsError, SocketDiagError, SurveyError};
+use halfopen_sys::{NetnsError, SocketDiagError, Sources, SurveyError, bpf::BpfError};
 use jiff::Timestamp;
 
 use crate::{
-    args::{Judging, SortKey},
+    args::{Judging, Looking, SortKey, SourceKey},
     exit::Failure,
     picture::Picture,
     select::Selection,
@@ -22,16 +22,28 @@ pub(crate) struct Look {
     pub thresholds: Thresholds,
     /// In which order.
     pub sort: SortKey,
+    /// Where connections are read from.
+    pub sources: Sources,
 }
 
 impl Look {
     /// With the user's thresholds in place of the defaults.
-    pub(crate) fn new(selection: Selection, judging: &Judging, sort: SortKey) -> Self {
+    pub(crate) fn new(
+        selection: Selection,
+        looking: &Looking,
+        judging: &Judging,
+        sort: SortKey,
+    ) -> Self {
         let mut thresholds = Thresholds::default();
         if let Some(within) = judging.alive_within {
             thresholds.alive_within = within.0;
         }
-        Self { selection, thresholds, sort }
+        let sources = match looking.source {
+            SourceKey::Auto => Sources::Auto,
+            SourceKey::SockDiag => Sources::SockDiag,
+            SourceKey::Bpf => Sources::Bpf,
+        };
+        Self { selection, thresholds, sort, sources }
     }
 
     /// Looks at the host once.
@@ -40,8 +52,8 @@ impl Look {
     /// [`Failure`] where the kernel refuses, or where the namespace that was named is not there.
     pub(crate) fn take(&self) -> Result<Picture, Failure> {
         let taken_at = Timestamp::now();
-        let survey =
-            halfopen_sys::survey(&self.selection.scope()).map_err(|error| refused(&error))?;
+        let survey = halfopen_sys::survey_from(&self.selection.scope(), self.sources)
+            .map_err(|error| refused(&error))?;
         let picture = Picture::new(survey, taken_at, &self.selection, &self.thresholds, self.sort);
         if self.selection.needs_owners()
             && picture.connections.is_empty()
@@ -81,6 +93,7 @@ fn refused(error: &SurveyError) -> Failure {
             | SocketDiagError::Send { cause }
             | SocketDiagError::Refused { cause },
         ) => Some(cause),
+        SurveyError::Bpf(BpfError::Refused { .. }) => return Failure::Privilege(sentence),
         _ => None,
     };
     // EPERM and EACCES both arrive as this kind.

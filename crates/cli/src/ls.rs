@@ -19,7 +19,7 @@ use crate::{
 /// [`Failure`] where the host cannot be looked at or the answer cannot be written.
 pub(crate) fn run(arguments: &Ls, out: &mut impl Write) -> Result<Exit, Failure> {
     let selection = Selection::new(&arguments.selectors);
-    let look = Look::new(selection, &arguments.judging, arguments.sort);
+    let look = Look::new(selection, &arguments.looking, &arguments.judging, arguments.sort);
     if let Some(every) = arguments.watch {
         return watch::run(arguments, &look, every.0, out);
     }

@@ -32,7 +32,12 @@ pub(crate) fn run(arguments: &Why, out: &mut impl Write) -> Result<Exit, Failure
         selection = selection.with_id(id);
     }
     // Who asks for one connection means it, wherever its ends are.
-    let look = Look::new(selection.with_loopback(), &arguments.judging, SortKey::Worst);
+    let look = Look::new(
+        selection.with_loopback(),
+        &arguments.looking,
+        &arguments.judging,
+        SortKey::Worst,
+    );
     let mut picture = look.take()?;
     subject.narrow(&mut picture.connections);
     match picture.connections.as_slice() {

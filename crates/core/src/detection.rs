@@ -110,6 +110,9 @@ fn when_busy(seen: &Observation, now: Option<&Learns>) -> Learns {
 /// without a file is not an orphan: it waits to be accepted, or the kernel itself holds it.
 pub(crate) fn is_orphan(seen: &Observation) -> bool {
     let sample = &seen.sample;
+    if let Some(orphan) = sample.inside.orphan {
+        return orphan;
+    }
     let finishing = sample.state.fin_unacknowledged() || matches!(sample.state, TcpState::FinWait2);
     finishing && sample.inode.is_none()
 }

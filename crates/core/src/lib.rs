@@ -56,7 +56,7 @@ pub use listener::Listener;
 pub use observation::{Observation, Proof, Siblings, Thresholds};
 pub use options::{OptionsSeen, SocketOptions, Sysctls};
 pub use owner::{Owner, Owners};
-pub use sample::{KernelTimer, Moment, Sample, Shutdown, Source};
+pub use sample::{Inside, KernelTimer, Moment, PendingTimer, Sample, Sequence, Shutdown, Source};
 pub use siblings::siblings;
 pub use span::Span;
 pub use state::TcpState;

@@ -62,6 +62,83 @@ pub struct Sample {
     pub shutdown: Option<Shutdown>,
     /// INET_DIAG_INFO; absent for mini sockets.
     pub info: Option<TcpInfo>,
+    /// What sock_diag does not show.
+    pub inside: Inside,
+}
+
+/// What only a BPF iterator shows of a socket. With [`Source::SockDiag`] every field is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Inside {
+    /// Where both streams stand.
+    pub sequence: Option<Sequence>,
+    /// `icsk_pending`: which of its timers the retransmission timer stands for.
+    pub pending: Option<PendingTimer>,
+    /// SOCK_DEAD: no process will ever hold the socket again; the kernel finishes it alone. Not so
+    /// for a connection that waits to be accepted, nor for one that the kernel itself holds.
+    pub orphan: Option<bool>,
+    /// `sk_err`: the error number that the application's next call will get; 0 is none.
+    pub error: Option<u32>,
+    /// `sk_err_soft`: what the path said (ICMP) without ending the connection; 0 is none.
+    pub soft_error: Option<u32>,
+    /// `retrans_stamp`: since the first retransmission of this episode, which is what
+    /// `retransmits_timed_out` counts from. `None` also while nothing is sent again.
+    pub retransmitting_for: Option<Duration>,
+    /// `icsk_probes_tstamp`: since the timer of a shut window fired for the first time, which is
+    /// what TCP_USER_TIMEOUT counts from. `None` also if it has not fired.
+    pub window_probed_for: Option<Duration>,
+    /// `num_timeout` of a connection request: how often its timer has fired, which ends it, also
+    /// where no SYN-ACK was sent again (TCP_DEFER_ACCEPT).
+    pub request_timeouts: Option<u8>,
+}
+
+/// Sequence numbers, as RFC 9293 section 3.3.1 names them and the kernel too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sequence {
+    /// The oldest number of ours that is not acknowledged.
+    pub snd_una: u32,
+    /// The next number that we will send.
+    pub snd_nxt: u32,
+    /// The end of what the application has written.
+    pub write_seq: u32,
+    /// The next number that we expect of the peer.
+    pub rcv_nxt: u32,
+    /// The next number that the application will read.
+    pub copied_seq: u32,
+}
+
+/// What the retransmission timer is armed for (ICSK_TIME_* of include/net/inet_connection_sock.h).
+/// sock_diag calls all but the window probe a retransmission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PendingTimer {
+    /// 0: it is not armed.
+    Nothing,
+    /// 1: a retransmission time-out, also of a SYN.
+    Retransmission,
+    /// 3: a probe of a shut window.
+    WindowProbe,
+    /// 5: a tail loss probe (RFC 8985 section 7).
+    LossProbe {
+        /// An earlier one is unanswered, so none will be sent: the timer turns into a time-out.
+        again: bool,
+    },
+    /// 6: RACK waits whether segments were only reordered (RFC 8985 section 6.3).
+    Reordering,
+    /// A number that this version does not know.
+    Other(u8),
+}
+
+impl PendingTimer {
+    /// From `icsk_pending`, and whether a tail loss probe is unanswered (`tlp_high_seq`).
+    pub const fn from_kernel(number: u8, loss_probe_out: bool) -> Self {
+        match number {
+            0 => Self::Nothing,
+            1 => Self::Retransmission,
+            3 => Self::WindowProbe,
+            5 => Self::LossProbe { again: loss_probe_out },
+            6 => Self::Reordering,
+            other => Self::Other(other),
+        }
+    }
 }
 
 impl Sample {

@@ -7,15 +7,15 @@ use crate::{connection::NetnsId, observation::Siblings, sample::KernelTimer, sam
 
 /// How the other connections to each sample's peer address fare; one entry per sample, in order.
 /// Connections of different namespaces are never compared: one address may be two hosts.
-pub fn siblings(samples: &[Sample]) -> Vec<Siblings> {
+pub fn siblings<'a>(samples: impl IntoIterator<Item = &'a Sample> + Clone) -> Vec<Siblings> {
     let mut groups: HashMap<(NetnsId, IpAddr), Vec<&Sample>> = HashMap::new();
-    for sample in samples {
+    for sample in samples.clone() {
         groups.entry(key(sample)).or_default().push(sample);
     }
     let tallies: HashMap<_, Tally> =
         groups.into_iter().map(|(key, group)| (key, Tally::of(&group))).collect();
     samples
-        .iter()
+        .into_iter()
         .map(|sample| {
             tallies.get(&key(sample)).map(|tally| tally.without(sample)).unwrap_or_default()
         })

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::{
-    ConnectionId, Cookie, Endpoints, Family, KernelTimer, Moment, NetnsId, Observation,
+    ConnectionId, Cookie, Endpoints, Family, Inside, KernelTimer, Moment, NetnsId, Observation,
     OptionsSeen, Owner, Owners, Sample, Siblings, SocketOptions, Source, Sysctls, TcpInfo,
     TcpState, Tracking, detection::Tick, tcp_info::CongestionState,
 };
@@ -35,6 +35,7 @@ pub(crate) fn established() -> Observation {
             cgroup_id: None,
             shutdown: None,
             info: Some(info()),
+            inside: Inside::default(),
         },
         options: OptionsSeen::Read(options()),
         sysctls: Sysctls::linux_defaults(),

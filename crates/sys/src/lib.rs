@@ -17,6 +17,7 @@
 //! [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
 
 mod boottime;
+pub mod bpf;
 mod conntrack;
 mod counters;
 mod listeners;
@@ -28,6 +29,7 @@ mod packet;
 mod samples;
 pub mod silence;
 mod socket_diag;
+mod sources;
 mod survey;
 mod syscall;
 mod sysctls;
@@ -42,6 +44,7 @@ pub use options::OptionsError;
 pub use owners::{OwnerTable, OwnersError, owners, unit_of};
 pub use packet::{PacketError, PacketSocket, Received};
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
-pub use survey::{NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey};
+pub use sources::Sources;
+pub use survey::{NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_from};
 pub use sysctls::sysctls;
 pub use tick::tick;

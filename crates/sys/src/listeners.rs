@@ -90,7 +90,9 @@ const fn is_ipv6(family: Family) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use halfopen_core::{ConnectionId, Cookie, Endpoints, KernelTimer, Moment, NetnsId, Source};
+    use halfopen_core::{
+        ConnectionId, Cookie, Endpoints, Inside, KernelTimer, Moment, NetnsId, Source,
+    };
 
     use super::*;
 
@@ -114,6 +116,7 @@ mod tests {
             cgroup_id: None,
             shutdown: None,
             info: None,
+            inside: Inside::default(),
         }
     }
 

@@ -64,6 +64,23 @@ pub fn owners(wanted: &HashSet<u64>) -> Result<OwnerTable, OwnersError> {
 }
 
 impl OwnerTable {
+    /// From what another source says of who holds which socket: process, descriptor, inode.
+    pub(crate) fn from_held(mut held: Vec<(u32, u32, u64)>) -> Self {
+        held.sort_unstable();
+        let mut table = Self::default();
+        for of_process in held.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let Some(owner) = of_process.first().and_then(|(pid, ..)| process::describe(*pid))
+            else {
+                continue;
+            };
+            for (_, fd, inode) in of_process {
+                let owner = Owner { fd: *fd, ..owner.clone() };
+                table.by_inode.entry(*inode).or_default().push(owner);
+            }
+        }
+        table
+    }
+
     fn add_process(&mut self, pid: u32, wanted: &HashSet<u64>) {
         match process::sockets(pid, wanted) {
             Ok(held) => {

@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, io, os::fd::OwnedFd, time::Duration};
 
-use halfopen_core::{Cookie, Endpoints, Family, NetnsId, Sample};
+use halfopen_core::{ConnectionId, Cookie, Endpoints, Family, NetnsId, Sample};
 use rustix::{
     io::Errno,
     net::{
@@ -82,7 +82,7 @@ impl SocketDiag {
             Err(SocketDiagError::Refused { cause }) if is_absent(&cause) => {}
             Err(error) => return Err(error),
         }
-        dump.samples = each_once(dump.samples);
+        dump.samples = each_once(dump.samples, |sample| sample.id);
         Ok(dump)
     }
 
@@ -243,19 +243,30 @@ pub enum SocketDiagError {
     },
 }
 
-/// Of sockets that a dump gave twice the later sample. Dumps resume by place in a hash table, so a
-/// socket that moves meanwhile can be met again.
-fn each_once(samples: Vec<Sample>) -> Vec<Sample> {
-    let mut places = HashMap::with_capacity(samples.len());
-    let mut once: Vec<Sample> = Vec::with_capacity(samples.len());
-    for sample in samples {
-        let place = *places.entry(sample.id).or_insert(once.len());
+/// Of sockets that a listing gave twice the later one, in the place of the first. Listings resume
+/// by place in a hash table, so a socket that moves meanwhile can be met again.
+pub(crate) fn each_once<T>(listed: Vec<T>, id: impl Fn(&T) -> ConnectionId) -> Vec<T> {
+    // As a rule there is none, and then nothing needs to be moved.
+    if is_each_once(&listed, &id) {
+        return listed;
+    }
+    let mut places = HashMap::with_capacity(listed.len());
+    let mut once: Vec<T> = Vec::with_capacity(listed.len());
+    for socket in listed {
+        let place = *places.entry(id(&socket)).or_insert(once.len());
         match once.get_mut(place) {
-            Some(earlier) => *earlier = sample,
-            None => once.push(sample),
+            Some(earlier) => *earlier = socket,
+            None => once.push(socket),
         }
     }
     once
+}
+
+/// Whether no socket was listed twice.
+pub(crate) fn is_each_once<T>(listed: &[T], id: impl Fn(&T) -> ConnectionId) -> bool {
+    let mut ids: Vec<ConnectionId> = listed.iter().map(id).collect();
+    ids.sort_unstable();
+    ids.is_sorted_by(|one, next| one < next)
 }
 
 fn errno(cause: &io::Error) -> Option<Errno> {
@@ -338,6 +349,6 @@ mod tests {
         let dump = SocketDiag::open().unwrap().dump().unwrap();
         let sample = dump.samples.into_iter().find(|sample| sample.id.cookie == cookie).unwrap();
         let later = Sample { state: TcpState::Closing, ..sample.clone() };
-        assert_eq!(each_once(vec![sample, later.clone()]), [later]);
+        assert_eq!(each_once(vec![sample, later.clone()], |sample| sample.id), [later]);
     }
 }

@@ -3,21 +3,22 @@
 
 mod holders;
 
-use std::collections::HashSet;
+use std::thread;
 
 use halfopen_core::{
-    ConnectionId, Listener, Moment, NetnsId, Observation, Sample, Sysctls, TcpState, Tracking,
-    siblings,
+    ConnectionId, Listener, Moment, NetnsId, Observation, Sample, Sysctls, Tracking, siblings,
 };
 use holders::Holders;
 
 use crate::{
     boottime,
+    bpf::{BpfError, descriptor::Descriptor, record::Beyond},
     conntrack::{TrackingSeen, tracking},
     listeners::Listeners,
     netns::{Census, Netns, NetnsError, census},
-    samples::{self, Taken},
+    samples::{self, NoSamples, Sockets},
     socket_diag::SocketDiagError,
+    sources::{Chosen, Sources},
     sysctls, tick,
 };
 
@@ -79,6 +80,18 @@ pub enum SurveyError {
     /// The kernel did not list its sockets.
     #[error(transparent)]
     Samples(#[from] SocketDiagError),
+    /// BPF was asked for and cannot be had.
+    #[error(transparent)]
+    Bpf(#[from] BpfError),
+}
+
+impl From<NoSamples> for SurveyError {
+    fn from(error: NoSamples) -> Self {
+        match error {
+            NoSamples::SockDiag(error) => Self::Samples(error),
+            NoSamples::Bpf(error) => Self::Bpf(error),
+        }
+    }
 }
 
 /// Looks at every connection of the scope, with its owners, options and surroundings.
@@ -89,7 +102,15 @@ pub enum SurveyError {
 /// # Errors
 /// [`SurveyError`] where the namespace that was asked for cannot be looked at at all.
 pub fn survey(scope: &Scope) -> Result<Survey, SurveyError> {
-    survey_of(scope, |_| true)
+    survey_from(scope, Sources::Auto)
+}
+
+/// As [`survey`], with a say in where samples come from.
+///
+/// # Errors
+/// As [`survey`], and [`SurveyError::Bpf`] where [`Sources::Bpf`] cannot be had.
+pub fn survey_from(scope: &Scope, sources: Sources) -> Result<Survey, SurveyError> {
+    survey_of(scope, sources, |_| true)
 }
 
 /// Looks at one connection and its surroundings; `None` if it is no more. Owners and options of
@@ -103,21 +124,25 @@ pub fn look_up(id: ConnectionId) -> Result<Option<Observation>, SurveyError> {
     } else {
         Scope::Named(id.netns.to_string())
     };
-    let survey = survey_of(&scope, |sample| sample.id == id)?;
+    let survey = survey_of(&scope, Sources::Auto, |sample| sample.id == id)?;
     Ok(survey.observations.into_iter().next())
 }
 
-fn survey_of(scope: &Scope, keep: impl Fn(&Sample) -> bool) -> Result<Survey, SurveyError> {
+fn survey_of(
+    scope: &Scope,
+    sources: Sources,
+    keep: impl Fn(&Sample) -> bool,
+) -> Result<Survey, SurveyError> {
     let taken_at = boottime::now();
+    let source = sources.choose()?;
     let mut unseen = Vec::new();
-    let looks = looks(scope, &mut unseen)?;
-    let is_wanted = |sample: &Sample| sample.state == TcpState::Listen || keep(sample);
-    let inodes: HashSet<u64> = looks
-        .iter()
-        .flat_map(|look| look.listening.iter().chain(&look.connections))
-        .filter_map(|sample| sample.inode.filter(|_| is_wanted(sample)))
-        .collect();
-    let mut holders = Holders::find(&inodes);
+    let (descriptors, looks) = beside_descriptors(&source, || looks(scope, &source, &mut unseen));
+    let looks = looks?;
+    let wanted = looks.iter().flat_map(|look| {
+        let connections = look.sockets.connections().filter(|(sample, _)| keep(sample));
+        look.sockets.listening.iter().map(|(sample, beyond)| (sample, beyond)).chain(connections)
+    });
+    let mut holders = Holders::find(wanted, descriptors);
 
     let mut survey = Survey {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -128,17 +153,18 @@ fn survey_of(scope: &Scope, keep: impl Fn(&Sample) -> bool) -> Result<Survey, Su
         unseen,
     };
     for look in looks {
-        let Look { namespace, sysctls, listening, connections, tracking } = look;
+        let Look { namespace, sysctls, sockets, tracking } = look;
+        let Sockets { listening, connections, beyond, .. } = sockets;
         survey.namespaces.push(namespace);
         let listeners = listeners(&listening, &connections, &sysctls, &mut holders);
         survey.listeners.extend(listeners.all());
         let siblings = siblings(&connections);
-        let surroundings = siblings.into_iter().zip(tracking);
-        for (sample, (siblings, tracking)) in connections.into_iter().zip(surroundings) {
+        let surroundings = beyond.into_iter().zip(siblings).zip(tracking);
+        for (sample, ((beyond, siblings), tracking)) in connections.into_iter().zip(surroundings) {
             if !keep(&sample) {
                 continue;
             }
-            let (owners, options) = holders.of(&sample);
+            let (owners, options) = holders.of(&sample, beyond.options);
             survey.observations.push(Observation {
                 listener: listeners.covering(&sample).cloned(),
                 sample,
@@ -152,19 +178,50 @@ fn survey_of(scope: &Scope, keep: impl Fn(&Sample) -> bool) -> Result<Survey, Su
             });
         }
     }
+    if let (Chosen::SockDiag { instead_of: Some(error) }, true) = (&source, holders.missed_some()) {
+        survey.unseen.push(Unseen {
+            what: "what only the kernel itself tells of sockets".to_owned(),
+            why: error.to_string(),
+        });
+    }
     survey.unseen.extend(holders.unseen());
     Ok(survey)
 }
 
+/// Runs `look` while, where the source is BPF, another thread lists the descriptors of the host.
+fn beside_descriptors<T>(
+    source: &Chosen,
+    look: impl FnOnce() -> T,
+) -> (Option<Vec<Descriptor>>, T) {
+    // Elsewhere the iterator sees no process, and would call those it saw by other numbers.
+    let bpf = match source {
+        Chosen::Bpf { bpf, .. } if is_initial_pid_namespace() => bpf,
+        _ => return (None, look()),
+    };
+    thread::scope(|scope| {
+        let listing = thread::Builder::new().spawn_scoped(scope, || bpf.descriptors().ok());
+        let looked = look();
+        // Where no thread may be started /proc does the work.
+        let descriptors = listing.ok().and_then(|thread| thread.join().ok()).flatten();
+        (descriptors, looked)
+    })
+}
+
+fn is_initial_pid_namespace() -> bool {
+    // PROC_PID_INIT_INO of include/linux/proc_ns.h.
+    std::fs::read_link("/proc/self/ns/pid")
+        .is_ok_and(|link| link.as_os_str().as_encoded_bytes() == b"pid:[4026531836]")
+}
+
 fn listeners(
-    listening: &[Sample],
+    listening: &[(Sample, Beyond)],
     connections: &[Sample],
     sysctls: &Sysctls,
     holders: &mut Holders,
 ) -> Listeners {
     let mut listeners = Listeners::default();
-    for sample in listening {
-        let (_, options) = holders.of(sample);
+    for (sample, beyond) in listening {
+        let (_, options) = holders.of(sample, beyond.options.clone());
         listeners.add(sample, options.read(), sysctls);
     }
     for sample in connections {
@@ -177,19 +234,24 @@ fn listeners(
 struct Look {
     namespace: NamespaceSeen,
     sysctls: Sysctls,
-    listening: Vec<Sample>,
-    connections: Vec<Sample>,
+    sockets: Sockets,
     /// One for each connection, in their order.
     tracking: Vec<Tracking>,
 }
 
 /// Looks into every namespace of the scope. What hides of [`Scope::All`] goes to `unseen`; the one
 /// namespace of another scope has to be seen.
-fn looks(scope: &Scope, unseen: &mut Vec<Unseen>) -> Result<Vec<Look>, SurveyError> {
+fn looks(
+    scope: &Scope,
+    source: &Chosen,
+    unseen: &mut Vec<Unseen>,
+) -> Result<Vec<Look>, SurveyError> {
     let own = Netns::current()?;
     let others = match scope {
-        Scope::Current => return Ok(vec![look(&own, own.id(), unseen)?]),
-        Scope::Named(name) => return Ok(vec![look(&Netns::named(name)?, own.id(), unseen)?]),
+        Scope::Current => return Ok(vec![look(&own, own.id(), source, unseen)?]),
+        Scope::Named(name) => {
+            return Ok(vec![look(&Netns::named(name)?, own.id(), source, unseen)?]);
+        }
         Scope::All => census(),
     };
     let Census { mut namespaces, hidden } = others?;
@@ -210,7 +272,7 @@ fn looks(scope: &Scope, unseen: &mut Vec<Unseen>) -> Result<Vec<Look>, SurveyErr
     }
     let mut looks = Vec::with_capacity(namespaces.len());
     for netns in namespaces {
-        match look(&netns, own.id(), unseen) {
+        match look(&netns, own.id(), source, unseen) {
             Ok(look) => looks.push(look),
             Err(error) if netns.id() == own.id() => return Err(error),
             Err(error) => {
@@ -225,9 +287,20 @@ fn looks(scope: &Scope, unseen: &mut Vec<Unseen>) -> Result<Vec<Look>, SurveyErr
     Ok(looks)
 }
 
-fn look(netns: &Netns, own: NetnsId, unseen: &mut Vec<Unseen>) -> Result<Look, SurveyError> {
-    let (looked, sysctls) = netns.enter(|| (sockets(), sysctls()))?;
-    let Sockets { listening, connections, tracking, missed } = looked?;
+fn look(
+    netns: &Netns,
+    own: NetnsId,
+    source: &Chosen,
+    unseen: &mut Vec<Unseen>,
+) -> Result<Look, SurveyError> {
+    let (looked, sysctls) = netns.enter(|| {
+        let sysctls = sysctls();
+        let sockets = samples::of_this_namespace(source, &sysctls);
+        let tracked = |sockets: Sockets| (tracking(&sockets.connections), sockets);
+        (sockets.map(tracked), sysctls)
+    })?;
+    let (tracking, mut sockets) = looked?;
+    let missed = std::mem::take(&mut sockets.missed);
     unseen.extend(missed.into_iter().map(|(what, why)| Unseen { what, why }));
     if sysctls == Sysctls::default() {
         unseen.push(Unseen {
@@ -245,22 +318,5 @@ fn look(netns: &Netns, own: NetnsId, unseen: &mut Vec<Unseen>) -> Result<Look, S
         name: netns.name().map(str::to_owned),
         is_own: netns.id() == own,
     };
-    Ok(Look { namespace, sysctls, listening, connections, tracking })
-}
-
-/// The sockets of one namespace, and what it tracks of them.
-struct Sockets {
-    listening: Vec<Sample>,
-    connections: Vec<Sample>,
-    tracking: TrackingSeen,
-    missed: Vec<(String, String)>,
-}
-
-/// Those of the calling thread's namespace.
-fn sockets() -> Result<Sockets, SocketDiagError> {
-    let Taken { samples, missed } = samples::of_this_namespace()?;
-    let (listening, connections): (Vec<_>, Vec<_>) =
-        samples.into_iter().partition(|sample| sample.state == TcpState::Listen);
-    let tracking = tracking(&connections);
-    Ok(Sockets { listening, connections, tracking, missed })
+    Ok(Look { namespace, sysctls, sockets, tracking })
 }

@@ -2,6 +2,7 @@
 //! Decides nothing. Read: getsockopt(2), setsockopt(2).
 #![expect(unsafe_code, reason = "the one place for it: foreign function calls")]
 
+pub(crate) mod bpf;
 pub(crate) mod ethtool;
 pub(crate) mod packet;
 

@@ -64,4 +64,14 @@ pub enum WireError {
         /// What the field says.
         got: u8,
     },
+    /// A socket of a kind that the BPF program does not make.
+    #[error(
+        "decode a socket at byte {offset}: expected a kind of 0 to 2, got {got}; it is left out, since the BPF program is of another version"
+    )]
+    Kind {
+        /// Where the field is, counted from the start of the bytes handed in.
+        offset: usize,
+        /// What the field says.
+        got: u8,
+    },
 }

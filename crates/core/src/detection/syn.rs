@@ -77,7 +77,8 @@ pub(super) fn passive(seen: &Observation) -> Result<Prediction, Missing> {
     }
     let rto_max = effective.rto_max()?;
     let gap = |number: u32| TIMEOUT_INIT.saturating_mul(1 << number.min(20)).min(rto_max);
-    let already = u32::from(retransmits);
+    // With TCP_DEFER_ACCEPT the timer also fires without sending anything again.
+    let already = u32::from(seen.sample.inside.request_timeouts.unwrap_or(retransmits));
     let next = seen.tick.firing_armed(expires_in, gap(already));
     let first = Firing::first(next).in_phase(seen.tick.phase_after(gap(already)));
     let end = |retries: u32| {

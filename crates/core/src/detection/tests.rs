@@ -6,7 +6,7 @@ use super::{
     AppTold, Assumption, Cause, Learns, NeverBecause, PeerTold, Prediction, detection_time,
 };
 use crate::{
-    KernelTimer, Observation, OptionsSeen, TcpState,
+    KernelTimer, Observation, OptionsSeen, PendingTimer, TcpState,
     trace::{established, ms},
 };
 
@@ -149,6 +149,36 @@ mod countdown {
             .timer(KernelTimer::Retransmit { retransmits: 0, expires_in: ms(200) });
         seen.info_mut().unacked_segments = Some(1);
         predicts(detection_time(&seen).now.as_ref().expect("in flight"), 6_830, 10);
+    }
+
+    /// A tail loss probe 10 ms from now, or a time-out: 200 ms apart where one retry is allowed.
+    #[test]
+    fn a_loss_probe_that_is_known_to_be_pending_puts_the_time_out_off() {
+        let timer = KernelTimer::Retransmit { retransmits: 0, expires_in: ms(10) };
+        let pending = |pending| {
+            let mut seen = established().retries2(1).timer(timer);
+            // More than one segment: TCP_INFO alone cannot tell whether the probe was sent.
+            seen.info_mut().unacked_segments = Some(4);
+            seen.info_mut().retransmitted_segments = Some(1);
+            seen.sample.inside.pending = pending;
+            within(&detection_time(&seen).now.expect("in flight")).within
+        };
+        let probe = pending(Some(PendingTimer::LossProbe { again: false }));
+        let timeout = pending(Some(PendingTimer::Retransmission));
+        let unsure = pending(Some(PendingTimer::Reordering));
+        assert!(probe.min() >= timeout.min() + ms(200), "{probe:?} {timeout:?}");
+        assert_eq!(unsure, timeout.hull(probe));
+        assert_eq!(pending(Some(PendingTimer::LossProbe { again: true })), unsure);
+        assert_eq!(pending(None), timeout);
+    }
+
+    #[test]
+    fn the_kernels_own_count_is_taken_where_it_is_told() {
+        // Three episodes, so that their sum in TCP_INFO says nothing of the current one.
+        let mut seen = established().retries2(3).retransmitting(3, ms(90_000), ms(340));
+        seen.info_mut().total_rto_recoveries = Some(3);
+        seen.sample.inside.retransmitting_for = Some(ms(2_584));
+        predicts(detection_time(&seen).now.as_ref().expect("in flight"), 6_840 - 3_000, 12);
     }
 
     #[test]
@@ -306,6 +336,34 @@ mod window {
     }
 }
 
+mod window_with_the_kernels_own_count {
+    use super::*;
+
+    /// The back-off of a long life with a shut window tells little; the kernel's stamp tells all.
+    fn shut(probed_for: Option<Duration>) -> Observation {
+        let timer = KernelTimer::WindowProbe { probes: 0, expires_in: ms(1_000) };
+        let mut seen = established().timer(timer).user_timeout(60_000);
+        let info = seen.info_mut();
+        (info.backoff, info.rto, info.send_window) = (Some(8), Some(ms(208)), Some(0));
+        info.receive_window_limited = Some(ms(500_000));
+        seen.sample.inside.pending = Some(PendingTimer::WindowProbe);
+        seen.sample.inside.window_probed_for = probed_for;
+        seen
+    }
+
+    #[test]
+    fn a_user_timeout_counts_from_the_first_probe() {
+        let now = detection_time(&shut(Some(ms(40_000)))).now.expect("it is running out");
+        predicts(&now, 20_100, 15);
+    }
+
+    #[test]
+    fn without_a_first_probe_the_next_one_starts_the_count() {
+        let now = detection_time(&shut(None)).now.expect("it is running out");
+        predicts(&now, 61_100, 15);
+    }
+}
+
 mod handshake {
     use super::*;
 
@@ -361,6 +419,24 @@ mod handshake {
     }
 }
 
+mod deferred {
+    use super::*;
+
+    #[test]
+    fn a_request_is_counted_by_the_firings_of_its_timer_where_they_are_told() {
+        let timer = KernelTimer::Retransmit { retransmits: 0, expires_in: ms(1_000) };
+        let at = |timeouts| {
+            let mut seen = established().in_state(TcpState::SynReceived).timer(timer);
+            (seen.sample.info, seen.sample.inside.request_timeouts) = (None, timeouts);
+            within(&detection_time(&seen).now.expect("it is counted")).within
+        };
+        // Of five retries four are over: what is pending is the fifth, and 32 s later the end.
+        assert!(at(Some(4)).contains(ms(33_000)), "{}", at(Some(4)));
+        assert!(at(Some(4)).max() < at(Some(0)).max());
+        assert_eq!(at(None).max(), at(Some(0)).max());
+    }
+}
+
 mod without_an_owner {
     use super::*;
 
@@ -374,6 +450,17 @@ mod without_an_owner {
 
     fn now(seen: &Observation) -> Learns {
         detection_time(seen).now.expect("the kernel is finishing it")
+    }
+
+    #[test]
+    fn the_kernels_flag_decides_who_is_an_orphan() {
+        let mut kernels_own = fin_sent(TcpState::FinWait1, 0);
+        kernels_own.sample.inside.orphan = Some(false);
+        assert_eq!(within(&now(&kernels_own)).cause, Cause::Retransmission);
+        let mut dead = kernels_own;
+        dead.sample.inode = Some(7);
+        dead.sample.inside.orphan = Some(true);
+        assert_eq!(within(&now(&dead)).cause, Cause::Orphan);
     }
 
     #[test]

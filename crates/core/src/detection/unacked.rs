@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     observation::Observation,
-    sample::KernelTimer,
+    sample::{KernelTimer, PendingTimer},
     tcp_info::{CongestionState, TcpInfo},
 };
 
@@ -41,7 +41,7 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Prediction, 
         let firing = Firing::first(first).in_phase(seen.tick.phase_after(model.rto));
         return Ok(model.prediction(firing, model.rto, 0, &effective));
     }
-    let mut running = model.running(info, u32::from(retransmits), seen.tick);
+    let mut running = model.running(seen, info, u32::from(retransmits));
     if let (true, None, Some(heard)) =
         (model.window_shut, model.user_timeout, seen.sample.last_heard())
     {
@@ -81,7 +81,7 @@ pub(crate) fn unanswered_for(seen: &Observation) -> Option<Duration> {
         return None;
     };
     let model = Model::of(seen, &Effective::of(seen), false).ok()?;
-    Some(model.running(info(seen).ok()?, u32::from(retransmits), seen.tick).min())
+    Some(model.running(seen, info(seen).ok()?, u32::from(retransmits)).min())
 }
 
 /// What tcp_write_timeout decides from.
@@ -154,6 +154,15 @@ impl Model {
     ) -> Interval {
         let later = next.plus(self.tick.firing(self.rto, Phase::UNKNOWN).0);
         let sent_again = info.retransmitted_segments.unwrap_or(0) > 0;
+        match seen.sample.inside.pending {
+            Some(PendingTimer::Retransmission) => return next,
+            Some(PendingTimer::LossProbe { again: false }) => return later,
+            // The time-out that comes next counts from when the oldest segment was sent.
+            Some(PendingTimer::LossProbe { again: true } | PendingTimer::Reordering) => {
+                return next.hull(later);
+            }
+            _ => {}
+        }
         match (tail_loss_probe(seen, info), info.congestion) {
             // The probe has been sent: what is pending is the time-out.
             (Some(true), _) if sent_again => next,
@@ -166,13 +175,12 @@ impl Model {
         }
     }
 
-    /// Since the first time-out of this episode fired, given `retransmits` of them.
-    fn running(&self, info: &TcpInfo, retransmits: u32, tick: Tick) -> Interval {
-        if let (Some(1), Some(time)) = (info.total_rto_recoveries, info.total_rto_time) {
-            return Interval::between(
-                time.saturating_sub(tick.length()),
-                time.saturating_add(tick.length()),
-            );
+    /// Since the kernel began to count: since the first retransmission, given `retransmits` of them.
+    fn running(&self, seen: &Observation, info: &TcpInfo, retransmits: u32) -> Interval {
+        let tick = seen.tick;
+        let episode = info.total_rto_time.filter(|_| info.total_rto_recoveries == Some(1));
+        if let Some(time) = seen.sample.inside.retransmitting_for.or(episode) {
+            return within_a_tick(time, tick);
         }
         let since_last = info.last_data_sent.unwrap_or(Duration::ZERO);
         let known = self.gaps(self.rto, retransmits);
@@ -340,6 +348,11 @@ fn before_backoff(rto: Duration, backoff: u8, rto_max: Duration) -> Duration {
         _ if rto >= rto_max => RTO_BASE.min(rto_max),
         doublings => rto / 2u32.saturating_pow(u32::from(doublings.min(20))),
     }
+}
+
+/// An age that was counted in whole ticks.
+pub(super) fn within_a_tick(age: Duration, tick: Tick) -> Interval {
+    Interval::between(age.saturating_sub(tick.length()), age.saturating_add(tick.length()))
 }
 
 pub(super) fn info(seen: &Observation) -> Result<&TcpInfo, Missing> {

@@ -8,7 +8,7 @@ use super::{
     effective::{Effective, Missing},
     firing::{Firing, first_past},
     learns::{AppTold, Cause, PeerTold, Prediction},
-    unacked::{after_a_window_probe, info},
+    unacked::{after_a_window_probe, info, within_a_tick},
     wheel::{Interval, Tick},
 };
 use crate::{observation::Observation, sample::KernelTimer};
@@ -46,7 +46,12 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
         let if_silent = after_a_window_probe(seen, orphan, next, model.interval(0))?;
         return Ok(Ends { if_silent, even_if_answered: None });
     }
-    let running = model.running(expires_in, info.receive_window_limited);
+    let running = if seen.sample.inside.pending.is_some() {
+        // The kernel's own count, in whole ticks; without one the next firing starts it.
+        seen.sample.inside.window_probed_for.map(|age| within_a_tick(age, seen.tick))
+    } else {
+        model.running(expires_in, info.receive_window_limited)
+    };
     let prediction = |within, cause| Prediction {
         within,
         cause,

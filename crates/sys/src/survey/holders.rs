@@ -1,12 +1,13 @@
 //! Owns who holds each socket of a survey, what options they gave it, and the account of what
 //! could not be read. Read: `owners` and `options`, which do the reading.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use halfopen_core::{Cookie, OptionsSeen, Owner, Owners, Sample};
+use halfopen_core::{Cookie, OptionsSeen, Owner, Owners, Sample, SocketOptions};
 
 use super::Unseen;
 use crate::{
+    bpf::{descriptor::Descriptor, record::Beyond},
     options::{self, OptionsError},
     owners::{OwnerTable, owners},
 };
@@ -27,32 +28,47 @@ pub(super) struct Holders {
 }
 
 impl Holders {
-    /// Looks for the holders of the sockets with these inodes.
-    pub(super) fn find(inodes: &HashSet<u64>) -> Self {
-        let (table, failure) = match owners(inodes) {
-            Ok(table) => (table, None),
-            Err(error) => (OwnerTable::default(), Some(error.to_string())),
+    /// The holders of the wanted sockets: from the descriptors of the whole host where those were
+    /// listed, else looked for in /proc.
+    pub(super) fn find<'a>(
+        wanted: impl Iterator<Item = (&'a Sample, &'a Beyond)>,
+        descriptors: Option<Vec<Descriptor>>,
+    ) -> Self {
+        let (table, failure) = match descriptors {
+            Some(descriptors) => (join(wanted, descriptors), None),
+            None => match owners(&wanted.filter_map(|(sample, _)| sample.inode).collect()) {
+                Ok(table) => (table, None),
+                Err(error) => (OwnerTable::default(), Some(error.to_string())),
+            },
         };
         Self { table, failure, options_left: OPTIONS_MAX, missed: BTreeMap::new() }
     }
 
     /// Who holds the socket, and its options through the first of them who lets us.
-    pub(super) fn of(&mut self, sample: &Sample) -> (Owners, OptionsSeen) {
+    pub(super) fn of(
+        &mut self,
+        sample: &Sample,
+        options: Option<SocketOptions>,
+    ) -> (Owners, OptionsSeen) {
+        let told = options.map(OptionsSeen::Read);
         let Some(inode) = sample.inode else {
             // Mini sockets have no options; other sockets without a file do.
-            if sample.info.is_some() {
+            if sample.info.is_some() && told.is_none() {
                 self.miss("options", NOBODY_TO_ASK.to_owned());
             }
-            return (Owners::None, OptionsSeen::Unread("no process holds it".to_owned()));
+            let unread = || OptionsSeen::Unread("no process holds it".to_owned());
+            return (Owners::None, told.unwrap_or_else(unread));
         };
         let found = self.table.take(inode);
         if found.is_empty() {
             let why = self.why_unseen();
-            self.miss("owners and options", why.clone());
-            let unread = OptionsSeen::Unread(format!("its owner was not seen: {why}"));
-            return (Owners::Unseen(why), unread);
+            let what = if told.is_some() { "owners" } else { "owners and options" };
+            self.miss(what, why.clone());
+            let unread = || OptionsSeen::Unread(format!("its owner was not seen: {why}"));
+            let options = told.unwrap_or_else(unread);
+            return (Owners::Unseen(why), options);
         }
-        let options = self.options(&found, sample.id.cookie);
+        let options = told.unwrap_or_else(|| self.options(&found, sample.id.cookie));
         (Owners::Known(found), options)
     }
 
@@ -94,6 +110,11 @@ impl Holders {
         *self.missed.entry((what, why)).or_default() += 1;
     }
 
+    /// Whether anything was missed.
+    pub(super) fn missed_some(&self) -> bool {
+        !self.missed.is_empty()
+    }
+
     /// The account of what was missed.
     pub(super) fn unseen(self) -> impl Iterator<Item = Unseen> {
         self.missed.into_iter().map(|((what, why), count)| {
@@ -101,6 +122,19 @@ impl Holders {
             Unseen { what: format!("{what} of {count} {sockets}"), why }
         })
     }
+}
+
+/// The owners of the wanted sockets, by the address that descriptors and sockets have in common.
+fn join<'a>(
+    wanted: impl Iterator<Item = (&'a Sample, &'a Beyond)>,
+    descriptors: Vec<Descriptor>,
+) -> OwnerTable {
+    let inodes: HashMap<u64, u64> =
+        wanted.filter_map(|(sample, beyond)| Some((beyond.socket?, sample.inode?))).collect();
+    let held = descriptors.into_iter().filter_map(|Descriptor { socket, pid, fd }| {
+        inodes.get(&socket).map(|inode| (pid, fd, *inode))
+    });
+    OwnerTable::from_held(held.collect())
 }
 
 /// The error without what differs from socket to socket, so that its cases can be counted.
@@ -118,4 +152,4 @@ fn summary(error: &OptionsError) -> String {
 }
 
 const NOBODY_TO_ASK: &str = "no process holds them: not accepted yet, or closed and finishing; \
-                             only a source inside the kernel could read them";
+                             only BPF could read them (`--source bpf`)";

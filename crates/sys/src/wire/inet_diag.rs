@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use halfopen_core::{
-    ConnectionId, Cookie, Endpoints, Family, KernelTimer, Moment, NetnsId, Sample, Shutdown,
-    Source, TcpState,
+    ConnectionId, Cookie, Endpoints, Family, Inside, KernelTimer, Moment, NetnsId, Sample,
+    Shutdown, Source, TcpState,
 };
 
 use super::{WireError, int_at, netlink, tcp_info};
@@ -98,8 +98,9 @@ pub fn decode(payload: &[u8], netns: NetnsId, taken_at: Moment) -> Result<Sample
     if !matches!(number, AF_INET | AF_INET6) {
         return Err(WireError::Family { offset: 0, got: number });
     }
-    let local = address(number, header, 8).ok_or_else(|| short.clone())?;
-    let peer = address(number, header, 24).ok_or_else(|| short.clone())?;
+    let bytes = |at: usize| header.get(at..at + 16).and_then(|bytes| bytes.try_into().ok());
+    let local = address(number, bytes(8).ok_or_else(|| short.clone())?);
+    let peer = address(number, bytes(24).ok_or_else(|| short.clone())?);
     let port = |offset| int_at!(u16, header, offset).map(u16::from_be).ok_or_else(|| short.clone());
     let endpoints = Endpoints {
         local: SocketAddr::new(local.to_canonical(), port(4)?),
@@ -128,19 +129,21 @@ pub fn decode(payload: &[u8], netns: NetnsId, taken_at: Moment) -> Result<Sample
         cgroup_id: said.cgroup_id,
         shutdown: said.shutdown,
         info: said.info.map(tcp_info::decode),
+        inside: Inside::default(),
     })
 }
 
-fn address(number: u8, header: &[u8], offset: usize) -> Option<IpAddr> {
-    let bytes: [u8; 16] = header.get(offset..offset + 16)?.try_into().ok()?;
+/// The address in `bytes`, of which a socket of AF_INET fills the first four.
+pub(crate) fn address(number: u8, bytes: [u8; 16]) -> IpAddr {
     let [a, b, c, d, ..] = bytes;
-    Some(match number {
+    match number {
         AF_INET => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
         _ => IpAddr::V6(Ipv6Addr::from(bytes)),
-    })
+    }
 }
 
-fn family(number: u8, local: IpAddr, peer: IpAddr) -> Family {
+/// The family of a socket of AF_INET or AF_INET6 with these addresses.
+pub(crate) fn family(number: u8, local: IpAddr, peer: IpAddr) -> Family {
     let mapped = |address: IpAddr| address.is_ipv6() && address.to_canonical().is_ipv4();
     match number {
         AF_INET => Family::V4,
@@ -163,16 +166,18 @@ fn decode_attributes(bytes: &[u8]) -> Result<Attributes<'_>, WireError> {
         match attribute.kind {
             INET_DIAG_INFO => said.info = Some(attribute.payload),
             INET_DIAG_SHUTDOWN => {
-                said.shutdown = int_at!(u8, attribute.payload, 0).map(|bits| Shutdown {
-                    receive: bits & RCV_SHUTDOWN != 0,
-                    send: bits & SEND_SHUTDOWN != 0,
-                });
+                said.shutdown = int_at!(u8, attribute.payload, 0).map(shutdown);
             }
             INET_DIAG_CGROUP_ID => said.cgroup_id = int_at!(u64, attribute.payload, 0),
             _ => {}
         }
     }
     Ok(said)
+}
+
+/// `sk_shutdown`.
+pub(crate) const fn shutdown(bits: u8) -> Shutdown {
+    Shutdown { receive: bits & RCV_SHUTDOWN != 0, send: bits & SEND_SHUTDOWN != 0 }
 }
 
 /// The error with its offset counted from `by` bytes earlier.
@@ -185,6 +190,7 @@ fn behind_header(error: WireError, by: usize) -> WireError {
             WireError::Length { what, offset: offset + by, least, most, got }
         }
         WireError::Family { offset, got } => WireError::Family { offset: offset + by, got },
+        WireError::Kind { offset, got } => WireError::Kind { offset: offset + by, got },
     }
 }
 
@@ -195,8 +201,8 @@ const SOCKET_ID: usize = 48;
 /// ESTABLISHED (1) to NEW_SYN_RECV (12). Not TCP_BOUND_INACTIVE (13): sockets that have a port and
 /// neither listen nor connect.
 const ALL_STATES: u32 = 0x1ffe;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+pub(crate) const AF_INET: u8 = 2;
+pub(crate) const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const INET_DIAG_INFO: u16 = 2;
 const INET_DIAG_SHUTDOWN: u16 = 8;

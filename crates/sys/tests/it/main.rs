@@ -6,6 +6,8 @@
     reason = "a test that cannot go on has failed, and says where"
 )]
 
+#[cfg(feature = "bpf")]
+mod agreement;
 mod conntrack;
 mod elsewhere;
 mod netns;

@@ -108,6 +108,7 @@ prop_compose! {
             cgroup_id,
             shutdown: shutdown.map(|(receive, send)| Shutdown { receive, send }),
             info: None,
+            inside: Inside::default(),
         }
     }
 }

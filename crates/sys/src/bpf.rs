@@ -1,0 +1,124 @@
+//! Owns the BPF iterators: the kernel itself walks its sockets and descriptors, and tells of each
+//! what sock_diag hides. Judges nothing and changes nothing; nothing stays in the kernel once the
+//! process ends. Read: linux Documentation/bpf/bpf_iterators.rst, bpf(2); bpf/sockets.bpf.c.
+
+pub mod descriptor;
+mod object;
+mod reading;
+pub mod record;
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use halfopen_core::{Sample, Sysctls, detection::Tick};
+use reading::read_each;
+use rustix::io::Errno;
+
+use crate::{sources::tcp_sockets_here, wire::WireError};
+use descriptor::Descriptor;
+use record::{Beyond, Record};
+
+/// The two programs, loaded and attached. Opening costs some 20 ms; after that any thread may list
+/// as often as it likes, in any network namespace that it has joined.
+#[derive(Debug)]
+pub struct Bpf {
+    sockets: OwnedFd,
+    descriptors: OwnedFd,
+}
+
+/// The sockets of one namespace, at about one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sockets {
+    /// Listeners included. Where the tables change meanwhile a socket may be met twice.
+    pub samples: Vec<Sample>,
+    /// What is known of each beyond its sample, in their order.
+    pub beyond: Vec<Beyond>,
+    /// What could not be decoded; the first such error, and how many there were.
+    pub malformed: Option<(WireError, usize)>,
+}
+
+impl Bpf {
+    /// Loads the programs. CAP_BPF and CAP_PERFMON suffice.
+    ///
+    /// # Errors
+    /// [`BpfError::NotBuilt`] where this build has no BPF, [`BpfError::Refused`] without the
+    /// privilege, [`BpfError::Unusable`] where the kernel is too old or was built without.
+    pub fn open() -> Result<Self, BpfError> {
+        let object::Loaded { sockets, descriptors } = object::load()?;
+        Ok(Self { sockets, descriptors })
+    }
+
+    /// Every TCP socket of the calling thread's network namespace, whose sysctls are `sysctls`.
+    ///
+    /// # Errors
+    /// [`BpfError::Read`] where the kernel ends the listing.
+    pub fn sockets(&self, tick: Tick, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
+        // Moving what has been gathered while it grows would take as long as gathering it.
+        let expected = tcp_sockets_here().and_then(|count| usize::try_from(count).ok());
+        let expected = expected.unwrap_or_default().min(EXPECTED_MAX);
+        let mut sockets = Sockets {
+            samples: Vec::with_capacity(expected),
+            beyond: Vec::with_capacity(expected),
+            malformed: None,
+        };
+        read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {
+            match record::decode(bytes, tick, sysctls) {
+                Ok(Record { sample, beyond }) => {
+                    sockets.samples.push(sample);
+                    sockets.beyond.push(beyond);
+                }
+                Err(error) => {
+                    let (first, count) = sockets.malformed.take().unwrap_or((error, 0));
+                    sockets.malformed = Some((first, count + 1));
+                }
+            }
+        })?;
+        Ok(sockets)
+    }
+
+    /// Every descriptor of a socket that a process of our own pid namespace holds, in all network
+    /// namespaces. Their pids are those of the initial pid namespace.
+    ///
+    /// # Errors
+    /// As [`Bpf::sockets`].
+    pub fn descriptors(&self) -> Result<Vec<Descriptor>, BpfError> {
+        let mut found = Vec::new();
+        read_each::<{ descriptor::LENGTH }>(self.descriptors.as_fd(), |bytes| {
+            found.extend(descriptor::decode(bytes));
+        })?;
+        Ok(found)
+    }
+}
+
+/// More than hosts have in one namespace; beyond it memory is taken as it is needed.
+const EXPECTED_MAX: usize = 1 << 20;
+
+/// Why the BPF iterators cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BpfError {
+    /// The program was built without the feature `bpf`.
+    #[error(
+        "this build of halfopen has no BPF: build it with `--features bpf`, or by `make build`"
+    )]
+    NotBuilt,
+    /// The kernel does not let us.
+    #[error("load the BPF iterators: {cause}; needs CAP_BPF and CAP_PERFMON (run as root)")]
+    Refused {
+        /// What the kernel answered.
+        cause: String,
+    },
+    /// The kernel cannot.
+    #[error(
+        "load the BPF iterators: {cause}; needs Linux 5.11 or later with CONFIG_DEBUG_INFO_BTF, and no lockdown"
+    )]
+    Unusable {
+        /// What the kernel or libbpf answered.
+        cause: String,
+    },
+    /// A listing broke off.
+    #[error("list sockets with a BPF iterator: {cause}; try again, or use sock_diag")]
+    Read {
+        /// What the kernel answered.
+        cause: Errno,
+    },
+}
