@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    detection::{DetectionTime, KeepaliveTimes, detection_time, is_orphan, keepalive_is_on},
+    detection::{DetectionTime, KeepaliveTimes, Tick, detection_time, is_orphan, keepalive_is_on},
     observation::Observation,
     options::{OptionsSeen, SocketOptions},
     sample::KernelTimer,
@@ -144,9 +144,9 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The plan for one connection. `jitter` shortens the first wait, so that many connections do not
-/// probe at once ([`super::Spread`]).
-pub fn plan(seen: &Observation, objective: &Objective, jitter: Duration) -> Planned {
+/// The plan for one connection. `longest_wait` bounds the wait for the first probe where many
+/// connections must not probe at once ([`super::Spread`]).
+pub fn plan(seen: &Observation, objective: &Objective, longest_wait: Option<Duration>) -> Planned {
     if let Some(refusal) = refusal(seen) {
         return Planned::Refused(refusal);
     }
@@ -157,9 +157,10 @@ pub fn plan(seen: &Observation, objective: &Objective, jitter: Duration) -> Plan
     if meets(seen, &learns_before, objective) {
         return Planned::Met(learns_before);
     }
-    let Some(keepalive) = times(seen, objective, jitter) else {
+    let Some(mut keepalive) = times(seen.tick, objective) else {
         return Planned::Refused(Refusal::TooShort { least: least(seen) });
     };
+    keepalive.idle = longest_wait.map_or(keepalive.idle, |most| keepalive.idle.min(most));
     let user_timeout = objective.user_timeout.then(|| user_timeout(seen, objective));
     let learns_after = detection_time(&with(seen, keepalive, user_timeout));
     let plan = Plan {
@@ -199,18 +200,18 @@ fn meets(seen: &Observation, learns: &DetectionTime, objective: &Objective) -> b
 
 /// Three probes: one lost one must not end a connection. They take half of the objective, the wait
 /// for the first takes the rest, less what the kernel's timers may be late.
-fn times(seen: &Observation, objective: &Objective, jitter: Duration) -> Option<KeepaliveTimes> {
+pub(super) fn times(tick: Tick, objective: &Objective) -> Option<KeepaliveTimes> {
     let interval = (objective.detect_within / 2 / PROBES).as_secs().clamp(1, INTERVAL_MAX_S);
     let interval = Duration::from_secs(interval);
-    let late = seen.tick.lateness(objective.detect_within)
-        + (seen.tick.lateness(interval) + seen.tick.length()) * (PROBES + 1);
+    let late = tick.lateness(objective.detect_within)
+        + (tick.lateness(interval) + tick.length()) * (PROBES + 1);
     let rest = objective.detect_within.checked_sub(interval * PROBES + late)?;
     let mut idle = rest;
     if let Some(forgets) = objective.survive_idle {
         // One probe may be lost, and the next must still come in time.
-        idle = idle.min(forgets.checked_sub(interval + seen.tick.lateness(forgets))?);
+        idle = idle.min(forgets.checked_sub(interval + tick.lateness(forgets))?);
     }
-    let idle = Duration::from_secs(idle.checked_sub(jitter).unwrap_or(idle).as_secs());
+    let idle = Duration::from_secs(idle.as_secs().min(IDLE_MAX_S));
     (idle >= Duration::from_secs(1)).then_some(KeepaliveTimes { idle, interval, probes: PROBES })
 }
 
@@ -278,6 +279,8 @@ fn harms(
 const PROBES: u32 = 3;
 /// The kernel's own default (TCP_KEEPALIVE_INTVL): longer intervals only make the end later.
 const INTERVAL_MAX_S: u64 = 75;
+/// MAX_TCP_KEEPIDLE of include/net/tcp.h.
+const IDLE_MAX_S: u64 = 32_767;
 /// The option is a signed number of milliseconds.
 const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 /// nf_conntrack_tcp_timeout_close_wait.

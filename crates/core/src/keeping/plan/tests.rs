@@ -13,7 +13,7 @@ fn within(seconds: u64) -> Objective {
 
 #[track_caller]
 fn change(seen: &Observation, objective: &Objective) -> Plan {
-    match plan(seen, objective, Duration::ZERO) {
+    match plan(seen, objective, None) {
         Planned::Change(plan) => *plan,
         other => panic!("no change: {other:?}"),
     }
@@ -37,8 +37,8 @@ fn never_becomes_within_a_minute() {
 fn a_connection_that_meets_the_objective_is_left_alone() {
     let timer = KernelTimer::Keepalive { probes: 0, expires_in: ms(9_000) };
     let seen = established().keepalive(10, 5, 3).heard(ms(0)).timer(timer);
-    assert!(matches!(plan(&seen, &within(60), Duration::ZERO), Planned::Met(_)));
-    assert!(matches!(plan(&seen, &within(20), Duration::ZERO), Planned::Change(_)));
+    assert!(matches!(plan(&seen, &within(60), None), Planned::Met(_)));
+    assert!(matches!(plan(&seen, &within(20), None), Planned::Change(_)));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_user_timeout_is_never_below_the_time_the_connection_has_been_idle() {
 
 #[test]
 fn what_nobody_holds_or_what_is_not_open_is_refused() {
-    let refusal = |seen: Observation| match plan(&seen, &within(60), Duration::ZERO) {
+    let refusal = |seen: Observation| match plan(&seen, &within(60), None) {
         Planned::Refused(refusal) => refusal,
         other => panic!("not refused: {other:?}"),
     };
@@ -84,13 +84,13 @@ fn what_nobody_holds_or_what_is_not_open_is_refused() {
 #[test]
 fn an_objective_too_short_for_whole_seconds_is_refused_with_what_can_be_promised() {
     let Planned::Refused(Refusal::TooShort { least }) =
-        plan(&established(), &within(3), Duration::ZERO)
+        plan(&established(), &within(3), None)
     else {
         panic!("three seconds cannot be promised");
     };
     assert!(least > Duration::from_secs(4));
     let enough = Objective { detect_within: least, ..within(0) };
-    assert!(matches!(plan(&established(), &enough, Duration::ZERO), Planned::Change(_)));
+    assert!(matches!(plan(&established(), &enough, None), Planned::Change(_)));
 }
 
 proptest! {
@@ -98,10 +98,10 @@ proptest! {
     fn whatever_is_planned_keeps_its_promise(
         seconds in 5u64..100_000,
         heard in 0u64..10_000_000,
-        jitter in 0u64..30_000,
+        wait in 1u64..30_000,
     ) {
         let seen = established().heard(ms(heard));
-        if let Planned::Change(plan) = plan(&seen, &within(seconds), ms(jitter)) {
+        if let Planned::Change(plan) = plan(&seen, &within(seconds), Some(Duration::from_secs(wait))) {
             prop_assert!(idle_max(&plan.learns_after) <= Duration::from_secs(seconds), "{plan:?}");
             prop_assert!(plan.keepalive.idle >= Duration::from_secs(1));
         }
