@@ -27,6 +27,7 @@ pub mod options;
 mod owners;
 mod packet;
 mod samples;
+pub mod set_options;
 pub mod silence;
 mod socket_diag;
 mod sources;

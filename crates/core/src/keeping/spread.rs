@@ -114,9 +114,9 @@ mod tests {
                 };
                 assert_eq!(spread.per_step, 500);
                 // The last begins to wait before the first probes again, and no two share a slot.
-                let wait = spread.wait.or_else(|| {
-                    times(crowd(1).tick, &within(seconds)).map(|times| times.idle)
-                });
+                let wait = spread
+                    .wait
+                    .or_else(|| times(crowd(1).tick, &within(seconds)).map(|times| times.idle));
                 let wait = wait.unwrap();
                 assert!(spread.takes(connections) < wait, "{connections} within {seconds} s");
                 assert!(spread.step >= crowd(1).tick.lateness(wait));

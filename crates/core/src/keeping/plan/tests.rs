@@ -83,8 +83,7 @@ fn what_nobody_holds_or_what_is_not_open_is_refused() {
 
 #[test]
 fn an_objective_too_short_for_whole_seconds_is_refused_with_what_can_be_promised() {
-    let Planned::Refused(Refusal::TooShort { least }) =
-        plan(&established(), &within(3), None)
+    let Planned::Refused(Refusal::TooShort { least }) = plan(&established(), &within(3), None)
     else {
         panic!("three seconds cannot be promised");
     };
