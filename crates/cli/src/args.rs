@@ -143,6 +143,19 @@ pub enum Color {
     Never,
 }
 
+/// Whether to act, and where that is recorded.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Acting")]
+pub struct Acting {
+    /// Do it. Without this flag, only show what would be done
+    #[arg(long)]
+    pub apply: bool,
+    /// Record every act in this file, a line of JSON each [default: /var/log/halfopen/audit.jsonl
+    /// for root, else $XDG_STATE_HOME/halfopen/audit.jsonl]
+    #[arg(long, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
+}
+
 /// The flags of `ls`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Ls {

@@ -11,6 +11,11 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the verbs that act, and so record what they do, come next")
+)]
+mod audit;
 mod counted;
 pub mod exit;
 #[cfg(test)]

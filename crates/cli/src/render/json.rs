@@ -1,6 +1,7 @@
 //! Owns the JSON face: the schemas `halfopen.ls/1` and `halfopen.why/1`, as docs/json.md has them.
 //! What is not known is `{"unknown": WHY}`, what does not apply is `null`; neither is ever 0.
 
+mod brief;
 mod connection;
 mod field;
 mod why;
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 pub(crate) use self::{
+    brief::BriefConnection,
     connection::{Connection, LearnsItem, learns_field},
     field::Field,
     why::WhyDocument,

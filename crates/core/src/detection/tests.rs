@@ -303,6 +303,15 @@ mod window {
         assert!(within(&learns).within.min() > ms(12_500), "{learns:?}");
     }
 
+    /// Found by `cargo xtask accuracy --seed 4242`, case 93: with the back-off held below the cap by
+    /// `tcp_retries2`, answered probes never end an orphan, which is no reason to predict an hour.
+    #[test]
+    fn an_orphan_with_a_shut_window_is_predicted_as_if_nothing_more_came() {
+        let mut seen = shut(0, 0, 208).in_state(TcpState::FinWait1).orphaned();
+        seen.sysctls.orphan_retries = Some(3);
+        predicts(detection_time(&seen).now.as_ref().expect("nobody owns it"), 3_200, 25);
+    }
+
     /// Measured with `tcp_retries2=3` and a window of 248 bytes: 3.425 s on Linux 6.18, and 6.830 s on
     /// 6.1. The last time-out but one comes just before or just after the limit of three seconds.
     #[test]

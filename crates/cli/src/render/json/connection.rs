@@ -46,10 +46,10 @@ pub(crate) enum LearnsItem {
 }
 
 #[derive(Debug)]
-struct EvidenceItem(Evidence);
+pub(super) struct EvidenceItem(pub(super) Evidence);
 
 #[derive(Debug, Serialize)]
-struct Owner {
+pub(super) struct Owner {
     pid: u32,
     command: String,
     fd: u32,
@@ -115,7 +115,7 @@ pub(crate) fn learns_field(learns: &Learns) -> Field<LearnsItem> {
     }
 }
 
-fn owners(owners: &Owners) -> Field<Vec<Owner>> {
+pub(super) fn owners(owners: &Owners) -> Field<Vec<Owner>> {
     match owners {
         Owners::Known(all) => Field::Known(all.iter().map(Owner::of).collect()),
         Owners::None => Field::Known(Vec::new()),
