@@ -11,15 +11,12 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the verbs that act, and so record what they do, come next")
-)]
 mod audit;
 mod counted;
 pub mod exit;
 #[cfg(test)]
 mod fixtures;
+mod keep;
 mod look;
 mod ls;
 mod order;
@@ -73,6 +70,7 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure>
         None => ls::run(&arguments.ls, out),
         Some(Verb::Ls(ls)) => ls::run(ls, out),
         Some(Verb::Why(why)) => why::run(why, out),
+        Some(Verb::Keep(keep)) => keep::run(keep, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
     }
 }

@@ -75,6 +75,23 @@ impl Selection {
         self
     }
 
+    /// Whether it chooses at all, or means every connection of the namespaces it looks at.
+    pub fn chooses(&self) -> bool {
+        self.idle_over.is_some()
+            || matches!(self.scope, ScopeWanted::Named(_))
+            || [
+                self.peer.is_empty(),
+                self.local.is_empty(),
+                self.ports.is_empty(),
+                self.processes.is_empty(),
+                self.states.is_empty(),
+                self.verdicts.is_empty(),
+                self.cgroups.is_empty(),
+                self.ids.is_empty(),
+            ]
+            .contains(&false)
+    }
+
     /// The namespaces to look at.
     pub fn scope(&self) -> Scope {
         match &self.scope {

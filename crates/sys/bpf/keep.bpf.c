@@ -50,10 +50,14 @@ static __noinline int read_options(struct tcp_sock *tp, struct options *o)
 	return error ?: get(tp, IPPROTO_TCP, TCP_USER_TIMEOUT, &o->user_timeout_ms);
 }
 
-/* SO_KEEPALIVE goes off first and on last: the whole wait begins now. */
-static __always_inline int write_options(struct tcp_sock *tp, struct options *o)
+/* SO_KEEPALIVE goes off first and on last: the whole wait begins now, where it gets shorter. */
+static __always_inline int write_options(struct tcp_sock *tp, struct options *found,
+					 struct options *o)
 {
-	int error = set(tp, SOL_SOCKET, SO_KEEPALIVE, 0);
+	int error = 0;
+
+	if (found->keepalive && (o->idle_s < found->idle_s || !o->keepalive))
+		error = set(tp, SOL_SOCKET, SO_KEEPALIVE, 0);
 
 	error = error ?: set(tp, IPPROTO_TCP, TCP_KEEPIDLE, o->idle_s);
 	error = error ?: set(tp, IPPROTO_TCP, TCP_KEEPINTVL, o->interval_s);
@@ -89,11 +93,11 @@ static __always_inline int act(struct tcp_sock *tp, struct sock *sk, struct plan
 		return DONE;
 	if (!same(&found, &plan->expected))
 		return CHANGED;
-	error = write_options(tp, &plan->wanted);
+	error = write_options(tp, &found, &plan->wanted);
 	error = error ?: read_options(tp, &now);
 	if (!error && same(&now, &plan->wanted))
 		return DONE;
-	return write_options(tp, &plan->expected) ? HALFWAY : error ?: NOT_TAKEN;
+	return write_options(tp, &plan->wanted, &plan->expected) ? HALFWAY : error ?: NOT_TAKEN;
 }
 
 SEC("iter/tcp")

@@ -20,9 +20,7 @@ pub fn backlog_drops() -> io::Result<u64> {
 
 /// The sum of the second column: one line for each processor, in hexadecimal.
 fn dropped(text: &str) -> Option<u64> {
-    let of_one = |line: &str| {
-        u64::from_str_radix(line.split_ascii_whitespace().nth(1)?, 16).ok()
-    };
+    let of_one = |line: &str| u64::from_str_radix(line.split_ascii_whitespace().nth(1)?, 16).ok();
     text.lines().map(of_one).sum()
 }
 

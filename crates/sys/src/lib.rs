@@ -13,9 +13,11 @@
 //! ```
 //!
 //! # What this crate does not do
-//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host:
+//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the
+//! host but what [`set_options`] is told to set:
 //! [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
 
+mod backlog;
 mod boottime;
 pub mod bpf;
 mod conntrack;
@@ -37,7 +39,8 @@ mod sysctls;
 mod tick;
 pub mod wire;
 
-pub use boottime::now;
+pub use backlog::{backlog_drops, backlog_max};
+pub use boottime::{boot_id, now};
 pub use conntrack::{Activity, Conntrack, ConntrackError, TrackingSeen, tracking};
 pub use counters::{Counters, CountersError, counters};
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};

@@ -1,7 +1,9 @@
 //! Owns the setting of the options that keep a connection, on a socket of another process: through a
 //! short-lived duplicate of its descriptor, after its cookie and state were checked again. Never
-//! touches listeners, nor anything but these five options. `bpf::keep` does the same for very many.
+//! touches listeners, nor anything but these five options. `many` chooses between this and BPF.
 //! Read: tcp(7), pidfd_getfd(2), linux net/ipv4/tcp.c `tcp_sock_set_keepidle_locked`.
+
+mod many;
 
 use std::{
     ffi::c_int,
@@ -10,35 +12,42 @@ use std::{
     time::Duration,
 };
 
-use halfopen_core::{Cookie, TcpState, keeping::KeepOptions};
-use rustix::net::sockopt;
+use halfopen_core::{ConnectionId, TcpState, keeping::KeepOptions};
+use rustix::{io::Errno, net::sockopt};
+
+pub use many::{Setter, Target};
 
 use crate::{
     options::{self, OptionsError, TCP_USER_TIMEOUT},
     syscall,
 };
 
-/// Sets `wanted` on the socket that process `pid` holds as descriptor `fd`, if its cookie is
-/// `cookie`, it is an open connection, and its options still are `expected`. Does nothing if they
-/// are `wanted` already. What was set is read back; if anything fails, `expected` is put back.
+/// What is to be set on one socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Which socket.
+    pub id: ConnectionId,
+    /// Its options, as they were read. Where they are others by now, nothing is set.
+    pub expected: KeepOptions,
+    /// The options to set.
+    pub wanted: KeepOptions,
+}
+
+/// Carries a setting out on the socket that process `pid` holds as descriptor `fd`, if it is the one
+/// that is meant, an open connection, and its options are as expected. Does nothing if they are as
+/// wanted already. What was set is read back; if anything fails, the expected ones are put back.
 ///
 /// The kernel keeps no default as such: after the way back an option that nobody had set is set to
 /// the value that the default had, and no longer follows the sysctl.
 ///
 /// # Errors
-/// [`SetError`]; except for [`SetError::Halfway`] nothing is changed then.
-pub fn set_of_process(
-    pid: u32,
-    fd: u32,
-    cookie: Cookie,
-    expected: KeepOptions,
-    wanted: KeepOptions,
-) -> Result<(), SetError> {
+/// [`NotSet`]; except for [`NotSet::Halfway`] nothing is changed then.
+pub fn set_of_process(pid: u32, fd: u32, setting: &Setting) -> Result<(), NotSet> {
     let duplicate = options::duplicate(pid, fd)?;
-    if sockopt::socket_cookie(&duplicate).ok() != Some(cookie.0) {
+    if sockopt::socket_cookie(&duplicate).ok() != Some(setting.id.cookie.0) {
         return Err(OptionsError::AnotherSocket { pid, fd }.into());
     }
-    set(duplicate.as_fd(), expected, wanted)
+    set(duplicate.as_fd(), setting.expected, setting.wanted)
 }
 
 /// As [`set_of_process`], on a socket of our own.
@@ -49,44 +58,49 @@ pub fn set(
     socket: BorrowedFd<'_>,
     expected: KeepOptions,
     wanted: KeepOptions,
-) -> Result<(), SetError> {
-    let state = state(socket).map_err(|cause| SetError::Refused { cause })?;
+) -> Result<(), NotSet> {
+    let state = state(socket).map_err(refused)?;
     if !matches!(state, TcpState::Established | TcpState::CloseWait | TcpState::FinWait2) {
-        return Err(SetError::NotOpen { state });
+        return Err(NotSet::NotOpen);
     }
     let found = read(socket)?;
     if found == wanted {
         return Ok(());
     }
     if found != expected {
-        return Err(SetError::Changed { found });
+        return Err(NotSet::Changed);
     }
-    let outcome = write(socket, found, wanted).map_err(|cause| SetError::Refused { cause });
+    let outcome = write(socket, found, wanted).map_err(refused);
     let outcome = outcome.and_then(|()| match read(socket)? {
         now if now == wanted => Ok(()),
-        found => Err(SetError::NotTaken { found }),
+        _ => Err(NotSet::NotTaken),
     });
     outcome.map_err(|error| {
         let undone = write(socket, wanted, expected).is_ok();
         if undone && read(socket).is_ok_and(|now| now == expected) {
             error
         } else {
-            SetError::Halfway { cause: Box::new(error) }
+            NotSet::Halfway
         }
     })
 }
 
-fn read(socket: BorrowedFd<'_>) -> Result<KeepOptions, SetError> {
-    let options = options::read(socket).map_err(|cause| SetError::Refused { cause })?;
-    KeepOptions::of(&options).ok_or(SetError::Unknown)
+fn read(socket: BorrowedFd<'_>) -> Result<KeepOptions, NotSet> {
+    let options = options::read(socket).map_err(refused)?;
+    KeepOptions::of(&options).ok_or(NotSet::Refused(Errno::NOPROTOOPT))
 }
 
-/// SO_KEEPALIVE goes off first and on last. Setting TCP_KEEPIDLE while it is on would arm the timer
-/// for what is left of the new time, which for a connection that has been idle for long is nothing:
-/// many of them would probe at once.
+fn refused(cause: io::Error) -> NotSet {
+    NotSet::Refused(Errno::from_io_error(&cause).unwrap_or(Errno::IO))
+}
+
+/// SO_KEEPALIVE goes off first and on last. Setting TCP_KEEPIDLE while it is on arms the timer for
+/// what is left of the new time, which for a connection that has been idle for longer is nothing:
+/// many of them would probe at once. A longer time than before is safe, and set so, since the whole
+/// wait beginning now for many of them would make them probe at once later.
 fn write(socket: BorrowedFd<'_>, found: KeepOptions, wanted: KeepOptions) -> io::Result<()> {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-    if found.keepalive {
+    if found.keepalive && (wanted.idle_s < found.idle_s || !wanted.keepalive) {
         sockopt::set_socket_keepalive(socket, false)?;
     }
     sockopt::set_tcp_keepidle(socket, seconds(wanted.idle_s))?;
@@ -113,45 +127,41 @@ fn state(socket: BorrowedFd<'_>) -> io::Result<TcpState> {
 const TCP_INFO: c_int = 11;
 
 /// Why the options of a socket were not set.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum SetError {
-    /// The socket could not be reached.
-    #[error(transparent)]
-    Socket(#[from] OptionsError),
-    /// It is no open connection any more, or never was one.
-    #[error("it is in {state} by now, and only open connections are kept; look again")]
-    NotOpen {
-        /// Its state.
-        state: TcpState,
-    },
-    /// Somebody else has set other options since they were read.
+pub enum NotSet {
+    /// It is no open connection any more, or closed by its process.
+    #[error("it is no open connection any more")]
+    NotOpen,
+    /// It is no more.
+    #[error("it is gone")]
+    Gone,
+    /// Its options are not those that were expected.
     #[error("its options were changed meanwhile by somebody else; look again")]
-    Changed {
-        /// What is there.
-        found: KeepOptions,
-    },
-    /// One of the options is not known to this kernel.
-    #[error("this kernel does not have all five options: needs Linux 2.6.37 or later")]
-    Unknown,
+    Changed,
+    /// The socket cannot be reached.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The kernel refused.
+    #[error("the kernel refused to set or show an option: {0}")]
+    Refused(Errno),
     /// The kernel took the options and shows others.
     #[error("the kernel took the options and shows others; nothing is changed")]
-    NotTaken {
-        /// What it shows.
-        found: KeepOptions,
-    },
-    /// The kernel refused.
-    #[error("the kernel refused to set or show an option: {cause}")]
-    Refused {
-        /// What it answered.
-        cause: io::Error,
-    },
+    NotTaken,
     /// It failed, and so did the way back.
-    #[error("{cause}; and the old options could not be put back: see `halfopen keep --undo`")]
-    Halfway {
-        /// What failed first.
-        cause: Box<Self>,
-    },
+    #[error(
+        "something failed, and the old options could not be put back; `halfopen keep --undo` tries again"
+    )]
+    Halfway,
+}
+
+impl From<OptionsError> for NotSet {
+    fn from(error: OptionsError) -> Self {
+        match error {
+            OptionsError::Gone { .. } | OptionsError::AnotherSocket { .. } => Self::Gone,
+            error => Self::Unreachable(error.to_string()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +170,8 @@ mod tests {
         net::{TcpListener, TcpStream},
         os::fd::AsRawFd,
     };
+
+    use halfopen_core::{Cookie, NetnsId};
 
     use super::*;
 
@@ -180,14 +192,15 @@ mod tests {
     fn what_is_set_on_a_descriptor_of_a_process_is_read_back_and_put_back_exactly() {
         let (stream, _listener) = connection();
         let cookie = Cookie(sockopt::socket_cookie(&stream).unwrap());
+        let id = ConnectionId { cookie, netns: NetnsId(0) };
         let (pid, fd) = (std::process::id(), u32::try_from(stream.as_raw_fd()).unwrap());
         let all_before = options::read(stream.as_fd()).unwrap();
         let before = KeepOptions::of(&all_before).unwrap();
-        set_of_process(pid, fd, cookie, before, WANTED).unwrap();
+        set_of_process(pid, fd, &Setting { id, expected: before, wanted: WANTED }).unwrap();
         assert_eq!(read(stream.as_fd()).unwrap(), WANTED);
         // Once more changes nothing.
-        set_of_process(pid, fd, cookie, before, WANTED).unwrap();
-        set_of_process(pid, fd, cookie, WANTED, before).unwrap();
+        set_of_process(pid, fd, &Setting { id, expected: before, wanted: WANTED }).unwrap();
+        set_of_process(pid, fd, &Setting { id, expected: WANTED, wanted: before }).unwrap();
         assert_eq!(options::read(stream.as_fd()).unwrap(), all_before);
     }
 
@@ -197,7 +210,7 @@ mod tests {
         let before = read(stream.as_fd()).unwrap();
         sockopt::set_tcp_keepcnt(&stream, 7).unwrap();
         let error = set(stream.as_fd(), before, WANTED).unwrap_err();
-        assert!(matches!(error, SetError::Changed { found } if found.probes == 7), "{error}");
+        assert!(matches!(error, NotSet::Changed), "{error}");
         assert!(!sockopt::socket_keepalive(&stream).unwrap());
     }
 
@@ -206,7 +219,7 @@ mod tests {
         let (_stream, listener) = connection();
         let before = read(listener.as_fd()).unwrap();
         let error = set(listener.as_fd(), before, WANTED).unwrap_err();
-        assert!(matches!(error, SetError::NotOpen { state: TcpState::Listen }), "{error}");
+        assert!(matches!(error, NotSet::NotOpen), "{error}");
         assert_eq!(read(listener.as_fd()).unwrap(), before);
     }
 
@@ -216,7 +229,7 @@ mod tests {
         let before = read(stream.as_fd()).unwrap();
         let wanted = KeepOptions { probes: 128, ..WANTED };
         let error = set(stream.as_fd(), before, wanted).unwrap_err();
-        assert!(matches!(error, SetError::Refused { .. }), "{error}");
+        assert!(matches!(error, NotSet::Refused(_)), "{error}");
         assert_eq!(read(stream.as_fd()).unwrap(), before);
     }
 }

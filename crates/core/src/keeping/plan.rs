@@ -64,6 +64,12 @@ pub enum Harm {
     BusyStays,
     /// TCP_USER_TIMEOUT ends connections to peers that live and do not read.
     EndsUnreadingPeers,
+    /// TCP_USER_TIMEOUT must not be below the time for which the connection has been idle, so the
+    /// busy value misses the objective.
+    BusyBoundLoose {
+        /// What TCP_USER_TIMEOUT is set to.
+        timeout: Duration,
+    },
     /// TCP_USER_TIMEOUT makes the count of keepalive probes meaningless: time alone decides.
     ProbeCountOverridden,
     /// Connection tracking forgets half-closed flows after a minute: the first probe comes later.
@@ -85,6 +91,12 @@ impl fmt::Display for Harm {
             Self::EndsUnreadingPeers => {
                 f.write_str("TCP_USER_TIMEOUT ends connections to peers that live and do not read")
             }
+            Self::BusyBoundLoose { timeout } => write!(
+                f,
+                "TCP_USER_TIMEOUT is {}, more than the objective, since it must not be below the \
+                 time for which it has been idle; do this again once the peer has been heard",
+                Span(*timeout)
+            ),
             Self::ProbeCountOverridden => f.write_str(
                 "with TCP_USER_TIMEOUT the number of probes no longer counts, only time",
             ),
@@ -170,7 +182,7 @@ pub fn plan(seen: &Observation, objective: &Objective, longest_wait: Option<Dura
         learns_before,
         learns_after,
         probes_per_hour: probes_per_hour(keepalive),
-        harms: harms(seen, keepalive, user_timeout),
+        harms: harms(seen, objective, keepalive, user_timeout),
     };
     Planned::Change(Box::new(plan))
 }
@@ -259,6 +271,7 @@ fn probes_per_hour(times: KeepaliveTimes) -> u32 {
 
 fn harms(
     seen: &Observation,
+    objective: &Objective,
     keepalive: KeepaliveTimes,
     user_timeout: Option<Duration>,
 ) -> Vec<Harm> {
@@ -267,6 +280,9 @@ fn harms(
     match user_timeout {
         Some(_) => harms.extend([Harm::EndsUnreadingPeers, Harm::ProbeCountOverridden]),
         None => harms.push(Harm::BusyStays),
+    }
+    if let Some(timeout) = user_timeout.filter(|timeout| *timeout > objective.detect_within) {
+        harms.push(Harm::BusyBoundLoose { timeout });
     }
     let half_closed = seen.sample.state != TcpState::Established;
     if half_closed && keepalive.idle >= HALF_CLOSED_FORGOTTEN {

@@ -10,44 +10,8 @@ use halfopen_core::{ConnectionId, keeping::KeepOptions};
 use rustix::io::Errno;
 
 use super::{BpfError, reading::read_each};
+use crate::set_options::{NotSet, Setting};
 use object::Loaded;
-
-/// What is to be set on one socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setting {
-    /// Which socket.
-    pub id: ConnectionId,
-    /// Its options, as they were read. Where they are others by now, nothing is set.
-    pub expected: KeepOptions,
-    /// The options to set.
-    pub wanted: KeepOptions,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotSet {
-    /// It is no open connection any more, or no process holds it.
-    #[error("it is no open connection any more")]
-    NotOpen,
-    /// Its options are not those that were expected.
-    #[error("its options were changed meanwhile by somebody else; look again")]
-    Changed,
-    /// Something failed, and the old options could not be put back.
-    #[error(
-        "something failed, and the old options could not be put back: see `halfopen keep --undo`"
-    )]
-    Halfway,
-    /// The kernel took the options and shows others.
-    #[error("the kernel took the options and shows others; nothing is changed")]
-    NotTaken,
-    /// The iterator did not meet the socket.
-    #[error("it is gone")]
-    Gone,
-    /// The kernel refused.
-    #[error("the kernel refused to set or show an option: {0}")]
-    Refused(Errno),
-}
 
 /// The program, loaded and attached, with room for so many sockets.
 #[derive(Debug)]
@@ -82,10 +46,9 @@ impl Keeper {
         read_each::<OUTCOME_LENGTH>(self.0.link(), |bytes| {
             outcomes.extend(outcome(bytes));
         })?;
-        let of = |setting: &Setting| {
-            outcomes.get(&setting.id.cookie.0).copied().unwrap_or(Err(NotSet::Gone))
-        };
-        Ok(settings.iter().map(of).collect())
+        let mut of =
+            |setting: &Setting| outcomes.remove(&setting.id.cookie.0).unwrap_or(Err(NotSet::Gone));
+        Ok(settings.iter().map(&mut of).collect())
     }
 }
 

@@ -10,8 +10,10 @@ use std::{
 use halfopen_core::{ConnectionId, Cookie, NetnsId, TcpState, keeping::KeepOptions};
 use halfopen_sys::{
     Scope, SocketDiag, Sources,
-    bpf::keep::{Keeper, NotSet, Setting},
-    options, survey_from,
+    bpf::keep::Keeper,
+    options,
+    set_options::{NotSet, Setting},
+    survey_from,
 };
 use rustix::net::sockopt;
 
@@ -85,9 +87,9 @@ fn only_open_connections_that_are_named_and_unchanged_are_set_and_the_way_back_i
         netns.enter(|| keeper.set(&settings)).unwrap().unwrap()
     };
     let outcomes = set(before, WANTED);
-    let not_open = Err(NotSet::NotOpen);
+    let not_open = || Err(NotSet::NotOpen);
     // The iterator over listeners comes first and is met too; it is no connection.
-    assert_eq!(outcomes, [Ok(()), Ok(()), Ok(()), not_open, not_open, Err(NotSet::Gone)]);
+    assert_eq!(outcomes, [Ok(()), Ok(()), Ok(()), not_open(), not_open(), Err(NotSet::Gone)]);
     for socket in [&sockets.established, &sockets.close_wait, &sockets.fin_wait_2] {
         assert_eq!(now(socket), WANTED);
     }
