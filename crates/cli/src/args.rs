@@ -234,8 +234,7 @@ pub struct Why {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Keep {
     /// The owner is to learn within this time that an idle peer is gone
-    #[arg(long, value_name = "DUR", required_unless_present = "undo",
-        help_heading = "Objective")]
+    #[arg(long, value_name = "DUR", required_unless_present = "undo", help_heading = "Objective")]
     pub detect_within: Option<Given>,
     /// A box on the path forgets what is idle for this long: do not let it
     #[arg(long, value_name = "DUR", help_heading = "Objective")]

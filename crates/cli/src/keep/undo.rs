@@ -1,0 +1,154 @@
+//! Owns `keep --undo`: what earlier runs have changed is put back, where it still is as they left it.
+
+use std::{collections::HashSet, io::Write};
+
+use halfopen_core::{Diagnosis, keeping::KeepOptions};
+use halfopen_sys::set_options::{NotSet, Setter, Setting, Target};
+use serde::Serialize;
+
+use super::{
+    look,
+    record::{Options, Record},
+};
+use crate::{
+    args::Keep,
+    audit::{Act, ActResult, Audit},
+    exit::{Exit, Failure},
+    render::json,
+    select::Selection,
+};
+
+/// What came of it.
+#[derive(Debug, Default, Serialize)]
+struct Undone {
+    schema: &'static str,
+    restored: Vec<String>,
+    already: Vec<String>,
+    changed_since: Vec<String>,
+    gone: Vec<String>,
+    failed: Vec<Failed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failed {
+    id: String,
+    why: String,
+}
+
+/// Puts back what the record knows of, of the connections that are chosen.
+///
+/// # Errors
+/// [`Failure`] where the host cannot be looked at or the record cannot be read or written.
+pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failure> {
+    let mut record = Record::open(arguments.record.as_deref())?;
+    let pasts = record.pasts()?;
+    let mut undone = Undone { schema: "halfopen.keep-undo/1", ..Undone::default() };
+    if pasts.is_empty() {
+        record.retain(|_| false)?;
+        return show(arguments, &undone, out);
+    }
+    let mut selectors = arguments.selectors.clone();
+    let chooses = Selection::new(&selectors).chooses();
+    // A record knows its connections by their namespaces.
+    selectors.all_namespaces |= selectors.netns.is_none();
+    let selection = Selection::new(&selectors).with_loopback();
+    let picture = look(arguments, selection).take()?;
+    let audit = Audit::open(arguments.acting.audit.as_deref())?;
+
+    let mut finished = HashSet::new();
+    let mut ways = Vec::new();
+    for diagnosis in &picture.connections {
+        let id = diagnosis.observation.sample.id;
+        let Some(past) = pasts.get(&id) else { continue };
+        let now = diagnosis.observation.options.read().and_then(KeepOptions::of);
+        let Some(now) = now else {
+            let why = "its options could not be read (run as root)".to_owned();
+            undone.failed.push(Failed { id: id.to_string(), why });
+            continue;
+        };
+        match past.way_back(now) {
+            Some(first) => ways.push((diagnosis, Setting { id, expected: now, wanted: first })),
+            None => {
+                finished.insert(id);
+                let is_restored = past.is_restored(now);
+                let list =
+                    if is_restored { &mut undone.already } else { &mut undone.changed_since };
+                list.push(id.to_string());
+            }
+        }
+    }
+    set(&ways, &audit, &mut undone, &mut finished)?;
+    if !chooses {
+        let there: HashSet<_> =
+            picture.connections.iter().map(|one| one.observation.sample.id).collect();
+        let gone: Vec<_> = pasts.keys().filter(|id| !there.contains(id)).copied().collect();
+        undone.gone.extend(gone.iter().map(ToString::to_string));
+        finished.extend(gone);
+    }
+    record.retain(|id| !finished.contains(&id))?;
+    show(arguments, &undone, out)
+}
+
+fn set(
+    ways: &[(&Diagnosis, Setting)],
+    audit: &Audit,
+    undone: &mut Undone,
+    finished: &mut HashSet<halfopen_core::ConnectionId>,
+) -> Result<(), Failure> {
+    let target = |way: &(&'_ Diagnosis, Setting)| way.1;
+    let targets: Vec<_> = ways
+        .iter()
+        .map(|way| Target { setting: target(way), owners: way.0.observation.owners.seen() })
+        .collect();
+    let entries = audit.begin("keep --undo", ways.iter().map(|way| way.1.id))?;
+    let outcomes = Setter::open(targets.len(), targets.len()).set(&targets);
+    for ((diagnosis, setting), outcome) in ways.iter().zip(outcomes) {
+        let id = setting.id.to_string();
+        let why = outcome.as_ref().err().map(ToString::to_string);
+        entries.record(Act {
+            diagnosis,
+            before: &Options::from(setting.expected),
+            after: outcome.is_ok().then(|| Options::from(setting.wanted)).as_ref(),
+            result: why.as_deref().map_or(ActResult::Done, ActResult::Failed),
+        })?;
+        match outcome {
+            Ok(()) => undone.restored.push(id),
+            Err(NotSet::Gone | NotSet::NotOpen) => undone.gone.push(id),
+            Err(NotSet::Changed) => undone.changed_since.push(id),
+            Err(error) => {
+                undone.failed.push(Failed { id, why: error.to_string() });
+                continue;
+            }
+        }
+        finished.insert(setting.id);
+    }
+    Ok(())
+}
+
+fn show(arguments: &Keep, undone: &Undone, out: &mut impl Write) -> Result<Exit, Failure> {
+    if arguments.face.json {
+        json::write_document(out, undone)?;
+    } else {
+        let Undone { restored, already, changed_since, gone, failed, .. } = undone;
+        for (list, what) in [
+            (restored, "have the options again that they had before"),
+            (already, "had them already"),
+            (changed_since, "left alone: somebody else has set other options since"),
+            (gone, "are gone or no longer open"),
+        ] {
+            if !list.is_empty() {
+                writeln!(out, "{} {what}", super::text::connections(list.len()))?;
+            }
+        }
+        for one in failed {
+            writeln!(out, "{}: {}", one.id, one.why)?;
+        }
+        if [restored, already, changed_since, gone].iter().all(|list| list.is_empty())
+            && failed.is_empty()
+        {
+            writeln!(out, "nothing to put back")?;
+        }
+    }
+    out.flush()?;
+    Ok(if undone.failed.is_empty() { Exit::Fine } else { Exit::Problem })
+}
