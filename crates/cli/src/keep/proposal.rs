@@ -45,6 +45,9 @@ impl Proposal {
                 Planned::Change(plan) if KeepOptions::of(&plan.before).is_none() => {
                     Planned::Refused(Refusal::OptionsUnread)
                 }
+                Planned::Change(plan) if sets_nothing(&plan) => {
+                    Planned::Refused(Refusal::NothingBetter)
+                }
                 planned => planned,
             };
             picture.connections.iter().map(of).collect()
@@ -87,6 +90,10 @@ impl Proposal {
     pub(crate) const fn is_refused_as_too_many(&self) -> bool {
         self.spread.is_none()
     }
+}
+
+fn sets_nothing(plan: &Plan) -> bool {
+    KeepOptions::of(&plan.before).is_some_and(|before| KeepOptions::planned(plan, before) == before)
 }
 
 /// netdev_max_backlog of linux net/core/hotdata.c, for where the sysctl is not shown.

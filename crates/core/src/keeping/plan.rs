@@ -64,10 +64,15 @@ pub enum Harm {
     BusyStays,
     /// TCP_USER_TIMEOUT ends connections to peers that live and do not read.
     EndsUnreadingPeers,
-    /// TCP_USER_TIMEOUT must not be below the time for which the connection has been idle, so the
-    /// busy value misses the objective.
-    BusyBoundLoose {
-        /// What TCP_USER_TIMEOUT is set to.
+    /// TCP_USER_TIMEOUT must not be below the time for which the connection has been idle, so it is
+    /// not set yet, and the busy value stays as it is.
+    IdleTooLongForUserTimeout {
+        /// For how long it has been idle.
+        idle: Duration,
+    },
+    /// The TCP_USER_TIMEOUT that the application has set lets fewer lost probes end it.
+    FewerProbesDecide {
+        /// That TCP_USER_TIMEOUT.
         timeout: Duration,
     },
     /// TCP_USER_TIMEOUT makes the count of keepalive probes meaningless: time alone decides.
@@ -91,10 +96,16 @@ impl fmt::Display for Harm {
             Self::EndsUnreadingPeers => {
                 f.write_str("TCP_USER_TIMEOUT ends connections to peers that live and do not read")
             }
-            Self::BusyBoundLoose { timeout } => write!(
+            Self::IdleTooLongForUserTimeout { idle } => write!(
                 f,
-                "TCP_USER_TIMEOUT is {}, more than the objective, since it must not be below the \
-                 time for which it has been idle; do this again once the peer has been heard",
+                "TCP_USER_TIMEOUT is not set yet: it must not be below the {} for which the peer \
+                 has not been heard; do this again once it has answered the first probe",
+                Span(*idle)
+            ),
+            Self::FewerProbesDecide { timeout } => write!(
+                f,
+                "the application has set TCP_USER_TIMEOUT to {}: fewer than {PROBES} lost probes \
+                 end it",
                 Span(*timeout)
             ),
             Self::ProbeCountOverridden => f.write_str(
@@ -125,6 +136,8 @@ pub enum Refusal {
         /// The least that can be promised.
         least: Duration,
     },
+    /// These very options are set already, and no others would bring it nearer to the objective now.
+    NothingBetter,
     /// More connections than can be probed from one timer slot without losing probes.
     TooMany {
         /// How many there can be with this objective.
@@ -147,6 +160,9 @@ impl fmt::Display for Refusal {
             Self::TooShort { least } => {
                 write!(f, "no options can promise that; {} can be promised", Span(*least))
             }
+            Self::NothingBetter => f.write_str(
+                "the objective is not met, but no other options would bring it nearer now",
+            ),
             Self::TooMany { most } => write!(
                 f,
                 "so many probes at once would overflow the host's own backlog and end healthy \
@@ -173,7 +189,7 @@ pub fn plan(seen: &Observation, objective: &Objective, longest_wait: Option<Dura
         return Planned::Refused(Refusal::TooShort { least: least(seen) });
     };
     keepalive.idle = longest_wait.map_or(keepalive.idle, |most| keepalive.idle.min(most));
-    let user_timeout = objective.user_timeout.then(|| user_timeout(seen, objective));
+    let user_timeout = user_timeout(seen, objective, keepalive);
     let learns_after = detection_time(&with(seen, keepalive, user_timeout));
     let plan = Plan {
         keepalive,
@@ -233,15 +249,18 @@ fn least(seen: &Observation) -> Duration {
     second * (PROBES + 1) + (seen.tick.lateness(second * 5) + seen.tick.length()) * (PROBES + 2)
 }
 
-/// Never below the time for which the connection has been idle: one lost probe would then end it,
-/// since the kernel compares that time with the option (tcp_keepalive_timer).
-fn user_timeout(seen: &Observation, objective: &Objective) -> Duration {
-    let within = objective.detect_within;
-    // It counts from the first retransmission, which comes a time-out or two after the write.
-    let wanted = within.saturating_sub(Duration::from_secs(1)).max(within / 2);
-    let idle = seen.sample.last_heard().unwrap_or_default();
-    let safe = if idle < wanted { wanted } else { idle.saturating_add(within) };
-    safe.min(USER_TIMEOUT_MAX)
+/// Never at or below the time for which the connection has been idle: one lost probe would then end
+/// it, since the kernel compares that time with the option (tcp_keepalive_timer). Never above the
+/// time that the probes take: it overrides their number, and one more would come after the objective.
+fn user_timeout(
+    seen: &Observation,
+    objective: &Objective,
+    keepalive: KeepaliveTimes,
+) -> Option<Duration> {
+    let probed = keepalive.idle.saturating_add(keepalive.interval.saturating_mul(PROBES));
+    let wanted = probed.min(objective.detect_within).min(USER_TIMEOUT_MAX);
+    let safe = seen.sample.last_heard().is_none_or(|idle| idle < wanted / 2);
+    (objective.user_timeout && safe).then_some(wanted)
 }
 
 /// The observation as it would be with the new options set now.
@@ -277,12 +296,19 @@ fn harms(
 ) -> Vec<Harm> {
     let mut harms =
         vec![Harm::OutageEndsIt { after: keepalive.interval.saturating_mul(keepalive.probes) }];
+    let heard = seen.sample.last_heard().unwrap_or_default();
     match user_timeout {
         Some(_) => harms.extend([Harm::EndsUnreadingPeers, Harm::ProbeCountOverridden]),
+        None if objective.user_timeout => {
+            harms.push(Harm::IdleTooLongForUserTimeout { idle: heard });
+        }
         None => harms.push(Harm::BusyStays),
     }
-    if let Some(timeout) = user_timeout.filter(|timeout| *timeout > objective.detect_within) {
-        harms.push(Harm::BusyBoundLoose { timeout });
+    let own = seen.options.read().and_then(|options| options.user_timeout);
+    let own = own.filter(|own| user_timeout.is_none() && !own.is_zero());
+    let probed = keepalive.idle.saturating_add(keepalive.interval.saturating_mul(PROBES - 1));
+    if let Some(timeout) = own.filter(|own| *own <= probed) {
+        harms.push(Harm::FewerProbesDecide { timeout });
     }
     let half_closed = seen.sample.state != TcpState::Established;
     if half_closed && keepalive.idle >= HALF_CLOSED_FORGOTTEN {

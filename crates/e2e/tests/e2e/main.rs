@@ -8,6 +8,8 @@
 
 mod book;
 mod detection;
+mod keep;
+mod keep_programs;
 mod listing;
 mod story;
 mod unprivileged;

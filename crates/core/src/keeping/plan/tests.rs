@@ -62,7 +62,18 @@ fn the_busy_value_is_bounded_only_when_asked_for_and_the_harm_is_told() {
 fn a_user_timeout_is_never_below_the_time_the_connection_has_been_idle() {
     let seen = established().heard(ms(7_200_000));
     let plan = change(&seen, &Objective { user_timeout: true, ..within(60) });
-    assert!(plan.user_timeout.expect("asked for") > ms(7_200_000));
+    assert_eq!(plan.user_timeout, None);
+    assert!(plan.harms.contains(&Harm::IdleTooLongForUserTimeout { idle: ms(7_200_000) }));
+}
+
+#[test]
+fn a_user_timeout_of_the_applications_own_that_lets_one_lost_probe_decide_is_told() {
+    let mut seen = established();
+    if let OptionsSeen::Read(options) = &mut seen.options {
+        options.user_timeout = Some(ms(30_000));
+    }
+    let plan = change(&seen, &within(60));
+    assert!(plan.harms.contains(&Harm::FewerProbesDecide { timeout: ms(30_000) }));
 }
 
 #[test]
@@ -98,9 +109,11 @@ proptest! {
         seconds in 5u64..100_000,
         heard in 0u64..10_000_000,
         wait in 1u64..30_000,
+        user_timeout in any::<bool>(),
     ) {
         let seen = established().heard(ms(heard));
-        if let Planned::Change(plan) = plan(&seen, &within(seconds), Some(Duration::from_secs(wait))) {
+        let objective = Objective { user_timeout, ..within(seconds) };
+        if let Planned::Change(plan) = plan(&seen, &objective, Some(Duration::from_secs(wait))) {
             prop_assert!(idle_max(&plan.learns_after) <= Duration::from_secs(seconds), "{plan:?}");
             prop_assert!(plan.keepalive.idle >= Duration::from_secs(1));
         }
