@@ -11,7 +11,8 @@ mod undo;
 
 use std::{io::Write, path::Path, time::Duration};
 
-use halfopen_core::{OptionsSeen, keeping::Objective};
+use halfopen_core::{Diagnosis, Observation, OptionsSeen, Owner, keeping::Objective};
+use halfopen_sys::options;
 
 use self::{applying::Applied, document::Document, proposal::Proposal, record::Record};
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     audit::Audit,
     exit::{Exit, Failure},
     look::Look,
+    picture::Picture,
     render::json,
     select::Selection,
     terminal::Terminal,
@@ -42,7 +44,7 @@ pub(crate) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
                 .to_owned(),
         ));
     }
-    let picture = look(arguments, selection).take()?;
+    let picture = look(arguments, selection)?;
     if picture.connections.is_empty() && picture.hidden.loopback == 0 {
         return Err(Failure::NoSuchConnection(
             "no connection matches; `halfopen ls` with the same flags shows those that do"
@@ -65,8 +67,24 @@ pub(crate) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
     Ok(if wrong { Exit::Problem } else { Exit::Fine })
 }
 
-fn look(arguments: &Keep, selection: Selection) -> Look {
-    Look::new(selection, &arguments.looking, &Default::default(), SortKey::Local)
+/// A look in which options are read of every connection that is chosen, where a survey of a large
+/// host stops at some number of them.
+fn look(arguments: &Keep, selection: Selection) -> Result<Picture, Failure> {
+    let look = Look::new(selection, &arguments.looking, &Default::default(), SortKey::Local);
+    let mut picture = look.take()?;
+    for diagnosis in &mut picture.connections {
+        let seen = &diagnosis.observation;
+        if seen.options.read().is_some() {
+            continue;
+        }
+        let read =
+            |owner: &Owner| options::of_process(owner.pid, owner.fd, seen.sample.id.cookie).ok();
+        if let Some(options) = seen.owners.seen().iter().find_map(read) {
+            let seen = Observation { options: OptionsSeen::Read(options), ..seen.clone() };
+            *diagnosis = Diagnosis::of(seen, &look.thresholds);
+        }
+    }
+    Ok(picture)
 }
 
 fn objective(arguments: &Keep) -> Result<Objective, Failure> {

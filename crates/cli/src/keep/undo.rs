@@ -1,8 +1,14 @@
 //! Owns `keep --undo`: what earlier runs have changed is put back, where it still is as they left it.
 
-use std::{collections::HashSet, io::Write};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    io::Write,
+};
 
-use halfopen_core::{Diagnosis, keeping::KeepOptions};
+use halfopen_core::{
+    ConnectionId, Diagnosis, NetnsId,
+    keeping::{KeepOptions, Past},
+};
 use halfopen_sys::set_options::{NotSet, Setter, Setting, Target};
 use serde::Serialize;
 
@@ -14,6 +20,7 @@ use crate::{
     args::Keep,
     audit::{Act, ActResult, Audit},
     exit::{Exit, Failure},
+    picture::Picture,
     render::json,
     select::Selection,
 };
@@ -47,17 +54,14 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
         record.retain(|_| false)?;
         return show(arguments, &undone, out);
     }
-    let mut selectors = arguments.selectors.clone();
-    let chooses = Selection::new(&selectors).chooses();
-    // A record knows its connections by their namespaces.
-    selectors.all_namespaces |= selectors.netns.is_none();
-    let selection = Selection::new(&selectors).with_loopback();
-    let picture = look(arguments, selection).take()?;
+    let chooses = Selection::new(&arguments.selectors).chooses();
     let audit = Audit::open(arguments.acting.audit.as_deref())?;
+    let pictures = pictures(arguments, &pasts)?;
+    let there: Vec<_> = pictures.iter().flat_map(|picture| &picture.connections).collect();
 
     let mut finished = HashSet::new();
     let mut ways = Vec::new();
-    for diagnosis in &picture.connections {
+    for diagnosis in &there {
         let id = diagnosis.observation.sample.id;
         let Some(past) = pasts.get(&id) else { continue };
         let now = diagnosis.observation.options.read().and_then(KeepOptions::of);
@@ -67,7 +71,7 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
             continue;
         };
         match past.way_back(now) {
-            Some(first) => ways.push((diagnosis, Setting { id, expected: now, wanted: first })),
+            Some(first) => ways.push((*diagnosis, Setting { id, expected: now, wanted: first })),
             None => {
                 finished.insert(id);
                 let is_restored = past.is_restored(now);
@@ -79,8 +83,7 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
     }
     set(&ways, &audit, &mut undone, &mut finished)?;
     if !chooses {
-        let there: HashSet<_> =
-            picture.connections.iter().map(|one| one.observation.sample.id).collect();
+        let there: HashSet<_> = there.iter().map(|one| one.observation.sample.id).collect();
         let gone: Vec<_> = pasts.keys().filter(|id| !there.contains(id)).copied().collect();
         undone.gone.extend(gone.iter().map(ToString::to_string));
         finished.extend(gone);
@@ -89,16 +92,38 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
     show(arguments, &undone, out)
 }
 
+/// A look into each namespace that the record knows of, or into the one that was named.
+fn pictures(
+    arguments: &Keep,
+    pasts: &HashMap<ConnectionId, Past>,
+) -> Result<Vec<Picture>, Failure> {
+    let selection = Selection::new(&arguments.selectors).with_loopback();
+    let selectors = &arguments.selectors;
+    if selectors.netns.is_some() || !selectors.id.is_empty() {
+        return Ok(vec![look(arguments, selection)?]);
+    }
+    let known: BTreeSet<NetnsId> = pasts.keys().map(|id| id.netns).collect();
+    let mut pictures = Vec::new();
+    for netns in known {
+        match look(arguments, selection.clone().in_namespace(netns)) {
+            Ok(picture) => pictures.push(picture),
+            // Gone with all of its connections.
+            Err(Failure::Usage(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(pictures)
+}
+
 fn set(
     ways: &[(&Diagnosis, Setting)],
     audit: &Audit,
     undone: &mut Undone,
-    finished: &mut HashSet<halfopen_core::ConnectionId>,
+    finished: &mut HashSet<ConnectionId>,
 ) -> Result<(), Failure> {
-    let target = |way: &(&'_ Diagnosis, Setting)| way.1;
     let targets: Vec<_> = ways
         .iter()
-        .map(|way| Target { setting: target(way), owners: way.0.observation.owners.seen() })
+        .map(|(one, setting)| Target { setting: *setting, owners: one.observation.owners.seen() })
         .collect();
     let entries = audit.begin("keep --undo", ways.iter().map(|way| way.1.id))?;
     let outcomes = Setter::open(targets.len(), targets.len()).set(&targets);

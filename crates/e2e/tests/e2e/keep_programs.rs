@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use halfopen_lab::{Lab, Topology, wait};
+use halfopen_sys::SocketDiag;
 
 use crate::{keep::Files, requires_lab};
 
@@ -32,12 +33,15 @@ fn a_redis_subscriber_learns_within_the_objective() {
     let kept = &document["connections"][0];
     assert_eq!(kept["outcome"], "set", "{document:#}");
     let id = kept["id"].as_str().unwrap();
+    let cookie = u64::from_str_radix(id.split('@').next().unwrap(), 16).unwrap();
+    let mut diag = lab.client().unwrap().enter(SocketDiag::open).unwrap().unwrap();
     lab.cable(0).unwrap().cut();
     let cut = Instant::now();
-    // redis-cli then tries to connect again, so only the id tells.
+    // redis-cli then tries to connect again, so only the cookie tells.
     let learned = wait::until(Duration::from_secs(30), || {
-        let (text, _) = files.keep(&["--id", id, "--detect-within", "8s"]);
-        text.contains("no connection matches").then(|| cut.elapsed())
+        let samples = diag.dump().unwrap().samples;
+        let gone = !samples.iter().any(|sample| sample.id.cookie.0 == cookie);
+        gone.then(|| cut.elapsed())
     });
     let learned = learned.expect("the connection ends");
     assert!(learned <= Duration::from_secs(8), "{learned:?}");
