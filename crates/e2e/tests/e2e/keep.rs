@@ -5,6 +5,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     os::fd::{AsFd as _, AsRawFd as _},
     path::PathBuf,
+    process::Output,
     time::{Duration, Instant},
 };
 
@@ -37,23 +38,24 @@ impl Files {
         Self { audit: file("audit"), record: file("record") }
     }
 
-    /// `keep` with these arguments: what it wrote, and its exit code.
-    pub(crate) fn keep(&self, arguments: &[&str]) -> (String, i32) {
+    fn run(&self, arguments: &[&str]) -> Output {
         let audit = self.audit.to_string_lossy().into_owned();
         let record = self.record.to_string_lossy().into_owned();
-        let mut all = vec!["keep", "--audit", &audit, "--record", &record];
-        all.extend(arguments);
-        let output = halfopen(&all);
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        (
-            String::from_utf8_lossy(&output.stdout).into_owned() + &errors,
-            output.status.code().unwrap(),
-        )
+        halfopen(&[&["keep", "--audit", &audit, "--record", &record], arguments].concat())
     }
 
+    /// `keep` with these arguments: what it wrote, and its exit code.
+    pub(crate) fn keep(&self, arguments: &[&str]) -> (String, i32) {
+        let Output { status, stdout, stderr } = self.run(arguments);
+        let text = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        (text, status.code().unwrap())
+    }
+
+    /// The document of `keep` with these arguments.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
-        let (text, _) = self.keep(&[arguments, &["--json"]].concat());
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+        let Output { stdout, stderr, .. } = self.run(&[arguments, &["--json"]].concat());
+        serde_json::from_slice(&stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&stderr)))
     }
 }
 

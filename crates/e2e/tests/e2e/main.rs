@@ -9,6 +9,7 @@
 mod book;
 mod detection;
 mod keep;
+mod keep_crowd;
 mod keep_programs;
 mod listing;
 mod story;
