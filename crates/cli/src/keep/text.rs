@@ -109,7 +109,10 @@ fn write_group(
     let before = learns(group, |plan| &plan.learns_before);
     let after = learns(group, |plan| &plan.learns_after);
     write!(out, "{}", wrapped("  learns   ", &format!("{before} -> {after}"), width))?;
-    write!(out, "{}", wrapped("  options  ", &options(key.before, key.after), width))?;
+    for (number, option) in options(key.before, key.after).enumerate() {
+        let first = if number == 0 { "  options  " } else { "           " };
+        writeln!(out, "{first}{option}")?;
+    }
     let rate = group.iter().map(|one| one.plan.probes_per_hour).max().unwrap_or(0);
     let all = group.iter().map(|one| u64::from(one.plan.probes_per_hour)).sum::<u64>();
     let costs = match group.len() {
@@ -117,9 +120,8 @@ fn write_group(
         _ => format!("{rate} probes an hour each while idle, {all} in all"),
     };
     write!(out, "{}", wrapped("  costs    ", &costs, width))?;
-    for (number, harm) in key.harms.iter().enumerate() {
-        let first = if number == 0 { "  harm     " } else { "           " };
-        write!(out, "{}", wrapped(first, &harm.to_string(), width))?;
+    for harm in key.harms {
+        write!(out, "{}", wrapped("  harm     ", &harm.to_string(), width))?;
     }
     writeln!(out)
 }
@@ -160,7 +162,7 @@ fn range<'a>(all: impl Iterator<Item = &'a Learns>) -> String {
 }
 
 /// The options that would change, by the names that tcp(7) and socket(7) give them.
-fn options(before: KeepOptions, after: KeepOptions) -> String {
+fn options(before: KeepOptions, after: KeepOptions) -> impl Iterator<Item = String> {
     let word = |on: bool| if on { "on" } else { "off" }.to_owned();
     let timeout = |ms: u32| match ms {
         0 => "off".to_owned(),
@@ -176,8 +178,6 @@ fn options(before: KeepOptions, after: KeepOptions) -> String {
     .into_iter()
     .filter(|(_, before, after)| before != after)
     .map(|(name, before, after)| format!("{name} {before} -> {after}"))
-    .collect::<Vec<_>>()
-    .join(", ")
 }
 
 fn write_left_alone(out: &mut impl Write, proposal: &Proposal, width: usize) -> io::Result<()> {
@@ -240,7 +240,8 @@ fn write_done(
     paint: Paint,
 ) -> io::Result<()> {
     let done = applied.done();
-    let text = format!("{} changed. `halfopen keep --undo` puts them back.", connections(done));
+    let text =
+        format!("{} changed. `halfopen keep --undo` puts the old options back.", connections(done));
     match applied.watched {
         Some(watched) if watched.rolled_back => write_alarm(out, watched, width, paint)?,
         _ => write!(out, "{}", wrapped("", &text, width))?,

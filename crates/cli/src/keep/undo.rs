@@ -156,13 +156,13 @@ fn show(arguments: &Keep, undone: &Undone, out: &mut impl Write) -> Result<Exit,
     } else {
         let Undone { restored, already, changed_since, gone, failed, .. } = undone;
         for (list, what) in [
-            (restored, "have the options again that they had before"),
-            (already, "had them already"),
-            (changed_since, "left alone: somebody else has set other options since"),
-            (gone, "are gone or no longer open"),
+            (restored, "the old options are back"),
+            (already, "the old options were back already"),
+            (changed_since, "left alone, since somebody else has set other options"),
+            (gone, "gone or no longer open"),
         ] {
             if !list.is_empty() {
-                writeln!(out, "{} {what}", super::text::connections(list.len()))?;
+                writeln!(out, "{}: {what}", super::text::connections(list.len()))?;
             }
         }
         for one in failed {

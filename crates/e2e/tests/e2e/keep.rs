@@ -152,10 +152,7 @@ fn what_was_set_is_put_back_exactly_and_only_once() {
 
     let (text, code) = kept.files.keep(&["--undo"]);
     assert_eq!(code, 0, "{text}");
-    assert!(
-        text.contains("1 connection have the options again") || text.contains("again"),
-        "{text}"
-    );
+    assert!(text.contains("1 connection: the old options are back"), "{text}");
     assert_eq!(kept.options(), before);
     let (text, code) = kept.files.keep(&["--undo"]);
     assert_eq!((text.trim(), code), ("nothing to put back", 0));
@@ -225,6 +222,36 @@ fn a_user_timeout_bounds_the_busy_case_too() {
     assert_eq!(told, ErrorKind::TimedOut);
     assert!(after <= Duration::from_millis(promised), "{after:?}, promised {promised} ms");
     assert!(after <= Duration::from_secs(10), "{after:?}");
+}
+
+/// The session of docs/tasks/connections-die-after-quiet.md. Run with HALFOPEN_WRITE_EXAMPLES=1 to
+/// write it anew.
+#[test]
+fn the_page_about_connections_that_die_after_quiet_shows_what_happens() {
+    requires_lab!();
+    let kept = Kept::connected("page");
+    let netns = kept.netns();
+    let mut session = String::new();
+    for shown in [
+        &["--peer", "10.0.0.7:80", "--detect-within", "10m", "--survive-idle", "350s"][..],
+        &["--peer", "10.0.0.7:80", "--detect-within", "10m", "--survive-idle", "350s", "--apply"],
+        &["--peer", "10.0.0.7:80", "--detect-within", "10m", "--survive-idle", "350s"],
+        &["--undo"],
+    ] {
+        let (text, code) = kept.files.keep(&[&["--netns", &netns], shown].concat());
+        assert_eq!(code, 0, "{text}");
+        session += &format!("$ halfopen keep {}\n{text}\n", shown.join(" "));
+    }
+    let local = kept.client.local_addr().unwrap().to_string();
+    let owner =
+        session.split_whitespace().find(|word| word.starts_with("e2e-")).unwrap().to_owned();
+    let session = session.replace(&local, "10.0.0.1:53124").replace(&owner, "psql/2211");
+    let session = session.trim_end().to_owned() + "\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/keep.txt");
+    if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
+        std::fs::write(path, &session).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), session);
 }
 
 /// A listener and its embryonic and un-accepted children belong to nobody's objective.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use halfopen_core::TcpState;
-use halfopen_lab::{Host, Program};
+use halfopen_lab::{Host, Program, wait};
 use halfopen_sys::{SocketDiag, backlog_drops, counters};
 
 use crate::{keep::Files, requires_lab};
@@ -45,10 +45,12 @@ fn twenty_thousand_connections_are_kept_without_one_death() {
     // Every wait is 16 s at the most, and the last began 10 s after the first: in three times as
     // long each has probed twice, and whoever lost its probes would have lost three of them.
     let hold_until = began + Duration::from_secs(10 + 3 * 16);
+    let ended = || {
+        let now = host.enter(|| counters().unwrap()).unwrap();
+        (now.aborts_on_timeout != before.aborts_on_timeout).then_some(())
+    };
+    wait::until(hold_until.saturating_duration_since(Instant::now()), ended);
     let alive = || host.enter(alive_clients).unwrap();
-    while Instant::now() < hold_until && alive() == CONNECTIONS {
-        std::thread::sleep(Duration::from_secs(1));
-    }
     let after = host.enter(|| counters().unwrap()).unwrap();
     let drops = backlog_drops().unwrap() - drops_before;
     eprintln!(
