@@ -2,7 +2,7 @@
 //! alone and why, then what was done or how to do it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io::{self, Write},
     time::Duration,
 };
@@ -34,10 +34,10 @@ pub(super) fn write(
     paint: Paint,
 ) -> io::Result<()> {
     let mut groups: Vec<(Key<'_>, Vec<Proposed<'_>>)> = Vec::new();
-    let mut places = BTreeMap::new();
+    let mut places = HashMap::new();
     for change in proposal.changes() {
         let key = Key::of(&change);
-        let place = *places.entry(key.order()).or_insert_with(|| {
+        let place = *places.entry(key).or_insert_with(|| {
             groups.push((key, Vec::new()));
             groups.len() - 1
         });
@@ -74,7 +74,7 @@ pub(super) fn connections(count: usize) -> String {
 }
 
 /// What connections of one block have in common.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key<'a> {
     before: KeepOptions,
     after: KeepOptions,
@@ -84,10 +84,6 @@ struct Key<'a> {
 impl<'a> Key<'a> {
     fn of(change: &Proposed<'a>) -> Self {
         Self { before: change.before, after: change.after, harms: &change.plan.harms }
-    }
-
-    fn order(&self) -> String {
-        format!("{self:?}")
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use halfopen_core::TcpState;
-use halfopen_lab::{Host, Program, wait};
+use halfopen_e2e::crowd;
+use halfopen_lab::{Host, wait};
 use halfopen_sys::{SocketDiag, backlog_drops, counters};
 
 use crate::{keep::Files, requires_lab};
@@ -21,18 +22,15 @@ const HOLDERS: usize = 4;
 fn twenty_thousand_connections_are_kept_without_one_death() {
     requires_lab!();
     let host = Host::boot("crowd").unwrap();
-    host.spawn("ip", &["link", "set", "lo", "up"]).unwrap().ended(PATIENCE).unwrap();
-    let holders: Vec<_> = (0..HOLDERS).map(|number| hold(&host, number)).collect();
-    for holder in &holders {
-        holder.line_with("ready", PATIENCE).unwrap();
-    }
+    let _holders = crowd::gather(&host, CONNECTIONS, HOLDERS).unwrap();
     let netns = host.pid().unwrap().to_string();
     let before = host.enter(|| counters().unwrap()).unwrap();
     let drops_before = backlog_drops().unwrap();
 
     let files = Files::new("crowd");
     let began = Instant::now();
-    let peers = (0..HOLDERS).flat_map(|number| ["--peer".to_owned(), format!(":{}", port(number))]);
+    let peers =
+        (0..HOLDERS).flat_map(|number| ["--peer".to_owned(), format!(":{}", crowd::port(number))]);
     let peers: Vec<_> = peers.collect();
     let mut arguments = vec!["--netns", &netns, "--loopback", "--detect-within", "60s", "--apply"];
     arguments.extend(peers.iter().map(String::as_str));
@@ -66,37 +64,13 @@ fn twenty_thousand_connections_are_kept_without_one_death() {
     assert_eq!(code, 0, "{text}");
 }
 
-/// Far longer than thousands of connections take to be made on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn port(number: usize) -> u16 {
-    8000 + u16::try_from(number).unwrap()
-}
-
-/// A program that holds its share of the connections, both ends.
-fn hold(host: &Host, number: usize) -> Program {
-    let script = format!(
-        "use Socket; my $to = sockaddr_in({}, inet_aton('127.0.0.1')); \
-         my $l; \
-         socket($l, PF_INET, SOCK_STREAM, 0) and bind($l, $to) and listen($l, 64) or die $!; \
-         my @held; for (1..{}) {{ \
-           my ($c, $s); \
-           socket($c, PF_INET, SOCK_STREAM, 0) and connect($c, $to) and accept($s, $l) \
-             or die $!; push @held, $c, $s; \
-         }} $| = 1; print \"ready\\n\"; sleep;",
-        port(number),
-        CONNECTIONS / HOLDERS,
-    );
-    let shell = "ulimit -n $(ulimit -H -n) && exec perl -e \"$0\"";
-    host.spawn("sh", &["-c", shell, &script]).unwrap()
-}
-
 /// How many of the clients are still connected.
 fn alive_clients() -> usize {
     let samples = SocketDiag::open().unwrap().dump().unwrap().samples;
     let is_client = |sample: &&halfopen_core::Sample| {
         let peer = sample.endpoints.peer.port();
-        sample.state == TcpState::Established && (0..HOLDERS).any(|number| port(number) == peer)
+        sample.state == TcpState::Established
+            && (0..HOLDERS).any(|number| crowd::port(number) == peer)
     };
     samples.iter().filter(is_client).count()
 }
