@@ -16,7 +16,7 @@ use super::{
     record::{Options, Record},
 };
 use crate::{
-    audit::{Act, ActResult, Audit},
+    audit::{Act, ActResult, Audit, Entries},
     exit::Failure,
 };
 
@@ -94,15 +94,7 @@ pub(crate) fn apply(
             break;
         }
         let done = setter.set(&targets(step, false));
-        for (one, outcome) in step.iter().zip(&done) {
-            let why = outcome.as_ref().err().map(ToString::to_string);
-            entries.record(Act {
-                diagnosis: one.diagnosis,
-                before: &Options::from(one.before),
-                after: outcome.is_ok().then(|| Options::from(one.after)).as_ref(),
-                result: why.as_deref().map_or(ActResult::Done, ActResult::Failed),
-            })?;
-        }
+        record_acts(&entries, step, &done, false)?;
         outcomes.extend(done.into_iter().map(Some));
     }
     let until = Instant::now() + watch_for;
@@ -133,22 +125,41 @@ fn roll_back(changes: &[Proposed<'_>], applied: &Applied, audit: &Audit) -> Resu
     let entries =
         audit.begin("keep --undo", set.iter().map(|one| one.diagnosis.observation.sample.id))?;
     let done = Setter::open(set.len(), set.len()).set(&targets(&set, true));
-    let mut stuck = 0;
-    for (one, outcome) in set.iter().zip(done) {
-        // What is gone needs no way back.
-        let outcome = outcome.or_else(|error| match error {
-            NotSet::Gone | NotSet::NotOpen => Ok(()),
-            error => Err(error.to_string()),
-        });
-        stuck += usize::from(outcome.is_err());
-        entries.record(Act {
-            diagnosis: one.diagnosis,
-            before: &Options::from(one.after),
-            after: outcome.is_ok().then(|| Options::from(one.before)).as_ref(),
-            result: outcome.as_ref().err().map_or(ActResult::Done, |why| ActResult::Failed(why)),
-        })?;
-    }
-    Ok(stuck)
+    // What is gone needs no way back.
+    let done: Vec<_> = done
+        .into_iter()
+        .map(|outcome| match outcome {
+            Err(NotSet::Gone | NotSet::NotOpen) => Ok(()),
+            outcome => outcome,
+        })
+        .collect();
+    record_acts(&entries, &set, &done, true)?;
+    Ok(done.iter().filter(|outcome| outcome.is_err()).count())
+}
+
+/// Puts on record what came of a batch, forward or back.
+fn record_acts(
+    entries: &Entries<'_>,
+    batch: &[Proposed<'_>],
+    done: &[Result<(), NotSet>],
+    back: bool,
+) -> Result<(), Failure> {
+    let words: Vec<_> = batch
+        .iter()
+        .zip(done)
+        .map(|(one, outcome)| {
+            let (from, to) = if back { (one.after, one.before) } else { (one.before, one.after) };
+            let why = outcome.as_ref().err().map(ToString::to_string);
+            (one.diagnosis, Options::from(from), Options::from(to), why)
+        })
+        .collect();
+    let acts = words.iter().map(|(diagnosis, before, after, why)| Act {
+        diagnosis,
+        before,
+        after: why.is_none().then_some(after),
+        result: why.as_deref().map_or(ActResult::Done, ActResult::Failed),
+    });
+    Ok(entries.record_all(acts)?)
 }
 
 fn targets<'a>(changes: &[Proposed<'a>], back: bool) -> Vec<Target<'a>> {

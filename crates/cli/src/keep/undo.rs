@@ -127,15 +127,22 @@ fn set(
         .collect();
     let entries = audit.begin("keep --undo", ways.iter().map(|way| way.1.id))?;
     let outcomes = Setter::open(targets.len(), targets.len()).set(&targets);
-    for ((diagnosis, setting), outcome) in ways.iter().zip(outcomes) {
+    let words: Vec<_> = ways
+        .iter()
+        .zip(&outcomes)
+        .map(|((diagnosis, setting), outcome)| {
+            let (before, after) = (Options::from(setting.expected), Options::from(setting.wanted));
+            (diagnosis, before, after, outcome.as_ref().err().map(ToString::to_string))
+        })
+        .collect();
+    entries.record_all(words.iter().map(|(diagnosis, before, after, why)| Act {
+        diagnosis,
+        before,
+        after: why.is_none().then_some(after),
+        result: why.as_deref().map_or(ActResult::Done, ActResult::Failed),
+    }))?;
+    for ((_, setting), outcome) in ways.iter().zip(outcomes) {
         let id = setting.id.to_string();
-        let why = outcome.as_ref().err().map(ToString::to_string);
-        entries.record(Act {
-            diagnosis,
-            before: &Options::from(setting.expected),
-            after: outcome.is_ok().then(|| Options::from(setting.wanted)).as_ref(),
-            result: why.as_deref().map_or(ActResult::Done, ActResult::Failed),
-        })?;
         match outcome {
             Ok(()) => undone.restored.push(id),
             Err(NotSet::Gone | NotSet::NotOpen) => undone.gone.push(id),
