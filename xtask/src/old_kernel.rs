@@ -23,31 +23,44 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use self::{initramfs::Archive, kernel::Kernel, record::Record, script::Step};
+use self::{
+    initramfs::Archive,
+    kernel::{Kernel, Source},
+    record::Record,
+    script::Step,
+};
 
 /// What runs inside the machine, in this order.
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 7] = [
     Step { name: "kernel", command: "ls /proc/sys/net/ipv4" },
     Step { name: "ls", command: "staged_connections halfopen ls --loopback --json" },
+    Step {
+        name: "ls by BPF",
+        command: "staged_connections halfopen ls --loopback --json --source bpf",
+    },
     Step {
         name: "why",
         command: "staged_connections sh -c 'halfopen why \"$KEEPALIVE_ID\" --loopback --json'",
     },
     Step { name: "trials", command: "trials short" },
+    Step { name: "random trials", command: "trials random" },
     Step { name: "trials of untouched timers", command: "trials default" },
 ];
 
 /// Boots the kernel of a Debian package and compares what the program says there with what happens.
 pub(crate) fn run(arguments: &[&str]) -> ExitCode {
-    let package = match arguments {
-        [] => "linux-image-cloud-amd64",
-        ["--package", name] => name,
+    let source = match arguments {
+        [] => Source::Suite("linux-image-cloud-amd64"),
+        ["--package", name] => Source::Suite(name),
+        ["--deb", path] => Source::File(path),
         _ => {
-            eprintln!("usage: cargo xtask old-kernel [--package linux-image-...]");
+            eprintln!(
+                "usage: cargo xtask old-kernel [--package linux-image-... | --deb linux-image-....deb]"
+            );
             return ExitCode::from(2);
         }
     };
-    match check(package) {
+    match check(source) {
         Ok(0) => {
             println!("\nold-kernel: everything as predicted");
             ExitCode::SUCCESS
@@ -64,14 +77,14 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
 }
 
 /// The whole check; the number of faults found.
-fn check(package: &str) -> Result<usize> {
+fn check(source: Source<'_>) -> Result<usize> {
     needs::check()?;
     let root = root()?;
     let target = target(&root);
     let place = target.join("old-kernel");
     fs::create_dir_all(&place).with_context(|| format!("make {}", place.display()))?;
 
-    let kernel = Kernel::fetch(package, &place)?;
+    let kernel = Kernel::fetch(source, &place)?;
     println!("old-kernel: Linux {} from the package {}", kernel.release, kernel.package);
     build(&root)?;
     let archive = archive(&kernel, &target)?;
@@ -98,7 +111,15 @@ fn target(root: &Path) -> PathBuf {
 fn build(root: &Path) -> Result<()> {
     println!("old-kernel: build halfopen and the trials");
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
-    for what in [["halfopen-cli", "--bins"], ["halfopen-lab", "--examples"]] {
+    let program: &[&str] = if can_link_bpf() {
+        &["halfopen-cli", "--bins", "--features", "bpf"]
+    } else {
+        println!(
+            "old-kernel: without BPF: no libelf or zlib to link (libelf-dev, zlib1g-dev, pkg-config)"
+        );
+        &["halfopen-cli", "--bins"]
+    };
+    for what in [program, &["halfopen-lab", "--examples"]] {
         let status = Command::new(&cargo)
             .current_dir(root)
             .args(["build", "--quiet", "--release", "--package"])
@@ -108,6 +129,11 @@ fn build(root: &Path) -> Result<()> {
         ensure!(status.success(), "build {}: cargo says why above", what.join(" "));
     }
     Ok(())
+}
+
+fn can_link_bpf() -> bool {
+    let asked = Command::new("pkg-config").args(["--exists", "libelf", "zlib"]).status();
+    asked.is_ok_and(|status| status.success())
 }
 
 /// Everything that the machine has in the way of files.
@@ -161,8 +187,12 @@ fn judge(records: &[Record]) -> Result<usize> {
         println!("\n== {}: {}", step.name, step.command);
         match step.name {
             "kernel" => println!("{}", picture::missing_sysctls(record)),
-            "ls" => faults.extend(picture::faults_of_ls(record)),
-            "why" => faults.extend(picture::faults_of_why(record)),
+            "ls" => faults.extend(told(picture::faults_of_ls(record))),
+            "ls by BPF" => match picture::refusal_of_bpf(record) {
+                Some(refusal) => println!("{refusal}"),
+                None => faults.extend(told(picture::faults_of_ls(record))),
+            },
+            "why" => faults.extend(told(picture::faults_of_why(record))),
             _ => {
                 let held = trials::read(record);
                 println!("{}", trials::table(&held));
@@ -177,4 +207,10 @@ fn judge(records: &[Record]) -> Result<usize> {
         println!("fault: {fault}");
     }
     Ok(faults.len())
+}
+
+/// The same faults, after a line for the reader.
+fn told(faults: Vec<String>) -> Vec<String> {
+    println!("{}", if faults.is_empty() { "as expected" } else { "NOT as expected" });
+    faults
 }

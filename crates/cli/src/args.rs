@@ -45,6 +45,9 @@ pub enum Verb {
     /// Set when owners learn that their peer is gone, on connections of running programs
     #[command(after_help = AFTER)]
     Keep(Box<Keep>),
+    /// End connections that are proved dead, and only those
+    #[command(after_help = AFTER)]
+    Reap(Reap),
     /// Replay a known experiment with real kernels, in network namespaces of its own
     Rehearse(Rehearse),
 }
@@ -99,6 +102,10 @@ pub struct Looking {
     /// Where to read connections from; `auto` is BPF on hosts with thousands of them
     #[arg(long, value_name = "SOURCE", value_enum, default_value_t)]
     pub source: SourceKey,
+    /// Do not look for the processes that hold connections, which takes most of the time on large
+    /// hosts without BPF; options are then not read either. Selectors of processes look anyway
+    #[arg(long)]
+    pub no_owners: bool,
 }
 
 /// Where connections are read from.
@@ -270,6 +277,49 @@ pub struct Keep {
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// The flags of `reap`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Reap {
+    /// Which connections.
+    #[command(flatten)]
+    pub selectors: Selectors,
+    /// Every connection; without it at least one selector is needed
+    #[arg(long, help_heading = "Which connections")]
+    pub all: bool,
+    /// What may be ended.
+    #[command(flatten)]
+    pub licence: ReapLicence,
+    /// Where connections are read from.
+    #[command(flatten)]
+    pub looking: Looking,
+    /// What counts as what.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// Whether to act.
+    #[command(flatten)]
+    pub acting: Acting,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
+}
+
+/// What `reap` may end, and how.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "What may be ended, and how")]
+pub struct ReapLicence {
+    /// Also half-closed connections (CLOSE-WAIT, FIN-WAIT-2) on which nothing was heard for longer
+    /// than this
+    #[arg(long, value_name = "DUR")]
+    pub half_closed_over: Option<Given>,
+    /// Also what is not proved dead, as long as it is selected: living connections too
+    #[arg(long)]
+    pub unproved: bool,
+    /// Shut down instead of destroy: both sides see the end of the stream, not an error. Needs no
+    /// more than the right to look into the owner's process
+    #[arg(long)]
+    pub gentle: bool,
 }
 
 /// The flags of `rehearse`.

@@ -86,6 +86,11 @@ impl Audit {
         Ok(Self { file, path, actor: Actor::of_this_process() })
     }
 
+    /// Where the record is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Puts on record that `verb` is about to act on these connections.
     ///
     /// # Errors
@@ -142,7 +147,6 @@ impl Entries<'_> {
     ///
     /// # Errors
     /// [`AuditError`] if it cannot be written: the act was done, and nothing more must be.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for verbs that act on one after the other"))]
     pub(crate) fn record<Detail: Serialize>(&self, act: Act<'_, Detail>) -> Result<(), AuditError> {
         let mut line = Vec::new();
         self.append(&mut line, &now(), act)?;
@@ -187,9 +191,7 @@ impl Entries<'_> {
             event: "act",
             connection: BriefConnection::of(act.diagnosis),
             before: act.before,
-            after: act
-                .after
-                .map_or_else(|| Field::Unknown("it was not seen".to_owned()), Field::Known),
+            after: act.after.map_or_else(|| Field::Unknown("it was not seen".into()), Field::Known),
             result,
             why,
         };
@@ -273,9 +275,9 @@ struct Done<'a, Detail> {
     by: &'a Actor,
     verb: &'static str,
     event: &'static str,
-    connection: BriefConnection,
+    connection: BriefConnection<'a>,
     before: &'a Detail,
-    after: Field<&'a Detail>,
+    after: Field<'a, &'a Detail>,
     result: &'static str,
     why: Option<&'a str>,
 }
@@ -285,7 +287,7 @@ struct Done<'a, Detail> {
 struct Actor {
     uid: u32,
     /// Who logged in, however they became `uid` since; `null` for what no login started.
-    login_uid: Field<u32>,
+    login_uid: Field<'static, u32>,
     pid: u32,
     command_line: Vec<String>,
 }
@@ -301,17 +303,17 @@ impl Actor {
     }
 }
 
-fn login_uid(file: io::Result<String>) -> Field<u32> {
+fn login_uid(file: io::Result<String>) -> Field<'static, u32> {
     /// `(uid_t) -1`: the session was started by no login.
     const UNSET: u32 = u32::MAX;
     let text = match file {
         Ok(text) => text,
-        Err(error) => return Field::Unknown(format!("/proc/self/loginuid: {error}")),
+        Err(error) => return Field::Unknown(format!("/proc/self/loginuid: {error}").into()),
     };
     match text.trim().parse() {
         Ok(UNSET) => Field::NotApplicable,
         Ok(uid) => Field::Known(uid),
-        Err(_) => Field::Unknown("/proc/self/loginuid is no number".to_owned()),
+        Err(_) => Field::Unknown("/proc/self/loginuid is no number".into()),
     }
 }
 

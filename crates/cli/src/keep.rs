@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
     }
     let objective = objective(arguments)?;
     let selection = Selection::new(&arguments.selectors);
-    if !selection.chooses() && !arguments.all {
+    if !selection.narrows() && !arguments.all {
         return Err(Failure::Usage(
             "keep needs to be told which connections: narrow them down, e.g. --process NAME or \
              --peer ADDR, or say --all"
@@ -77,11 +77,12 @@ fn look(arguments: &Keep, selection: Selection) -> Result<Picture, Failure> {
         if seen.options.read().is_some() {
             continue;
         }
-        let read =
-            |owner: &Owner| options::of_process(owner.pid, owner.fd, seen.sample.id.cookie).ok();
+        let read = |owner: &Owner| {
+            options::of_process(owner.process.pid, owner.fd, seen.sample.id.cookie).ok()
+        };
         if let Some(options) = seen.owners.seen().iter().find_map(read) {
-            let seen = Observation { options: OptionsSeen::Read(options), ..seen.clone() };
-            *diagnosis = Diagnosis::of(seen, &look.thresholds);
+            let seen = Observation { options: OptionsSeen::Read(options.into()), ..seen.clone() };
+            **diagnosis = Diagnosis::of(seen, &look.thresholds);
         }
     }
     Ok(picture)

@@ -5,6 +5,7 @@ mod cell;
 mod columns;
 pub(crate) mod json;
 mod paint;
+mod reap;
 mod story;
 mod summary;
 mod table;
@@ -13,6 +14,7 @@ mod words;
 pub(crate) use self::{
     cell::{escaped, wrapped},
     paint::Paint,
+    reap::write_reap,
     story::write_story,
     summary::{write_foot, write_head},
     table::{TableView, write_table},

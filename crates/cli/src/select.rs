@@ -84,23 +84,6 @@ impl Selection {
         self
     }
 
-    /// Whether it chooses at all, or means every connection of the namespaces it looks at.
-    pub fn chooses(&self) -> bool {
-        self.idle_over.is_some()
-            || matches!(self.scope, ScopeWanted::Named(_))
-            || [
-                self.peer.is_empty(),
-                self.local.is_empty(),
-                self.ports.is_empty(),
-                self.processes.is_empty(),
-                self.states.is_empty(),
-                self.verdicts.is_empty(),
-                self.cgroups.is_empty(),
-                self.ids.is_empty(),
-            ]
-            .contains(&false)
-    }
-
     /// The namespaces to look at.
     pub fn scope(&self) -> Scope {
         match &self.scope {
@@ -157,6 +140,19 @@ impl Selection {
         !asked && diagnosis.observation.sample.endpoints.is_loopback()
     }
 
+    /// Whether anything narrows the choice down, apart from the namespaces to look at.
+    pub const fn narrows(&self) -> bool {
+        !(self.ids.is_empty()
+            && self.peer.is_empty()
+            && self.local.is_empty()
+            && self.ports.is_empty()
+            && self.processes.is_empty()
+            && self.states.is_empty()
+            && self.verdicts.is_empty()
+            && self.cgroups.is_empty()
+            && self.idle_over.is_none())
+    }
+
     /// Whether the answer depends on who owns each connection.
     pub const fn needs_owners(&self) -> bool {
         !self.processes.is_empty() || !self.cgroups.is_empty()
@@ -182,7 +178,8 @@ fn any_or_empty<T>(wanted: &[T], matches: impl Fn(&T) -> bool) -> bool {
 
 fn is_in_cgroup(diagnosis: &Diagnosis, text: &str) -> bool {
     diagnosis.observation.owners.seen().iter().any(|owner| {
-        [&owner.cgroup, &owner.unit].into_iter().flatten().any(|name| name.contains(text))
+        let process = &owner.process;
+        [&process.cgroup, &process.unit].into_iter().flatten().any(|name| name.contains(text))
     })
 }
 
@@ -202,8 +199,8 @@ impl ProcessPattern {
     fn holds(&self, diagnosis: &Diagnosis) -> bool {
         let Owners::Known(owners) = &diagnosis.observation.owners else { return false };
         owners.iter().any(|owner| match self {
-            Self::Pid(pid) => owner.pid == *pid,
-            Self::Command(name) => owner.command == *name,
+            Self::Pid(pid) => owner.process.pid == *pid,
+            Self::Command(name) => owner.process.command == *name,
         })
     }
 }

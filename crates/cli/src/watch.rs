@@ -98,7 +98,7 @@ fn append(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     if arguments.face.json {
-        json::write_line(out, &json::LsDocument::of(picture).with_gone(gone))?;
+        json::LsDocument::of(picture).with_gone(gone).write(out, json::Layout::OneLine)?;
     } else {
         writeln!(out, "--- {}", picture.taken_at_text())?;
         write_frame(out, picture, gone, ls::view(arguments, Terminal::of_stdout()))?;

@@ -15,7 +15,8 @@ mod window;
 pub(crate) use keepalive::next_probe;
 pub use keepalive::{KeepaliveTimes, is_on as keepalive_is_on};
 pub use learns::{
-    AppTold, Assumption, Cause, DetectionTime, Learns, NeverBecause, PeerTold, Prediction,
+    AppTold, Assumption, Assumptions, Cause, DetectionTime, Learns, NeverBecause, PeerTold,
+    Prediction,
 };
 pub(crate) use unacked::unanswered_for;
 pub use wheel::{Interval, Tick};

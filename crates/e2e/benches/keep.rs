@@ -31,7 +31,8 @@ fn main() {
     let (mut applied, mut undone) = (Vec::new(), Vec::new());
     for _ in 0..REPETITIONS {
         let files = [directory.join("audit"), directory.join("record")];
-        let apply = ["--detect-within", "60s", "--loopback", "--watch-for", "0s", "--apply"];
+        let apply =
+            ["--detect-within", "60s", "--all", "--loopback", "--watch-for", "0s", "--apply"];
         applied.push(time(&program, &netns, &files, &apply));
         undone.push(time(&program, &netns, &files, &["--undo"]));
         files.iter().for_each(|file| fs::remove_file(file).unwrap());

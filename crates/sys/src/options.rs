@@ -2,6 +2,8 @@
 //! descriptor. Sets none (`set_options` does); never reads SO_ERROR, which would take the error from the application;
 //! never touches TCP_REPAIR. Read: tcp(7), pidfd_getfd(2), linux net/ipv4/tcp.c `do_tcp_getsockopt`.
 
+mod shared;
+
 use std::{
     ffi::c_int,
     fs, io,
@@ -17,6 +19,8 @@ use rustix::{
 };
 
 use crate::syscall;
+
+pub use shared::SharedOptions;
 
 /// The options of a socket of our own. One that this kernel does not know is `None`.
 ///
@@ -66,7 +70,7 @@ pub fn of_process(pid: u32, fd: u32, cookie: Cookie) -> Result<SocketOptions, Op
     options
 }
 
-pub(crate) fn duplicate(pid: u32, fd: u32) -> Result<OwnedFd, OptionsError> {
+fn duplicate(pid: u32, fd: u32) -> Result<OwnedFd, OptionsError> {
     let gone = OptionsError::Gone { pid, fd };
     let raw = (i32::try_from(pid).ok().and_then(Pid::from_raw), i32::try_from(fd).ok());
     let (Some(process), Some(number)) = raw else { return Err(gone) };
@@ -205,6 +209,17 @@ mod tests {
         assert_eq!(options.linger2.map(i64::from), sysctls.fin_timeout.map(|t| t.as_secs() as i64));
         assert_eq!(options.defer_accept, Some(Duration::ZERO));
         assert_eq!(options.reuse_address, Some(false));
+    }
+
+    /// TCP_RTO_MAX_MS before Linux 6.15.
+    #[test]
+    fn an_option_that_the_kernel_does_not_know_is_absent_and_no_error() {
+        let answered = |errno: Errno| known(Err(errno.into()));
+        assert_eq!(answered(Errno::NOPROTOOPT).unwrap(), None);
+        assert!(answered(Errno::NOTSOCK).is_err());
+        let (stream, _listener) = connection();
+        let unknown = syscall::socket_option(stream.as_fd(), libc::IPPROTO_TCP, 10_000);
+        assert_eq!(known(unknown).unwrap(), None);
     }
 
     #[test]

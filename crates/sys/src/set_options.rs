@@ -18,6 +18,7 @@ use rustix::{io::Errno, net::sockopt};
 pub use many::{Setter, Target};
 
 use crate::{
+    holder::Holders,
     options::{self, OptionsError, TCP_USER_TIMEOUT},
     syscall,
 };
@@ -43,10 +44,12 @@ pub struct Setting {
 /// # Errors
 /// [`NotSet`]; except for [`NotSet::Halfway`] nothing is changed then.
 pub fn set_of_process(pid: u32, fd: u32, setting: &Setting) -> Result<(), NotSet> {
-    let duplicate = options::duplicate(pid, fd)?;
-    if sockopt::socket_cookie(&duplicate).ok() != Some(setting.id.cookie.0) {
-        return Err(OptionsError::AnotherSocket { pid, fd }.into());
-    }
+    set_through(&mut Holders::default(), pid, fd, setting)
+}
+
+/// As [`set_of_process`], through processes that were asked before.
+fn set_through(holders: &mut Holders, pid: u32, fd: u32, setting: &Setting) -> Result<(), NotSet> {
+    let duplicate = holders.duplicate(pid, fd, setting.id.cookie)?;
     set(duplicate.as_fd(), setting.expected, setting.wanted)
 }
 

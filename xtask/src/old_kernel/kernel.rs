@@ -23,21 +23,35 @@ pub(super) struct Kernel {
     pub(super) modules: PathBuf,
 }
 
+/// Where a kernel comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source<'a> {
+    /// A package of this machine's suite, by its name; also one that only depends on a kernel's.
+    Suite(&'a str),
+    /// A package that was downloaded before, from wherever it is still to be had.
+    File(&'a str),
+}
+
 impl Kernel {
-    /// The kernel of `package`, or of the package that this one stands for, unpacked below `place`.
-    pub(super) fn fetch(package: &str, place: &Path) -> Result<Self> {
-        let listed = output("apt-cache", &["depends", "--important", package], place)
-            .with_context(|| format!("look {package} up (apt-get update brings new lists)"))?;
-        let package = stands_for(&listed).unwrap_or(package).to_owned();
+    /// The kernel of `source`, unpacked below `place`.
+    pub(super) fn fetch(source: Source<'_>, place: &Path) -> Result<Self> {
+        let package = match source {
+            Source::Suite(name) => {
+                let listed = output("apt-cache", &["depends", "--important", name], place)
+                    .with_context(|| format!("look {name} up (apt-get update brings new lists)"))?;
+                stands_for(&listed).unwrap_or(name).to_owned()
+            }
+            Source::File(path) => package_of(Path::new(path))?,
+        };
         let unpacked = place.join(&package);
         if !unpacked.join("boot").is_dir() {
-            download(&package, place)?;
-            let archive = only(place, |name| {
-                name.starts_with(&format!("{package}_")) && name.ends_with(".deb")
-            })?;
+            let archive = match source {
+                Source::Suite(_) => download(&package, place)?,
+                Source::File(path) => PathBuf::from(path),
+            };
             println!("old-kernel: unpack {}", archive.display());
             let [archive, to] = [&archive, &unpacked].map(|path| path.as_os_str());
-            output("dpkg-deb", &[OsStr::new("--extract"), archive, to], place)?;
+            output("dpkg-deb", &[OsStr::new("--extract"), archive, to], Path::new("."))?;
         }
         let image = only(&unpacked.join("boot"), |name| name.starts_with("vmlinuz-"))?;
         let modules = only(&unpacked.join("lib/modules"), |_| true)?;
@@ -46,11 +60,21 @@ impl Kernel {
     }
 }
 
-fn download(package: &str, place: &Path) -> Result<()> {
+fn download(package: &str, place: &Path) -> Result<PathBuf> {
     println!("old-kernel: download {package} (not installed)");
     // The download belongs to whoever runs this, so apt's own user has no business in it.
     let words = ["download", "--quiet", "-o", "APT::Sandbox::User=root", package];
-    output("apt-get", &words, place).map(drop)
+    output("apt-get", &words, place)?;
+    only(place, |name| name.starts_with(&format!("{package}_")) && name.ends_with(".deb"))
+}
+
+/// The name of the package in a file that is named like `NAME_VERSION_ARCHITECTURE.deb`.
+fn package_of(file: &Path) -> Result<String> {
+    let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    match name.split_once('_') {
+        Some((package, rest)) if rest.ends_with(".deb") => Ok(package.to_owned()),
+        _ => bail!("{} is not named like a package: NAME_VERSION_ARCHITECTURE.deb", file.display()),
+    }
 }
 
 /// The kernel package that a package like `linux-image-cloud-amd64` depends on, in the words of `apt-cache depends`.
@@ -96,6 +120,15 @@ pub(super) fn output<S: AsRef<OsStr>>(program: &str, words: &[S], place: &Path) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_package_is_the_first_part_of_its_files_name() {
+        let name = |file: &str| package_of(Path::new(file)).ok();
+        let file = "/tmp/linux-image-5.10.0-32-cloud-amd64_5.10.223-1_amd64.deb";
+        assert_eq!(name(file).as_deref(), Some("linux-image-5.10.0-32-cloud-amd64"));
+        assert_eq!(name("linux_5.tar"), None);
+        assert_eq!(name("/"), None);
+    }
 
     #[test]
     fn a_package_without_a_kernel_stands_for_the_one_that_it_depends_on() {

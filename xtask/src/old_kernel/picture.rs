@@ -95,19 +95,19 @@ pub(super) fn faults_of_ls(record: &Record) -> Vec<String> {
     for unseen in list("unseen") {
         faults.push(format!("ls: not seen: {}: {}", text(&unseen, "what"), text(&unseen, "why")));
     }
-    println!("{} connections and {} listeners", connections.len(), listeners.len());
     faults
+}
+
+/// Why BPF gave no list, if the program said so in good order: a kernel may lack what it takes.
+pub(super) fn refusal_of_bpf(record: &Record) -> Option<&str> {
+    let is_refusal = record.stdout.is_empty() && !record.stderr.is_empty();
+    // 3 and 71 of the program's exit codes: privilege, and what the system refused.
+    (is_refusal && matches!(record.code, Some(3 | 71))).then_some(&record.stderr)
 }
 
 /// What is wrong with the output of `why --json` about the connection with keepalive.
 pub(super) fn faults_of_why(record: &Record) -> Vec<String> {
-    match document(record, "halfopen.why/1") {
-        Ok(_) => {
-            println!("told");
-            Vec::new()
-        }
-        Err(fault) => vec![fault],
-    }
+    document(record, "halfopen.why/1").err().into_iter().collect()
 }
 
 fn document(record: &Record, schema: &str) -> Result<Value, String> {
@@ -150,4 +150,84 @@ fn fault_of(expected: &Expected, connections: &[Value]) -> Option<String> {
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(document: &Value) -> Record {
+        let stdout = document.to_string();
+        Record { name: "ls".to_owned(), stdout, stderr: String::new(), code: Some(0) }
+    }
+
+    fn as_expected() -> Value {
+        let connections: Vec<Value> = EXPECTED
+            .iter()
+            .map(|one| {
+                let idle = match one.idle {
+                    Idle::Never => json!({"never": true}),
+                    Idle::NotApplicable => Value::Null,
+                    Idle::Within(min, max) => json!({"min_ms": min, "max_ms": max}),
+                };
+                json!({
+                    "local": one.local, "peer": one.peer, "state": one.state,
+                    "verdict": one.verdict, "learns": {"idle": idle},
+                })
+            })
+            .collect();
+        let listeners = LISTENERS.map(|local| json!({"local": local}));
+        json!({
+            "schema": "halfopen.ls/1", "unseen": [], "listeners": listeners,
+            "connections": connections,
+        })
+    }
+
+    #[test]
+    fn what_is_expected_has_no_faults() {
+        assert_eq!(faults_of_ls(&record(&as_expected())), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_wrong_prediction_a_missing_connection_and_a_lack_of_sight_are_faults() {
+        let mut document = as_expected();
+        document["connections"][0]["learns"]["idle"] = json!({"never": true});
+        document["connections"][1]["local"] = json!("127.0.0.1:1");
+        document["unseen"] = json!([{"what": "owners of 1 socket", "why": "not root"}]);
+        document["listeners"] = json!([]);
+        let faults = faults_of_ls(&record(&document));
+        assert_eq!(faults.len(), 5, "{faults:#?}");
+    }
+
+    #[test]
+    fn another_schema_no_json_or_a_failure_is_one_fault() {
+        let failed = Record { code: Some(3), ..record(&as_expected()) };
+        let text = Record { stdout: "VERDICT PEER".to_owned(), ..record(&as_expected()) };
+        for record in [failed, text, record(&json!({"schema": "halfopen.ls/2"}))] {
+            assert_eq!(faults_of_ls(&record).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_kernel_may_refuse_bpf_and_the_program_may_not_crash_over_it() {
+        let said = |code| Record {
+            stderr: "the kernel has no iter/tcp".to_owned(),
+            code: Some(code),
+            ..Record::default()
+        };
+        assert!(refusal_of_bpf(&said(71)).is_some());
+        assert!(refusal_of_bpf(&said(70)).is_none());
+        assert!(refusal_of_bpf(&record(&as_expected())).is_none());
+    }
+
+    #[test]
+    fn sysctls_that_a_kernel_lacks_are_named() {
+        let listed = |text: &str| Record { stdout: text.to_owned(), ..Record::default() };
+        let all = listed("tcp_rto_max_ms\ntcp_rto_min_us\ntcp_syn_linear_timeouts\n");
+        assert_eq!(missing_sysctls(&all), "it has every sysctl that is read");
+        let old = listed("tcp_rto_min_us\ntcp_retries2\n");
+        assert_eq!(missing_sysctls(&old), "it has no tcp_syn_linear_timeouts, no tcp_rto_max_ms");
+    }
 }

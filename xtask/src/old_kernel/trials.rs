@@ -39,6 +39,7 @@ impl Trial {
 
     fn measured(&self) -> String {
         match (self.seconds("/measured_ms"), self.seconds("/watched_ms")) {
+            _ if self.told.get("failed_to").is_some() => "-".to_owned(),
             (Some(seconds), _) => format!("{seconds:.3}"),
             (None, Some(watched)) => format!("none in {watched:.0}"),
             _ => "-".to_owned(),
@@ -78,4 +79,49 @@ pub(super) fn faults(record: &Record, trials: &[Trial]) -> Vec<String> {
     let missed = trials.iter().filter(|trial| !trial.is_hit());
     faults.extend(missed.map(|trial| format!("{name}: {}: {}", trial.name(), trial.told)));
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(lines: &[&str], code: i32) -> Record {
+        let stdout = lines.join("\n");
+        Record { name: "trials".to_owned(), stdout, stderr: "why".to_owned(), code: Some(code) }
+    }
+
+    const HIT: &str = r#"{"case":"idle","watched_ms":9000,"hit":true,"predicted":{"min_ms":5032,"max_ms":5124},"measured_ms":5069,"errno":110}"#;
+    const NEVER: &str = r#"{"case":"off","watched_ms":10000,"hit":true,"predicted":{"never":true},"measured_ms":null}"#;
+    const MISS: &str = r#"{"case":"busy","watched_ms":9000,"hit":false,"predicted":{"min_ms":3112,"max_ms":3232},"measured_ms":6830,"errno":110}"#;
+    const FAILED: &str = r#"{"case":"orphan","watched_ms":9000,"hit":false,"failed_to":"build"}"#;
+
+    fn faults_of(lines: &[&str], code: i32) -> usize {
+        let record = record(lines, code);
+        faults(&record, &read(&record)).len()
+    }
+
+    #[test]
+    fn hits_alone_are_no_fault() {
+        assert_eq!(faults_of(&[HIT, NEVER, HIT, HIT, HIT], 0), 0);
+    }
+
+    #[test]
+    fn misses_failures_too_few_trials_and_a_bad_end_are_faults() {
+        assert_eq!(faults_of(&[HIT, HIT, HIT, MISS, FAILED], 1), 2);
+        assert_eq!(faults_of(&[HIT, HIT, HIT, HIT], 0), 1);
+        assert_eq!(faults_of(&[HIT, HIT, HIT, HIT, HIT], 101), 1);
+        assert_eq!(faults_of(&["a panic"], 101), 2);
+    }
+
+    #[test]
+    fn the_table_shows_what_was_predicted_beside_what_was_measured() {
+        let table = table(&read(&record(&[HIT, NEVER, MISS, FAILED], 1)));
+        let rows: Vec<Vec<&str>> =
+            table.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[1], ["idle", "5.032", "..", "5.124", "5.069", "hit"]);
+        assert_eq!(rows[2], ["off", "never", "none", "in", "10", "hit"]);
+        assert_eq!(rows[3], ["busy", "3.112", "..", "3.232", "6.830", "MISS"]);
+        assert_eq!(rows[4], ["orphan", "-", "-", "MISS"]);
+        assert_eq!(rows[5], ["2", "of", "4", "as", "predicted"]);
+    }
 }

@@ -15,14 +15,14 @@ use crate::render::{
 
 /// The document of `keep --json`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Document {
+pub(crate) struct Document<'a> {
     schema: &'static str,
     host: String,
     taken_at: String,
     objective: Objective,
     spread: Option<Spread>,
     applied: bool,
-    connections: Vec<Connection>,
+    connections: Vec<Connection<'a>>,
     loopback_left_alone: usize,
     unseen: Vec<Unseen>,
     watched: Option<Watched>,
@@ -43,7 +43,7 @@ struct Spread {
 }
 
 #[derive(Debug, Serialize)]
-struct Connection {
+struct Connection<'a> {
     id: String,
     netns: u64,
     local: String,
@@ -51,8 +51,8 @@ struct Connection {
     state: String,
     plan: &'static str,
     why: Option<String>,
-    before: Field<Side>,
-    after: Option<Side>,
+    before: Field<'a, Side<'a>>,
+    after: Option<Side<'a>>,
     probes_per_hour: Option<u32>,
     harms: Vec<String>,
     outcome: Option<&'static str>,
@@ -60,15 +60,15 @@ struct Connection {
 }
 
 #[derive(Debug, Serialize)]
-struct Side {
-    options: Field<Options>,
-    learns: Learns,
+struct Side<'a> {
+    options: Field<'a, Options>,
+    learns: Learns<'a>,
 }
 
 #[derive(Debug, Serialize)]
-struct Learns {
-    idle: Field<LearnsItem>,
-    busy: Field<LearnsItem>,
+struct Learns<'a> {
+    idle: Field<'a, LearnsItem<'a>>,
+    busy: Field<'a, LearnsItem<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,9 +86,9 @@ struct Watched {
     not_put_back: usize,
 }
 
-impl Document {
+impl<'a> Document<'a> {
     /// What is proposed, and what was done about it.
-    pub(crate) fn of(proposal: &Proposal, applied: Option<&Applied>) -> Self {
+    pub(crate) fn of(proposal: &'a Proposal, applied: Option<&Applied>) -> Self {
         let picture = &proposal.picture;
         let changes = proposal.changes().count();
         let mut connections: Vec<_> = picture
@@ -145,8 +145,8 @@ impl Document {
     }
 }
 
-impl Connection {
-    fn of(diagnosis: &Diagnosis, planned: &Planned) -> Self {
+impl<'a> Connection<'a> {
+    fn of(diagnosis: &'a Diagnosis, planned: &'a Planned) -> Self {
         let observation = &diagnosis.observation;
         let sample = &observation.sample;
         let options = observation.options.read().and_then(KeepOptions::of).map(Options::from);
@@ -189,8 +189,8 @@ impl Connection {
     }
 }
 
-impl Learns {
-    fn of(learns: &DetectionTime) -> Self {
+impl<'a> Learns<'a> {
+    fn of(learns: &'a DetectionTime) -> Self {
         Self { idle: learns_field(&learns.idle), busy: learns_field(&learns.busy) }
     }
 }

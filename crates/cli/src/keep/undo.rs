@@ -54,7 +54,8 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
         record.retain(|_| false)?;
         return show(arguments, &undone, out);
     }
-    let chooses = Selection::new(&arguments.selectors).chooses();
+    let chooses =
+        Selection::new(&arguments.selectors).narrows() || arguments.selectors.netns.is_some();
     let audit = Audit::open(arguments.acting.audit.as_deref())?;
     let pictures = pictures(arguments, &pasts)?;
     let there: Vec<_> = pictures.iter().flat_map(|picture| &picture.connections).collect();
@@ -71,7 +72,9 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
             continue;
         };
         match past.way_back(now) {
-            Some(first) => ways.push((*diagnosis, Setting { id, expected: now, wanted: first })),
+            Some(first) => {
+                ways.push((diagnosis.as_ref(), Setting { id, expected: now, wanted: first }))
+            }
             None => {
                 finished.insert(id);
                 let is_restored = past.is_restored(now);

@@ -26,9 +26,9 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
     let effective = Effective::of(seen);
     let info = info(seen)?;
     let KernelTimer::WindowProbe { probes, expires_in } = seen.sample.timer else {
-        return Err(Missing("no window probe timer is shown".to_owned()));
+        return Err(Missing("no window probe timer is shown".into()));
     };
-    let rto = info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".to_owned()))?;
+    let rto = info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".into()))?;
     let model = Model {
         rto,
         base: rto.max(PROBE_BASE_MIN),

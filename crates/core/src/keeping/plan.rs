@@ -1,6 +1,6 @@
 //! Owns the plan for one connection. Read: linux net/ipv4/tcp_timer.c `tcp_keepalive_timer`.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     detection::{DetectionTime, KeepaliveTimes, Tick, detection_time, is_orphan, keepalive_is_on},
@@ -271,6 +271,7 @@ fn with(
 ) -> Observation {
     let mut after = seen.clone();
     if let OptionsSeen::Read(options) = &mut after.options {
+        let options = Arc::make_mut(options);
         options.keepalive = Some(true);
         options.keepalive_idle = Some(keepalive.idle);
         options.keepalive_interval = Some(keepalive.interval);

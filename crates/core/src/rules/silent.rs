@@ -11,7 +11,7 @@ use crate::{
     detection::{KeepaliveTimes, unanswered_for},
     evidence::Evidence,
     observation::{Observation, Proof},
-    remedy,
+    remedy::Remedy,
     sample::KernelTimer,
     verdict::{Severity, Verdict, VerdictKind},
 };
@@ -43,11 +43,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         )
         .and(heard(case))
         .and(compared)
-        .remedy([
-            remedy::explain(case.seen),
-            remedy::neighbours(case.seen),
-            remedy::end_it(case.seen),
-        ]),
+        .remedy([Remedy::Explain, Remedy::Neighbours, Remedy::EndIt]),
     )
 }
 
@@ -85,13 +81,21 @@ fn unanswered_probes(seen: &Observation) -> Option<Evidence> {
 /// The last probe counts only once its answer has had time to come. Without the socket's interval
 /// that cannot be told, and it does not count.
 pub(super) fn keepalives_unanswered(seen: &Observation, probes: u8, expires_in: Duration) -> u32 {
-    let interval = seen.options.read().and_then(|options| options.keepalive_interval);
+    let options = seen.options.read();
+    let idle = options.and_then(|options| options.keepalive_idle);
+    if let (Some(heard), Some(idle)) = (seen.sample.last_heard(), idle)
+        && heard < idle
+    {
+        // No probe is sent before TCP_KEEPIDLE, so the peer was heard after those that are counted:
+        // data alone does not clear the kernel's count (tcp_rcv_established, header prediction).
+        return 0;
+    }
+    let interval = options.and_then(|options| options.keepalive_interval);
     let interval = interval.or_else(|| KeepaliveTimes::of(seen).map(|times| times.interval));
     let answered_by = interval.map(|interval| interval.saturating_sub(expires_in));
     let round_trip = seen.sample.info.as_ref().and_then(|info| info.srtt).unwrap_or_default();
     let answer_time = ANSWER_TIME_MIN.max(round_trip.saturating_mul(2));
-    let overdue =
-        answered_by.is_some_and(|since| since >= answer_time) && seen.options.read().is_some();
+    let overdue = answered_by.is_some_and(|since| since >= answer_time) && options.is_some();
     u32::from(probes).saturating_sub(u32::from(!overdue))
 }
 

@@ -41,7 +41,13 @@ impl Files {
     fn run(&self, arguments: &[&str]) -> Output {
         let audit = self.audit.to_string_lossy().into_owned();
         let record = self.record.to_string_lossy().into_owned();
-        halfopen(&[&["keep", "--audit", &audit, "--record", &record], arguments].concat())
+        let mut all = vec!["keep", "--audit", &audit, "--record", &record];
+        all.extend(arguments);
+        // Whoever names a namespace here means all that is in it.
+        if arguments.contains(&"--netns") {
+            all.push("--all");
+        }
+        halfopen(&all)
     }
 
     /// `keep` with these arguments: what it wrote, and its exit code.

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use halfopen_core::{NetnsId, Owner};
 
-use super::{NotSet, Setting, set_of_process};
-use crate::{Netns, NetnsError, bpf::keep::Keeper};
+use super::{NotSet, Setting, set_through};
+use crate::{Netns, NetnsError, bpf::keep::Keeper, holder::Holders};
 
 /// A setting, and who holds the socket.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,8 @@ impl Setter {
     /// Sets a batch, and says of each what came of it, in their order.
     pub fn set(&self, targets: &[Target<'_>]) -> Vec<Result<(), NotSet>> {
         let Some(keeper) = self.keeper.as_ref().filter(|_| targets.len() >= BPF_PAYS_FROM) else {
-            return targets.iter().map(one).collect();
+            let mut holders = Holders::default();
+            return targets.iter().map(|target| one(&mut holders, target)).collect();
         };
         let mut outcomes = vec![Err(NotSet::Gone); targets.len()];
         let mut by_netns: HashMap<NetnsId, Vec<usize>> = HashMap::new();
@@ -45,7 +46,10 @@ impl Setter {
             let batch: Vec<_> = indices.iter().filter_map(|index| targets.get(*index)).collect();
             let done = match inside(keeper, netns, &batch) {
                 Some(done) => done,
-                None => batch.into_iter().map(one).collect(),
+                None => {
+                    let mut holders = Holders::default();
+                    batch.into_iter().map(|target| one(&mut holders, target)).collect()
+                }
             };
             for (index, outcome) in indices.into_iter().zip(done) {
                 if let Some(slot) = outcomes.get_mut(index) {
@@ -73,12 +77,12 @@ fn namespace(id: NetnsId) -> Result<Netns, NetnsError> {
 }
 
 /// Through the first descriptor that lets us.
-fn one(target: &Target<'_>) -> Result<(), NotSet> {
+fn one(holders: &mut Holders, target: &Target<'_>) -> Result<(), NotSet> {
     let mut outcome = Err(NotSet::Unreachable(
         "no process that we can see holds it, and without BPF there is no other way".to_owned(),
     ));
     for owner in target.owners {
-        outcome = set_of_process(owner.pid, owner.fd, &target.setting);
+        outcome = set_through(holders, owner.process.pid, owner.fd, &target.setting);
         if !matches!(outcome, Err(NotSet::Gone | NotSet::Unreachable(_))) {
             break;
         }

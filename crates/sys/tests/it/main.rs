@@ -13,6 +13,7 @@ mod elsewhere;
 #[cfg(feature = "bpf")]
 mod keeping;
 mod netns;
+mod reuse;
 mod survey;
 mod syn;
 mod unprivileged;

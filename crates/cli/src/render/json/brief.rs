@@ -12,20 +12,20 @@ use crate::render::words;
 
 /// One connection in short. Each field is that of the same name in a whole connection.
 #[derive(Debug, Serialize)]
-pub(crate) struct BriefConnection {
+pub(crate) struct BriefConnection<'a> {
     id: String,
     netns: u64,
     local: String,
     peer: String,
     state: String,
     verdict: &'static str,
-    evidence: Vec<EvidenceItem>,
-    owners: Field<Vec<Owner>>,
+    evidence: Vec<EvidenceItem<'a>>,
+    owners: Field<'a, Vec<Owner<'a>>>,
 }
 
-impl BriefConnection {
+impl<'a> BriefConnection<'a> {
     /// The JSON of `diagnosis` in short.
-    pub(crate) fn of(diagnosis: &Diagnosis) -> Self {
+    pub(crate) fn of(diagnosis: &'a Diagnosis) -> Self {
         let Diagnosis { observation, verdict, .. } = diagnosis;
         let sample = &observation.sample;
         Self {
@@ -35,7 +35,7 @@ impl BriefConnection {
             peer: words::end(sample.endpoints.peer),
             state: sample.state.to_string(),
             verdict: verdict.kind().word(),
-            evidence: verdict.evidence().cloned().map(EvidenceItem).collect(),
+            evidence: verdict.evidence().map(EvidenceItem).collect(),
             owners: owners(&observation.owners),
         }
     }

@@ -70,7 +70,7 @@ fn a_user_timeout_is_never_below_the_time_the_connection_has_been_idle() {
 fn a_user_timeout_of_the_applications_own_that_lets_one_lost_probe_decide_is_told() {
     let mut seen = established();
     if let OptionsSeen::Read(options) = &mut seen.options {
-        options.user_timeout = Some(ms(30_000));
+        Arc::make_mut(options).user_timeout = Some(ms(30_000));
     }
     let plan = change(&seen, &within(60));
     assert!(plan.harms.contains(&Harm::FewerProbesDecide { timeout: ms(30_000) }));
@@ -88,7 +88,7 @@ fn what_nobody_holds_or_what_is_not_open_is_refused() {
         Refusal::NotOpen(TcpState::SynSent)
     );
     let mut unread = established();
-    unread.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".to_owned());
+    unread.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".into());
     assert_eq!(refusal(unread), Refusal::OptionsUnread);
 }
 

@@ -1,4 +1,4 @@
-//! Against dumps recorded on Linux 6.18.44, x86-64, in a namespace of its own, and one cut short.
+//! Against dumps recorded on Linux 6.18.44 and 6.1.192, x86-64, in a namespace of its own, and one cut short.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ const NOW: Moment = Moment(Duration::from_secs(5));
 
 const IPV4: &[u8] = include_bytes!("../../../tests/fixtures/sockets-6.18-x86_64-ipv4.bin");
 const IPV6: &[u8] = include_bytes!("../../../tests/fixtures/sockets-6.18-x86_64-ipv6.bin");
+const IPV4_OF_6_1: &[u8] = include_bytes!("../../../tests/fixtures/sockets-6.1-x86_64-ipv4.bin");
 const CUT_SHORT: &[u8] = include_bytes!("../../../tests/fixtures/sockets-cut-short.bin");
 
 fn read(bytes: &[u8]) -> Answer {
@@ -62,6 +63,41 @@ fn the_recorded_mini_sockets_say_no_user_no_inode_and_no_info() {
         assert_eq!((mini.uid, mini.inode, mini.shutdown), (None, None, None));
         assert_ne!(mini.id.cookie.0, 0);
     }
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn the_shorter_tcp_info_of_6_1_lacks_what_came_later_and_nothing_else() {
+    let answer = read(IPV4_OF_6_1);
+    assert_eq!((answer.malformed.len(), answer.end), (0, Some(End::Complete)));
+    assert_eq!(end(&answer, 50002, 40111).state, TcpState::CloseWait);
+    assert_eq!(end(&answer, 40111, 50002).state, TcpState::FinWait2);
+    assert!(end(&answer, 50005, 40111).is_mini() && end(&answer, 50006, 40111).is_mini());
+
+    let idle = end(&answer, 50001, 40111);
+    assert!(matches!(idle.timer, KernelTimer::Keepalive { probes: 0, .. }), "{:?}", idle.timer);
+    assert!(idle.inode.is_some() && idle.cgroup_id.is_some() && idle.shutdown.is_some());
+    let info = idle.info.as_ref().unwrap();
+    assert!(info.send_window.is_some() && info.srtt.is_some());
+    assert_eq!(info.receive_window, None);
+    assert_eq!(
+        (info.total_rto, info.total_rto_recoveries, info.total_rto_time),
+        (None, None, None)
+    );
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn a_retransmission_recorded_on_6_1_says_all_but_for_how_long_it_has_been_going_on() {
+    let answer = read(IPV4_OF_6_1);
+    let straining = end(&answer, 50007, 40113);
+    assert!(matches!(straining.timer, KernelTimer::Retransmit { retransmits: 3, .. }));
+    assert_eq!(straining.in_flight(), Some(true));
+    let info = straining.info.as_ref().unwrap();
+    assert_eq!((info.retransmits, info.backoff), (Some(3), Some(3)));
+    assert!(info.rto >= Some(Duration::from_millis(1600)), "{:?}", info.rto);
+    assert!(info.last_data_sent.is_some() && info.last_ack_received.is_some());
+    assert_eq!(info.total_rto_time, None);
 }
 
 #[test]
