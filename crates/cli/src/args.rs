@@ -45,6 +45,9 @@ pub enum Verb {
     /// Test now whether the peers of connections are still there, without a byte to the application
     #[command(after_help = AFTER)]
     Prove(Prove),
+    /// Set when owners learn that their peer is gone, on connections of running programs
+    #[command(after_help = AFTER)]
+    Keep(Box<Keep>),
     /// End connections that are proved dead, and only those
     #[command(after_help = AFTER)]
     Reap(Reap),
@@ -276,6 +279,48 @@ pub enum MethodKey {
     Keepalive,
     /// A segment made here: needs no descriptor, but root and the sequence numbers that BPF tells.
     CraftedAck,
+}
+
+/// The flags of `keep`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Keep {
+    /// The owner is to learn within this time that an idle peer is gone
+    #[arg(long, value_name = "DUR", required_unless_present = "undo", help_heading = "Objective")]
+    pub detect_within: Option<Given>,
+    /// A box on the path forgets what is idle for this long: do not let it
+    #[arg(long, value_name = "DUR", help_heading = "Objective")]
+    pub survive_idle: Option<Given>,
+    /// Also bound the time with data unacknowledged, by TCP_USER_TIMEOUT, which ends connections to
+    /// peers that live and do not read
+    #[arg(long, help_heading = "Objective")]
+    pub user_timeout: bool,
+    /// Which connections.
+    #[command(flatten)]
+    pub selectors: Selectors,
+    /// All connections, where no other flag chooses
+    #[arg(long, help_heading = "Which connections")]
+    pub all: bool,
+    /// How to look.
+    #[command(flatten)]
+    pub looking: Looking,
+    /// Whether to act.
+    #[command(flatten)]
+    pub acting: Acting,
+    /// Put the options back that earlier runs have changed, where nobody has changed them since
+    #[arg(long, help_heading = "Acting",
+        conflicts_with_all = ["detect_within", "survive_idle", "user_timeout", "apply"])]
+    pub undo: bool,
+    /// After --apply, watch the kernel's counters for this long, and put everything back if they
+    /// rise [default: until the first probes, 60s at most; 0s for 1,000 connections or fewer]
+    #[arg(long, value_name = "DUR", help_heading = "Acting")]
+    pub watch_for: Option<Given>,
+    /// Remember in this file what was there before [default: /var/lib/halfopen/kept.jsonl for root,
+    /// else $XDG_STATE_HOME/halfopen/kept.jsonl]
+    #[arg(long, value_name = "FILE", help_heading = "Acting")]
+    pub record: Option<PathBuf>,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
 }
 
 /// The flags of `reap`.

@@ -112,17 +112,29 @@ impl Audit {
     }
 
     fn write(&self, entry: &impl Serialize) -> Result<(), AuditError> {
+        let mut line = Vec::new();
+        self.append(&mut line, entry)?;
+        self.write_lines(&line)
+    }
+
+    /// Adds a line to those that are to be written.
+    fn append(&self, lines: &mut Vec<u8>, entry: &impl Serialize) -> Result<(), AuditError> {
         let failed = |cause| AuditError::Write { path: self.path.clone(), cause };
-        let mut line = serde_json::to_vec(entry).map_err(|error| failed(error.into()))?;
-        line.push(b'\n');
+        serde_json::to_writer(&mut *lines, entry).map_err(|error| failed(error.into()))?;
+        lines.push(b'\n');
+        Ok(())
+    }
+
+    fn write_lines(&self, lines: &[u8]) -> Result<(), AuditError> {
+        let failed = |cause| AuditError::Write { path: self.path.clone(), cause };
         // One write, so that the lines of several processes never mix (O_APPEND).
         let written = loop {
-            match (&self.file).write(&line) {
+            match (&self.file).write(lines) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other.map_err(failed)?,
             }
         };
-        if written == line.len() {
+        if written == lines.len() {
             Ok(())
         } else {
             Err(failed(io::Error::from(io::ErrorKind::StorageFull)))
@@ -136,13 +148,44 @@ impl Entries<'_> {
     /// # Errors
     /// [`AuditError`] if it cannot be written: the act was done, and nothing more must be.
     pub(crate) fn record<Detail: Serialize>(&self, act: Act<'_, Detail>) -> Result<(), AuditError> {
+        let mut line = Vec::new();
+        self.append(&mut line, &now(), act)?;
+        self.audit.write_lines(&line)
+    }
+
+    /// Puts the acts of one batch on record, which were done at about one moment: some dozens of
+    /// lines with each write.
+    ///
+    /// # Errors
+    /// As [`Entries::record`].
+    pub(crate) fn record_all<'a, Detail: Serialize + 'a>(
+        &self,
+        acts: impl IntoIterator<Item = Act<'a, Detail>>,
+    ) -> Result<(), AuditError> {
+        let (time, mut lines) = (now(), Vec::new());
+        for act in acts {
+            self.append(&mut lines, &time, act)?;
+            if lines.len() >= WRITTEN_AT_ONCE {
+                self.audit.write_lines(&lines)?;
+                lines.clear();
+            }
+        }
+        self.audit.write_lines(&lines)
+    }
+
+    fn append<Detail: Serialize>(
+        &self,
+        lines: &mut Vec<u8>,
+        time: &str,
+        act: Act<'_, Detail>,
+    ) -> Result<(), AuditError> {
         let (result, why) = match act.result {
             ActResult::Done => ("done", None),
             ActResult::Failed(why) => ("failed", Some(why)),
         };
-        self.audit.write(&Done {
+        let entry = Done {
             schema: SCHEMA,
-            time: now(),
+            time,
             by: &self.audit.actor,
             verb: self.verb,
             event: "act",
@@ -151,9 +194,13 @@ impl Entries<'_> {
             after: act.after.map_or_else(|| Field::Unknown("it was not seen".into()), Field::Known),
             result,
             why,
-        })
+        };
+        self.audit.append(lines, &entry)
     }
 }
+
+/// Enough that the calls cost nothing beside the words, little enough to be whole on any disk or none.
+const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
 /// RFC 3339 in UTC, always of the same length.
 fn now() -> String {
@@ -224,7 +271,7 @@ struct Begin<'a> {
 #[derive(Serialize)]
 struct Done<'a, Detail> {
     schema: &'static str,
-    time: String,
+    time: &'a str,
     by: &'a Actor,
     verb: &'static str,
     event: &'static str,

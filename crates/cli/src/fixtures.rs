@@ -404,6 +404,12 @@ fn open() -> Vec<Diagnosis> {
     ]
 }
 
+/// A picture of these connections and nothing else.
+pub(crate) fn picture_of(connections: Vec<Diagnosis>) -> Picture {
+    let connections = connections.into_iter().map(Box::new).collect();
+    Picture { connections, ..picture() }
+}
+
 /// A picture with every verdict in it, a full listener, something hidden and something unseen.
 pub(crate) fn picture() -> Picture {
     let connections = every_verdict();

@@ -1,7 +1,7 @@
 //! The command `halfopen`: for every TCP connection of this host, is the peer still there, how long
 //! until the owner would learn that it is gone, and what can be done.
 //!
-//! `args` has every flag; a verb is a module (`ls`, `why`, `prove`, `reap`, `rehearse`); `look` gets a picture of
+//! `args` has every flag; a verb is a module (`ls`, `why`, `prove`, `keep`, `reap`, `rehearse`); `look` gets a picture of
 //! the host, `select` chooses, `order` sorts, `render` draws. A library only so that tests and the
 //! generators of documentation can see the definition of the command line.
 //!
@@ -18,6 +18,7 @@ pub mod exit;
 mod fixtures;
 #[doc(hidden)]
 pub mod fuzzing;
+mod keep;
 mod look;
 mod ls;
 mod order;
@@ -98,6 +99,7 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure>
         Some(Verb::Ls(ls)) => ls::run(ls, out),
         Some(Verb::Why(why)) => why::run(why, out),
         Some(Verb::Prove(prove)) => prove::run(prove, out),
+        Some(Verb::Keep(keep)) => keep::run(keep, out),
         Some(Verb::Reap(reap)) => reap::run(reap, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
     }

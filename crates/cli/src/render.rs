@@ -20,5 +20,5 @@ pub(crate) use self::{
     story::write_story,
     summary::{write_foot, write_head},
     table::{TableView, write_table},
-    words::{end, learns, pair},
+    words::{end, learns, owner, pair},
 };

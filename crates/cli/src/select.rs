@@ -5,7 +5,9 @@ mod endpoint;
 
 use std::{str::FromStr, time::Duration};
 
-use halfopen_core::{ConnectionId, Diagnosis, Listener, NotAnId, Owners, TcpState, VerdictKind};
+use halfopen_core::{
+    ConnectionId, Diagnosis, Listener, NetnsId, NotAnId, Owners, TcpState, VerdictKind,
+};
 use halfopen_sys::Scope;
 
 pub use self::endpoint::{EndpointPattern, NotAnEndpoint};
@@ -65,6 +67,13 @@ impl Selection {
         if matches!(self.scope, ScopeWanted::Current) {
             self.scope = ScopeWanted::from_ids(&self.ids);
         }
+        self
+    }
+
+    /// The same choice, in the namespace with this inode number.
+    #[must_use]
+    pub fn in_namespace(mut self, netns: NetnsId) -> Self {
+        self.scope = ScopeWanted::Named(netns.to_string());
         self
     }
 

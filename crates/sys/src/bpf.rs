@@ -1,8 +1,9 @@
 //! Owns the BPF iterators: the kernel itself walks its sockets and descriptors, and tells of each
-//! what sock_diag hides. Judges nothing and changes nothing; nothing stays in the kernel once the
+//! what sock_diag hides. Judges nothing and, but for `keep`, changes nothing; nothing stays in the kernel once the
 //! process ends. Read: linux Documentation/bpf/bpf_iterators.rst, bpf(2); bpf/sockets.bpf.c.
 
 pub mod descriptor;
+pub mod keep;
 mod object;
 mod reading;
 pub mod record;

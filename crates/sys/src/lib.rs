@@ -14,10 +14,11 @@
 //!
 //! # What this crate does not do
 //! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host but
-//! what [`destroy`] is asked to end, and what a [`probe`] has to touch for a moment, which
-//! [`restore()`] puts back even after a crash; [`silence`] and [`offload`] are for the hosts that a
-//! lab has made, in namespaces of their own.
+//! what [`set_options`] is told to set and [`destroy`] to end, and what a [`probe`] has to touch for a
+//! moment, which [`restore()`] puts back even after a crash; [`silence`] and [`offload`] are for the
+//! hosts that a lab has made, in namespaces of their own.
 
+mod backlog;
 mod boottime;
 pub mod bpf;
 mod conntrack;
@@ -36,6 +37,7 @@ mod packet;
 mod privilege;
 pub mod probe;
 mod samples;
+pub mod set_options;
 pub mod silence;
 mod socket_diag;
 mod sources;
@@ -45,7 +47,8 @@ mod sysctls;
 mod tick;
 pub mod wire;
 
-pub use boottime::now;
+pub use backlog::{backlog_drops, backlog_max};
+pub use boottime::{boot_id, now};
 pub use conntrack::{Activity, Conntrack, ConntrackError, TrackingSeen, tracking};
 pub use counters::{Counters, CountersError, counters};
 pub use destroy::{DestroyError, ShutDownError, Shutter};

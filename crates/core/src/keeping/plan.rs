@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    detection::{DetectionTime, KeepaliveTimes, detection_time, is_orphan, keepalive_is_on},
+    detection::{DetectionTime, KeepaliveTimes, Tick, detection_time, is_orphan, keepalive_is_on},
     observation::Observation,
     options::{OptionsSeen, SocketOptions},
     sample::KernelTimer,
@@ -64,6 +64,17 @@ pub enum Harm {
     BusyStays,
     /// TCP_USER_TIMEOUT ends connections to peers that live and do not read.
     EndsUnreadingPeers,
+    /// TCP_USER_TIMEOUT must not be below the time for which the connection has been idle, so it is
+    /// not set yet, and the busy value stays as it is.
+    IdleTooLongForUserTimeout {
+        /// For how long it has been idle.
+        idle: Duration,
+    },
+    /// The TCP_USER_TIMEOUT that the application has set lets fewer lost probes end it.
+    FewerProbesDecide {
+        /// That TCP_USER_TIMEOUT.
+        timeout: Duration,
+    },
     /// TCP_USER_TIMEOUT makes the count of keepalive probes meaningless: time alone decides.
     ProbeCountOverridden,
     /// Connection tracking forgets half-closed flows after a minute: the first probe comes later.
@@ -85,6 +96,18 @@ impl fmt::Display for Harm {
             Self::EndsUnreadingPeers => {
                 f.write_str("TCP_USER_TIMEOUT ends connections to peers that live and do not read")
             }
+            Self::IdleTooLongForUserTimeout { idle } => write!(
+                f,
+                "TCP_USER_TIMEOUT is not set yet: it must not be below the {} for which the peer \
+                 has not been heard; do this again once it has answered the first probe",
+                Span(*idle)
+            ),
+            Self::FewerProbesDecide { timeout } => write!(
+                f,
+                "the application has set TCP_USER_TIMEOUT to {}: fewer than {PROBES} lost probes \
+                 end it",
+                Span(*timeout)
+            ),
             Self::ProbeCountOverridden => f.write_str(
                 "with TCP_USER_TIMEOUT the number of probes no longer counts, only time",
             ),
@@ -113,6 +136,8 @@ pub enum Refusal {
         /// The least that can be promised.
         least: Duration,
     },
+    /// These very options are set already, and no others would bring it nearer to the objective now.
+    NothingBetter,
     /// More connections than can be probed from one timer slot without losing probes.
     TooMany {
         /// How many there can be with this objective.
@@ -135,6 +160,9 @@ impl fmt::Display for Refusal {
             Self::TooShort { least } => {
                 write!(f, "no options can promise that; {} can be promised", Span(*least))
             }
+            Self::NothingBetter => f.write_str(
+                "the objective is not met, but no other options would bring it nearer now",
+            ),
             Self::TooMany { most } => write!(
                 f,
                 "so many probes at once would overflow the host's own backlog and end healthy \
@@ -144,9 +172,9 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The plan for one connection. `jitter` shortens the first wait, so that many connections do not
-/// probe at once ([`super::Spread`]).
-pub fn plan(seen: &Observation, objective: &Objective, jitter: Duration) -> Planned {
+/// The plan for one connection. `longest_wait` bounds the wait for the first probe where many
+/// connections must not probe at once ([`super::Spread`]).
+pub fn plan(seen: &Observation, objective: &Objective, longest_wait: Option<Duration>) -> Planned {
     if let Some(refusal) = refusal(seen) {
         return Planned::Refused(refusal);
     }
@@ -157,10 +185,11 @@ pub fn plan(seen: &Observation, objective: &Objective, jitter: Duration) -> Plan
     if meets(seen, &learns_before, objective) {
         return Planned::Met(learns_before);
     }
-    let Some(keepalive) = times(seen, objective, jitter) else {
+    let Some(mut keepalive) = times(seen.tick, objective) else {
         return Planned::Refused(Refusal::TooShort { least: least(seen) });
     };
-    let user_timeout = objective.user_timeout.then(|| user_timeout(seen, objective));
+    keepalive.idle = longest_wait.map_or(keepalive.idle, |most| keepalive.idle.min(most));
+    let user_timeout = user_timeout(seen, objective, keepalive);
     let learns_after = detection_time(&with(seen, keepalive, user_timeout));
     let plan = Plan {
         keepalive,
@@ -169,7 +198,7 @@ pub fn plan(seen: &Observation, objective: &Objective, jitter: Duration) -> Plan
         learns_before,
         learns_after,
         probes_per_hour: probes_per_hour(keepalive),
-        harms: harms(seen, keepalive, user_timeout),
+        harms: harms(seen, objective, keepalive, user_timeout),
     };
     Planned::Change(Box::new(plan))
 }
@@ -199,18 +228,18 @@ fn meets(seen: &Observation, learns: &DetectionTime, objective: &Objective) -> b
 
 /// Three probes: one lost one must not end a connection. They take half of the objective, the wait
 /// for the first takes the rest, less what the kernel's timers may be late.
-fn times(seen: &Observation, objective: &Objective, jitter: Duration) -> Option<KeepaliveTimes> {
+pub(super) fn times(tick: Tick, objective: &Objective) -> Option<KeepaliveTimes> {
     let interval = (objective.detect_within / 2 / PROBES).as_secs().clamp(1, INTERVAL_MAX_S);
     let interval = Duration::from_secs(interval);
-    let late = seen.tick.lateness(objective.detect_within)
-        + (seen.tick.lateness(interval) + seen.tick.length()) * (PROBES + 1);
+    let late = tick.lateness(objective.detect_within)
+        + (tick.lateness(interval) + tick.length()) * (PROBES + 1);
     let rest = objective.detect_within.checked_sub(interval * PROBES + late)?;
     let mut idle = rest;
     if let Some(forgets) = objective.survive_idle {
         // One probe may be lost, and the next must still come in time.
-        idle = idle.min(forgets.checked_sub(interval + seen.tick.lateness(forgets))?);
+        idle = idle.min(forgets.checked_sub(interval + tick.lateness(forgets))?);
     }
-    let idle = Duration::from_secs(idle.checked_sub(jitter).unwrap_or(idle).as_secs());
+    let idle = Duration::from_secs(idle.as_secs().min(IDLE_MAX_S));
     (idle >= Duration::from_secs(1)).then_some(KeepaliveTimes { idle, interval, probes: PROBES })
 }
 
@@ -220,15 +249,18 @@ fn least(seen: &Observation) -> Duration {
     second * (PROBES + 1) + (seen.tick.lateness(second * 5) + seen.tick.length()) * (PROBES + 2)
 }
 
-/// Never below the time for which the connection has been idle: one lost probe would then end it,
-/// since the kernel compares that time with the option (tcp_keepalive_timer).
-fn user_timeout(seen: &Observation, objective: &Objective) -> Duration {
-    let within = objective.detect_within;
-    // It counts from the first retransmission, which comes a time-out or two after the write.
-    let wanted = within.saturating_sub(Duration::from_secs(1)).max(within / 2);
-    let idle = seen.sample.last_heard().unwrap_or_default();
-    let safe = if idle < wanted { wanted } else { idle.saturating_add(within) };
-    safe.min(USER_TIMEOUT_MAX)
+/// Never at or below the time for which the connection has been idle: one lost probe would then end
+/// it, since the kernel compares that time with the option (tcp_keepalive_timer). Never above the
+/// time that the probes take: it overrides their number, and one more would come after the objective.
+fn user_timeout(
+    seen: &Observation,
+    objective: &Objective,
+    keepalive: KeepaliveTimes,
+) -> Option<Duration> {
+    let probed = keepalive.idle.saturating_add(keepalive.interval.saturating_mul(PROBES));
+    let wanted = probed.min(objective.detect_within).min(USER_TIMEOUT_MAX);
+    let safe = seen.sample.last_heard().is_none_or(|idle| idle < wanted / 2);
+    (objective.user_timeout && safe).then_some(wanted)
 }
 
 /// The observation as it would be with the new options set now.
@@ -259,14 +291,25 @@ fn probes_per_hour(times: KeepaliveTimes) -> u32 {
 
 fn harms(
     seen: &Observation,
+    objective: &Objective,
     keepalive: KeepaliveTimes,
     user_timeout: Option<Duration>,
 ) -> Vec<Harm> {
     let mut harms =
         vec![Harm::OutageEndsIt { after: keepalive.interval.saturating_mul(keepalive.probes) }];
+    let heard = seen.sample.last_heard().unwrap_or_default();
     match user_timeout {
         Some(_) => harms.extend([Harm::EndsUnreadingPeers, Harm::ProbeCountOverridden]),
+        None if objective.user_timeout => {
+            harms.push(Harm::IdleTooLongForUserTimeout { idle: heard });
+        }
         None => harms.push(Harm::BusyStays),
+    }
+    let own = seen.options.read().and_then(|options| options.user_timeout);
+    let own = own.filter(|own| user_timeout.is_none() && !own.is_zero());
+    let probed = keepalive.idle.saturating_add(keepalive.interval.saturating_mul(PROBES - 1));
+    if let Some(timeout) = own.filter(|own| *own <= probed) {
+        harms.push(Harm::FewerProbesDecide { timeout });
     }
     let half_closed = seen.sample.state != TcpState::Established;
     if half_closed && keepalive.idle >= HALF_CLOSED_FORGOTTEN {
@@ -279,6 +322,8 @@ fn harms(
 const PROBES: u32 = 3;
 /// The kernel's own default (TCP_KEEPALIVE_INTVL): longer intervals only make the end later.
 const INTERVAL_MAX_S: u64 = 75;
+/// MAX_TCP_KEEPIDLE of include/net/tcp.h.
+const IDLE_MAX_S: u64 = 32_767;
 /// The option is a signed number of milliseconds.
 const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 /// nf_conntrack_tcp_timeout_close_wait.

@@ -10,6 +10,8 @@
 mod agreement;
 mod conntrack;
 mod elsewhere;
+#[cfg(feature = "bpf")]
+mod keeping;
 mod netns;
 mod reuse;
 mod survey;

@@ -13,7 +13,7 @@ fn within(seconds: u64) -> Objective {
 
 #[track_caller]
 fn change(seen: &Observation, objective: &Objective) -> Plan {
-    match plan(seen, objective, Duration::ZERO) {
+    match plan(seen, objective, None) {
         Planned::Change(plan) => *plan,
         other => panic!("no change: {other:?}"),
     }
@@ -37,8 +37,8 @@ fn never_becomes_within_a_minute() {
 fn a_connection_that_meets_the_objective_is_left_alone() {
     let timer = KernelTimer::Keepalive { probes: 0, expires_in: ms(9_000) };
     let seen = established().keepalive(10, 5, 3).heard(ms(0)).timer(timer);
-    assert!(matches!(plan(&seen, &within(60), Duration::ZERO), Planned::Met(_)));
-    assert!(matches!(plan(&seen, &within(20), Duration::ZERO), Planned::Change(_)));
+    assert!(matches!(plan(&seen, &within(60), None), Planned::Met(_)));
+    assert!(matches!(plan(&seen, &within(20), None), Planned::Change(_)));
 }
 
 #[test]
@@ -62,12 +62,23 @@ fn the_busy_value_is_bounded_only_when_asked_for_and_the_harm_is_told() {
 fn a_user_timeout_is_never_below_the_time_the_connection_has_been_idle() {
     let seen = established().heard(ms(7_200_000));
     let plan = change(&seen, &Objective { user_timeout: true, ..within(60) });
-    assert!(plan.user_timeout.expect("asked for") > ms(7_200_000));
+    assert_eq!(plan.user_timeout, None);
+    assert!(plan.harms.contains(&Harm::IdleTooLongForUserTimeout { idle: ms(7_200_000) }));
+}
+
+#[test]
+fn a_user_timeout_of_the_applications_own_that_lets_one_lost_probe_decide_is_told() {
+    let mut seen = established();
+    if let OptionsSeen::Read(options) = &mut seen.options {
+        Arc::make_mut(options).user_timeout = Some(ms(30_000));
+    }
+    let plan = change(&seen, &within(60));
+    assert!(plan.harms.contains(&Harm::FewerProbesDecide { timeout: ms(30_000) }));
 }
 
 #[test]
 fn what_nobody_holds_or_what_is_not_open_is_refused() {
-    let refusal = |seen: Observation| match plan(&seen, &within(60), Duration::ZERO) {
+    let refusal = |seen: Observation| match plan(&seen, &within(60), None) {
         Planned::Refused(refusal) => refusal,
         other => panic!("not refused: {other:?}"),
     };
@@ -83,14 +94,13 @@ fn what_nobody_holds_or_what_is_not_open_is_refused() {
 
 #[test]
 fn an_objective_too_short_for_whole_seconds_is_refused_with_what_can_be_promised() {
-    let Planned::Refused(Refusal::TooShort { least }) =
-        plan(&established(), &within(3), Duration::ZERO)
+    let Planned::Refused(Refusal::TooShort { least }) = plan(&established(), &within(3), None)
     else {
         panic!("three seconds cannot be promised");
     };
     assert!(least > Duration::from_secs(4));
     let enough = Objective { detect_within: least, ..within(0) };
-    assert!(matches!(plan(&established(), &enough, Duration::ZERO), Planned::Change(_)));
+    assert!(matches!(plan(&established(), &enough, None), Planned::Change(_)));
 }
 
 proptest! {
@@ -98,10 +108,12 @@ proptest! {
     fn whatever_is_planned_keeps_its_promise(
         seconds in 5u64..100_000,
         heard in 0u64..10_000_000,
-        jitter in 0u64..30_000,
+        wait in 1u64..30_000,
+        user_timeout in any::<bool>(),
     ) {
         let seen = established().heard(ms(heard));
-        if let Planned::Change(plan) = plan(&seen, &within(seconds), ms(jitter)) {
+        let objective = Objective { user_timeout, ..within(seconds) };
+        if let Planned::Change(plan) = plan(&seen, &objective, Some(Duration::from_secs(wait))) {
             prop_assert!(idle_max(&plan.learns_after) <= Duration::from_secs(seconds), "{plan:?}");
             prop_assert!(plan.keepalive.idle >= Duration::from_secs(1));
         }
