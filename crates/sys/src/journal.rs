@@ -70,7 +70,7 @@ impl Journal {
         }))
     }
 
-    /// Writes `entries` down for good. The file appears whole and locked, or not at all.
+    /// Writes `entries` down. The file appears whole and locked, or not at all.
     pub(crate) fn note(&self, entries: &[Entry]) -> Result<Note, JournalError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -89,8 +89,9 @@ impl Journal {
                 .mode(0o600)
                 .open(&self.directory)?;
             flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            // Not synced to the disk: a power failure that would take it takes the sockets too, and
+            // a killed process takes neither.
             file.write_all(text.as_bytes())?;
-            file.sync_all()?;
             let name = format!("/proc/self/fd/{}", file.as_raw_fd());
             match linkat(CWD, &name, CWD, &path, AtFlags::SYMLINK_FOLLOW) {
                 // What a dead process of the same number left and nobody could put back.
