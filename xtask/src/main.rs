@@ -28,4 +28,5 @@ usage: cargo xtask tidy                            check the style that compiler
        cargo xtask accuracy [--cases N] [--seed S] [--only NUMBER]
                                                    predict, break and measure N random connections (root)
        cargo xtask bpf [--check]                   compile the BPF programs, or compare with what is committed
-       cargo xtask old-kernel                      check the program on an older kernel, emulated";
+       cargo xtask old-kernel [--package NAME | --deb FILE]
+                                                   check the program on an older kernel, emulated";

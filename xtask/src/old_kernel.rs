@@ -31,7 +31,7 @@ use self::{
 };
 
 /// What runs inside the machine, in this order.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step { name: "kernel", command: "ls /proc/sys/net/ipv4" },
     Step { name: "ls", command: "staged_connections halfopen ls --loopback --json" },
     Step {
@@ -43,6 +43,7 @@ const STEPS: [Step; 6] = [
         command: "staged_connections sh -c 'halfopen why \"$KEEPALIVE_ID\" --loopback --json'",
     },
     Step { name: "trials", command: "trials short" },
+    Step { name: "random trials", command: "trials random" },
     Step { name: "trials of untouched timers", command: "trials default" },
 ];
 

@@ -131,6 +131,19 @@ impl Selection {
         !asked && diagnosis.observation.sample.endpoints.is_loopback()
     }
 
+    /// Whether anything narrows the choice down, apart from the namespaces to look at.
+    pub const fn narrows(&self) -> bool {
+        !(self.ids.is_empty()
+            && self.peer.is_empty()
+            && self.local.is_empty()
+            && self.ports.is_empty()
+            && self.processes.is_empty()
+            && self.states.is_empty()
+            && self.verdicts.is_empty()
+            && self.cgroups.is_empty()
+            && self.idle_over.is_none())
+    }
+
     /// Whether the answer depends on who owns each connection.
     pub const fn needs_owners(&self) -> bool {
         !self.processes.is_empty() || !self.cgroups.is_empty()

@@ -227,13 +227,7 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PeerHeard { ago } => write!(f, "the peer was heard {} ago", Span(*ago)),
-            Self::AgeMayHaveWrapped { range, up } => write!(
-                f,
-                "that, or a multiple of {} earlier: the kernel counts no further, and this host is \
-                 up for {}",
-                Span(*range),
-                Span(*up)
-            ),
+            Self::AgeMayHaveWrapped { range, up } => age_may_have_wrapped(f, *range, *up),
             Self::NothingInFlight => f.write_str("nothing is in flight"),
             Self::Unacknowledged { segments } => {
                 write!(f, "{} not acknowledged", plural(*segments, "segment"))
@@ -293,6 +287,15 @@ impl fmt::Display for Evidence {
             Self::Unavailable { what, why } => write!(f, "{what} not seen: {why}"),
         }
     }
+}
+
+fn age_may_have_wrapped(f: &mut fmt::Formatter<'_>, range: Duration, up: Duration) -> fmt::Result {
+    write!(
+        f,
+        "that, or a multiple of {} earlier: the kernel counts no further, and this host is up for {}",
+        Span(range),
+        Span(up)
+    )
 }
 
 fn unanswered(f: &mut fmt::Formatter<'_>, count: u32, noun: &str) -> fmt::Result {

@@ -1,7 +1,5 @@
 //! Owns the command lines that verdicts recommend. Each one exists today and can be pasted.
 
-use std::net::SocketAddr;
-
 use crate::observation::Observation;
 
 /// What to do about a connection. A verdict names it; the words are made when somebody reads them.
@@ -16,13 +14,15 @@ pub enum Remedy {
     LookAtOwner,
     /// Lower how often the kernel retransmits before it gives up, for the whole namespace.
     FewerRetries,
-    /// End the connection, whatever its application does.
+    /// End the connection, which is proved dead, whatever its application does.
     EndIt,
+    /// End a connection that `reap` alone would not find proved dead.
+    EndItUnproved,
 }
 
 impl Remedy {
     /// How many remedies there are, so that a verdict can hold them all.
-    pub(crate) const KINDS: usize = 5;
+    pub(crate) const KINDS: usize = 6;
 
     /// What it does to the connection and what it costs, in one clause.
     pub fn purpose(self, seen: &Observation) -> String {
@@ -40,18 +40,18 @@ impl Remedy {
                                    of the namespace (root; takes effect at each connection's next \
                                    time-out)"
                 .to_owned(),
-            Self::EndIt => {
-                "end it now: our application gets ECONNABORTED, the peer an RST (root)".to_owned()
-            }
+            Self::EndIt => ENDS.to_owned(),
+            Self::EndItUnproved => format!("{ENDS}; --unproved: it asks for no proof"),
         }
     }
 
     /// The command line, for this connection.
     pub fn command(self, seen: &Observation) -> String {
-        let ends = seen.sample.endpoints;
         match self {
             Self::Explain => format!("halfopen why {}", seen.sample.id),
-            Self::Neighbours => format!("halfopen ls --peer {}", ends.peer.ip()),
+            Self::Neighbours => {
+                format!("halfopen ls --peer {}", seen.sample.endpoints.peer.ip())
+            }
             Self::LookAtOwner => {
                 let pid = seen.owners.seen().first().map_or(0, |owner| owner.process.pid);
                 format!("cat /proc/{pid}/wchan /proc/{pid}/syscall")
@@ -59,10 +59,10 @@ impl Remedy {
             Self::FewerRetries => {
                 in_namespace(seen, "sysctl -w net.ipv4.tcp_retries2=8".to_owned())
             }
-            Self::EndIt => in_namespace(
-                seen,
-                format!("ss -K src {} dst {}", ss_address(ends.local), ss_address(ends.peer)),
-            ),
+            Self::EndIt => format!("halfopen reap --id {} --apply", seen.sample.id),
+            Self::EndItUnproved => {
+                format!("halfopen reap --id {} --unproved --apply", seen.sample.id)
+            }
         }
     }
 
@@ -72,17 +72,13 @@ impl Remedy {
     }
 }
 
+const ENDS: &str = "end it now, whatever its application does (root); without --apply it says what \
+                    application and peer will see";
+
 /// Commands act on the namespace they run in: enter the connection's first, through an owner.
 fn in_namespace(seen: &Observation, command: String) -> String {
     match seen.owners.seen().first() {
         Some(owner) => format!("nsenter -t {} -n {command}", owner.process.pid),
         None => command,
-    }
-}
-
-fn ss_address(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(v4) => format!("{}:{}", v4.ip(), v4.port()),
-        SocketAddr::V6(v6) => format!("'[{}]:{}'", v6.ip(), v6.port()),
     }
 }

@@ -1,9 +1,10 @@
 //! Owns the output of detection trials as JSON, one line a trial, for programs that compare kernels.
 //! `trials short` holds those that every change has to pass; `trials default` those of the kernel's
-//! own timers, untouched, which take hours unless the clock of the machine runs faster than the sun.
+//! own timers, untouched, which take hours unless the clock of the machine runs faster than the sun;
+//! `trials random` a fixed draw of random ones. A second word narrows them down by name.
 //! Read: `halfopen_lab::trial`.
 
-use std::{env, process::ExitCode, time::Duration};
+use std::{env, path::Path, process::ExitCode, time::Duration};
 
 use halfopen_core::detection::Learns;
 use halfopen_lab::trial::{self, Begin, Case, Deed, Keepalive, Outcome, Sampled, View};
@@ -13,8 +14,9 @@ fn main() -> ExitCode {
     let cases = match env::args().nth(1).as_deref() {
         Some("short") => trial::cases(),
         Some("default") => of_default_timers(),
+        Some("random") => random(),
         _ => {
-            eprintln!("usage: trials short|default");
+            eprintln!("usage: trials short|default|random [WORD]");
             return ExitCode::from(2);
         }
     };
@@ -61,6 +63,23 @@ fn of_default_timers() -> Vec<Case> {
         },
     ]
 }
+
+/// Random trials, without the sysctls that this kernel does not have: their constants count then.
+fn random() -> Vec<Case> {
+    let mut cases = trial::random(RANDOM_CASES, RANDOM_SEED);
+    for case in &mut cases {
+        case.sysctls
+            .retain(|(name, _)| Path::new("/proc/sys").join(name.replace('.', "/")).exists());
+        // A constant may be far greater than what was drawn to be soon over.
+        case.watch *= 20;
+    }
+    cases
+}
+
+/// Each kind of beginning and deed comes up some times.
+const RANDOM_CASES: usize = 40;
+/// Any number, as long as it stays: kernels are to be compared on the same cases.
+const RANDOM_SEED: u64 = 61;
 
 fn line(outcome: &Outcome) -> Value {
     let case = &outcome.case;

@@ -13,21 +13,28 @@
 //! ```
 //!
 //! # What this crate does not do
-//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host:
-//! [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
+//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host but
+//! what [`destroy`] is asked to end, and what a [`probe`] has to touch for a moment, which
+//! [`restore()`] puts back even after a crash; [`silence`] and [`offload`] are for the hosts that a
+//! lab has made, in namespaces of their own.
 
 mod boottime;
 pub mod bpf;
 mod conntrack;
 mod counters;
+pub mod destroy;
 #[doc(hidden)]
 pub mod fuzzing;
+mod holder;
+mod journal;
 mod listeners;
 mod netns;
 pub mod offload;
 pub mod options;
 mod owners;
 mod packet;
+mod privilege;
+pub mod probe;
 mod samples;
 pub mod silence;
 mod socket_diag;
@@ -41,10 +48,13 @@ pub mod wire;
 pub use boottime::now;
 pub use conntrack::{Activity, Conntrack, ConntrackError, TrackingSeen, tracking};
 pub use counters::{Counters, CountersError, counters};
+pub use destroy::{DestroyError, ShutDownError, Shutter};
+pub use journal::{JournalError, Restored, restore};
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use options::OptionsError;
 pub use owners::{OwnerTable, OwnersError, owners, unit_of};
 pub use packet::{PacketError, PacketSocket, Received};
+pub use privilege::{Privilege, privilege};
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
 pub use sources::Sources;
 pub use survey::{

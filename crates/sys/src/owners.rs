@@ -274,6 +274,22 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_fails_to_be_read_is_counted_and_one_that_has_ended_is_not() {
+        let mut table = OwnerTable::default();
+        let own = std::process::id();
+        for errno in [libc::ENOENT, libc::ESRCH] {
+            table.note(own, Err(io::Error::from_raw_os_error(errno)));
+        }
+        assert_eq!(table, OwnerTable::default());
+        for errno in [libc::EMFILE, libc::EIO, libc::EACCES] {
+            table.note(own, Err(io::Error::from_raw_os_error(errno)));
+        }
+        let trouble = table.trouble.unwrap();
+        assert_eq!((trouble.processes, table.refused), (2, 1));
+        assert!(trouble.first.contains("Too many open files"), "{}", trouble.first);
+    }
+
+    #[test]
     fn nothing_wanted_is_nothing_found() {
         assert_eq!(owners(Some(&HashSet::new())).unwrap(), OwnerTable::default());
     }

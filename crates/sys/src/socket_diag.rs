@@ -1,8 +1,14 @@
 //! Owns the conversation with the kernel's sock_diag: dumps and exact look-ups over netlink.
-//! Decodes nothing itself (see `wire`) and changes nothing. Read: sock_diag(7), netlink(7),
+//! Decodes nothing itself (see `wire`) and changes nothing by itself (see `destroy`). Read: sock_diag(7), netlink(7),
 //! linux net/ipv4/inet_diag.c, net/netlink/af_netlink.c.
 
-use std::{collections::HashSet, io, os::fd::OwnedFd, thread, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    os::fd::OwnedFd,
+    thread,
+    time::Duration,
+};
 
 use halfopen_core::{ConnectionId, Cookie, Endpoints, Family, NetnsId, Sample};
 use rustix::{
@@ -21,7 +27,7 @@ use crate::{
         WireError,
         answer::{self, Answer, End},
         inet_diag::{self, SOCK_DIAG_BY_FAMILY, SocketFamily},
-        netlink::request,
+        netlink::{self as wire_netlink, request},
     },
 };
 
@@ -110,6 +116,59 @@ impl SocketDiag {
         }
     }
 
+    /// Sends requests of one kind in one datagram, each of which the kernel acknowledges, and gives
+    /// for each the error number of its acknowledgement; 0 is success. For [`BATCH_MAX`] at most.
+    pub(crate) fn acknowledged(
+        &mut self,
+        kind: u16,
+        bodies: &[Vec<u8>],
+    ) -> Result<Vec<i32>, SocketDiagError> {
+        debug_assert!(bodies.len() <= BATCH_MAX, "the acknowledgements might not fit");
+        let mut datagram = Vec::new();
+        let mut places = HashMap::with_capacity(bodies.len());
+        for (place, body) in bodies.iter().enumerate() {
+            self.sequence = self.sequence.wrapping_add(1);
+            places.insert(self.sequence, place);
+            datagram.extend(request(kind, NLM_F_ACK, self.sequence, body));
+        }
+        let mut answers = vec![0; bodies.len()];
+        if bodies.is_empty() {
+            return Ok(answers);
+        }
+        self.send(&datagram)?;
+        while !places.is_empty() {
+            let datagram = self.receive()?;
+            for message in wire_netlink::messages(datagram) {
+                let message = message?;
+                let number = message.error_number();
+                if let (Some(number), Some(place)) = (number, places.remove(&message.sequence))
+                    && let Some(answer) = answers.get_mut(place)
+                {
+                    *answer = number;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    fn send(&self, datagram: &[u8]) -> Result<(), SocketDiagError> {
+        let kernel = SocketAddrNetlink::new(0, 0);
+        rustix::io::retry_on_intr(|| {
+            rustix::net::sendto(&self.socket, datagram, SendFlags::empty(), &kernel)
+        })
+        .map_err(|errno| SocketDiagError::Send { cause: errno.into() })?;
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<&[u8], SocketDiagError> {
+        let (_, length) = rustix::io::retry_on_intr(|| {
+            rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC)
+        })
+        .map_err(|errno| SocketDiagError::Receive { cause: errno.into() })?;
+        let room = self.buffer.len();
+        self.buffer.get(..length).ok_or(SocketDiagError::Truncated { length, room })
+    }
+
     fn dump_family(&mut self, family: SocketFamily) -> Result<Dump, SocketDiagError> {
         let body = inet_diag::dump_request(family);
         let mut attempt = 1;
@@ -147,26 +206,16 @@ impl SocketDiag {
         // What is left of an answer that was given up carries an older number.
         self.sequence = self.sequence.wrapping_add(1);
         let message = request(SOCK_DIAG_BY_FAMILY, flags, self.sequence, body);
-        let kernel = SocketAddrNetlink::new(0, 0);
         // The kernel fills the first datagram while it takes the request, and each further one
         // while it delivers the one before. So the moment of a datagram is that before the call
         // that filled it, never the one before it was fetched: on a busy host there may be a long
         // wait between the two.
         let mut taken_at = boottime::now();
-        rustix::io::retry_on_intr(|| {
-            rustix::net::sendto(&self.socket, &message, SendFlags::empty(), &kernel)
-        })
-        .map_err(|errno| SocketDiagError::Send { cause: errno.into() })?;
+        self.send(&message)?;
+        let (sequence, netns) = (self.sequence, self.netns);
         loop {
             let fills_the_next = boottime::now();
-            let (_, length) = rustix::io::retry_on_intr(|| {
-                rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC)
-            })
-            .map_err(|errno| SocketDiagError::Receive { cause: errno.into() })?;
-            let room = self.buffer.len();
-            let datagram =
-                self.buffer.get(..length).ok_or(SocketDiagError::Truncated { length, room })?;
-            let mut answer = answer::decode(datagram, self.sequence, self.netns, taken_at);
+            let mut answer = answer::decode(self.receive()?, sequence, netns, taken_at);
             taken_at = fills_the_next;
             let end = answer.end.take();
             if take(answer) {
@@ -293,6 +342,11 @@ fn is_absent(cause: &io::Error) -> bool {
     errno(cause) == Some(Errno::NOENT)
 }
 
+/// An acknowledgement takes about 1 KiB of the receive buffer, of which the kernel gives 208 KiB:
+/// room for three times as many.
+pub(crate) const BATCH_MAX: usize = 64;
+/// NLM_F_ACK.
+const NLM_F_ACK: u16 = 4;
 /// NLM_F_ROOT | NLM_F_MATCH.
 const NLM_F_DUMP: u16 = 0x300;
 /// The kernel makes no datagram of a dump longer than this (netlink_recvmsg: 32 KiB).

@@ -1,9 +1,12 @@
-//! Owns the JSON face: the schemas `halfopen.ls/1` and `halfopen.why/1`, as docs/json.md has them.
+//! Owns the JSON face: the schemas `halfopen.ls/1`, `halfopen.prove/1` and `halfopen.why/1`, as docs/json.md has them.
 //! What is not known is `{"unknown": WHY}`, what does not apply is `null`; neither is ever 0.
 
+mod brief;
 mod connection;
 mod field;
 mod object;
+mod prove;
+mod reap;
 mod why;
 
 use std::io::{self, Write};
@@ -12,9 +15,12 @@ use serde::Serialize;
 
 use self::object::Object;
 pub(crate) use self::{
+    brief::BriefConnection,
     connection::{Connection, LearnsItem, learns_field},
     field::Field,
     object::Layout,
+    prove::ProveDocument,
+    reap::ReapDocument,
     why::WhyDocument,
 };
 use crate::{counted::Gone, picture::Picture};
@@ -44,6 +50,12 @@ struct Unseen {
 struct Hidden {
     loopback: usize,
     problems: usize,
+}
+
+impl Hidden {
+    const fn of(picture: &Picture) -> Self {
+        Self { loopback: picture.hidden.loopback, problems: picture.hidden.problems }
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -38,7 +38,7 @@ fn by_the_peer(case: Case<'_>) -> Verdict {
     verdict(case, severity, headline, Evidence::PeerClosed)
         .and([reading])
         .remedy(Remedy::look_at_owner(case.seen))
-        .remedy([Remedy::EndIt])
+        .remedy([Remedy::EndItUnproved])
 }
 
 /// The peer is to act: it may go on sending for as long as it likes.

@@ -31,6 +31,6 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
             evidence,
         )
         .and(heard(case))
-        .remedy([Remedy::EndIt, Remedy::Explain]),
+        .remedy([Remedy::EndItUnproved, Remedy::Explain]),
     )
 }

@@ -44,6 +44,6 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         .and([Evidence::InState(sample.state)])
         .and(unanswered)
         .and(heard(case))
-        .remedy([Remedy::Explain, Remedy::EndIt]),
+        .remedy([Remedy::Explain, Remedy::EndItUnproved]),
     )
 }

@@ -67,6 +67,8 @@ fn one_lost_keepalive_is_not_a_conviction_and_the_third_counts_once_its_answer_i
     };
     expect(probed(1, 1_900), VerdictKind::Alive);
     expect(probed(1, 1_000), VerdictKind::Straining);
+    // Data that came since leaves the kernel's count as it was.
+    expect(probed(3, 1_000).heard(ms(9_999)), VerdictKind::Alive);
     expect(probed(3, 1_600), VerdictKind::Straining);
     expect(probed(3, 1_500), VerdictKind::Silent);
 }

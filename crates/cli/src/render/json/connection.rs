@@ -46,10 +46,10 @@ pub(crate) enum LearnsItem<'a> {
 }
 
 #[derive(Debug)]
-struct EvidenceItem<'a>(&'a Evidence);
+pub(super) struct EvidenceItem<'a>(pub(super) &'a Evidence);
 
 #[derive(Debug, Serialize)]
-struct Owner<'a> {
+pub(super) struct Owner<'a> {
     pid: u32,
     command: &'a str,
     fd: u32,
@@ -117,7 +117,7 @@ pub(crate) fn learns_field(learns: &Learns) -> Field<'_, LearnsItem<'_>> {
     }
 }
 
-fn owners(owners: &Owners) -> Field<'_, Vec<Owner<'_>>> {
+pub(super) fn owners(owners: &Owners) -> Field<'_, Vec<Owner<'_>>> {
     match owners {
         Owners::Known(all) => Field::Known(all.iter().map(Owner::of).collect()),
         Owners::None => Field::Known(Vec::new()),

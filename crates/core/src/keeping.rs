@@ -1,0 +1,8 @@
+//! Owns the way from an objective ("detect within 60 s") to socket options, and what they cost and
+//! harm. Sets nothing. Read: tcp(7), linux net/ipv4/tcp_timer.c; docs/detection-time.md.
+
+mod plan;
+mod spread;
+
+pub use plan::{Harm, Objective, Plan, Planned, Refusal, plan};
+pub use spread::{Crowd, Spread};
