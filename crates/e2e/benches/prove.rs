@@ -89,8 +89,8 @@ fn hold(role: &str) {
 
 fn measure(program: &PathBuf, netns: &str, method: Option<&str>) {
     // What was heard within a second is not probed.
-    let quiet = Instant::now() + Duration::from_millis(1_500);
-    while Instant::now() < quiet {
+    let deadline = Instant::now() + Duration::from_millis(1_500);
+    while Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(50));
     }
     let mut command = Command::new(program);
