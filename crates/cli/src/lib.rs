@@ -19,6 +19,7 @@ mod fixtures;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keep;
+mod long_look;
 mod look;
 mod ls;
 mod order;
