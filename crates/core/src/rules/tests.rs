@@ -114,6 +114,27 @@ fn an_answered_probe_makes_a_long_quiet_connection_alive() {
 }
 
 #[test]
+fn an_answered_probe_makes_alive_also_what_is_half_closed_or_held_by_nobody() {
+    let answered = |mut seen: Observation| {
+        seen.proof = Some(Proof::Answered { rtt: ms(1) });
+        expect(seen, VerdictKind::Alive);
+    };
+    answered(established().in_state(TcpState::CloseWait));
+    answered(established().in_state(TcpState::FinWait2));
+    answered(established().in_state(TcpState::FinWait2).orphaned());
+}
+
+#[test]
+fn probes_that_came_after_the_last_word_convict_however_lately_that_was() {
+    let proof = |probes| Some(Proof::Unanswered { probes, apart: Duration::from_secs(1) });
+    let mut seen = established().in_state(TcpState::CloseWait).heard(ms(1_000));
+    seen.proof = proof(3);
+    expect(seen.clone(), VerdictKind::Silent);
+    seen.proof = proof(2);
+    expect(seen, VerdictKind::Straining);
+}
+
+#[test]
 fn a_shut_window_is_blocked_while_probes_are_answered_and_silent_when_they_are_not() {
     let shut = |probes| {
         let timer = KernelTimer::WindowProbe { probes, expires_in: ms(900) };
