@@ -128,7 +128,7 @@ impl Scene {
 
     /// What is listed when nothing fails, and the calls that it takes.
     fn undisturbed(&self) -> (Value, String) {
-        let listed = wait::until(Duration::from_secs(20), || {
+        let listed = wait::until(Duration::from_secs(90), || {
             let (output, log) = self.listing(&[]);
             let document: Value = serde_json::from_slice(&output.stdout).ok()?;
             let owned = |one: &Value| {
