@@ -1,5 +1,5 @@
 # The front door. Two commands on a fresh Debian or Ubuntu that has Rust: `make run` and `make test`.
-# Packages are installed only where a command is missing, and nothing is fetched but from apt and crates.io.
+# Packages are installed only where a command is missing, and nothing is fetched but by apt and cargo.
 
 CARGO ?= cargo
 NEED := .ci/need

@@ -14,9 +14,9 @@ use crate::{
 
 const AFTER: &str = "\
 A duration is a whole number with a unit: 500ms, 90s, 15m, 2h, 1m30s.
-Exit codes: 0 fine, 1 something is wrong (only with --check), 2 usage, 3 not
-enough privilege for what was asked, 4 no such connection, 70 a bug, 71 the
-system refused.";
+Exit codes: 0 fine, 1 something is wrong (ls --check; prove: a peer is gone),
+2 usage, 3 not enough privilege for what was asked, 4 no such connection, 70 a
+bug, 71 the system refused.";
 
 /// Is the peer of each TCP connection still there, and when would its owner learn that it is gone?
 ///
@@ -42,6 +42,9 @@ pub enum Verb {
     /// Tell the whole story of one connection, or what a verdict means
     #[command(after_help = AFTER)]
     Why(Why),
+    /// Test now whether the peers of connections are still there, without a byte to the application
+    #[command(after_help = AFTER)]
+    Prove(Prove),
     /// Set when owners learn that their peer is gone, on connections of running programs
     #[command(after_help = AFTER)]
     Keep(Box<Keep>),
@@ -235,6 +238,47 @@ pub struct Why {
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// The flags of `prove`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Prove {
+    /// Which connections.
+    #[command(flatten)]
+    pub selectors: Selectors,
+    /// Test every connection of the host, where no other flag says which
+    #[arg(long, help_heading = "Which connections")]
+    pub all: bool,
+    /// How the host is looked at.
+    #[command(flatten)]
+    pub looking: Looking,
+    /// What counts as what.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// A peer is silent after this many unanswered probes [default: 15]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100),
+        help_heading = "Probing")]
+    pub probes: Option<u32>,
+    /// From one probe of a connection to the next, 1s at least [default: 1s]
+    #[arg(long, value_name = "DUR", help_heading = "Probing")]
+    pub interval: Option<Given>,
+    /// Test by this method and no other; by default the one that costs a connection least
+    #[arg(long, value_name = "METHOD", value_enum, help_heading = "Probing")]
+    pub method: Option<MethodKey>,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
+}
+
+/// The methods of `prove`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MethodKey {
+    /// The kernel's window probe: ESTABLISHED only, as root; SO_REUSEADDR is put back at once.
+    WindowProbe,
+    /// One keepalive probe, with the options put back: also half-closed, also without root.
+    Keepalive,
+    /// A segment made here: needs no descriptor, but root and the sequence numbers that BPF tells.
+    CraftedAck,
 }
 
 /// The flags of `keep`.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::{
     args::{Judging, Looking, SortKey, SourceKey},
     exit::Failure,
+    long_look::LongLook,
     picture::{Judged, Picture},
     select::Selection,
 };
@@ -73,6 +74,7 @@ impl Look {
     /// # Errors
     /// [`Failure`] where the kernel refuses, or where the namespace that was named is not there.
     pub(crate) fn take(&self) -> Result<Picture, Failure> {
+        let _long = LongLook::begin();
         let taken_at = Timestamp::now();
         let ask = Ask { scope: self.selection.scope(), sources: self.sources, owners: self.owners };
         let judged = Mutex::new(Judged::default());

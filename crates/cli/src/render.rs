@@ -5,6 +5,7 @@ mod cell;
 mod columns;
 pub(crate) mod json;
 mod paint;
+mod proved;
 mod reap;
 mod story;
 mod summary;
@@ -14,6 +15,7 @@ mod words;
 pub(crate) use self::{
     cell::{escaped, wrapped},
     paint::Paint,
+    proved::{write_proved, write_proved_sum},
     reap::write_reap,
     story::write_story,
     summary::{write_foot, write_head},

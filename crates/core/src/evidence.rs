@@ -245,13 +245,11 @@ impl fmt::Display for Evidence {
                 write!(f, "the peer answered with a reset (RST) {} ago", Span(*ago))
             }
             Self::PeerTableLacks => f.write_str("the peer's host does not have this connection"),
-            Self::SiblingsHeard { count } => {
-                write!(
-                    f,
-                    "{} to the same address heard from it since",
-                    plural(*count, "connection")
-                )
-            }
+            Self::SiblingsHeard { count } => write!(
+                f,
+                "{} to the same address heard from it since",
+                plural(*count, "connection")
+            ),
             Self::SiblingsSilent { count } => {
                 write!(f, "{} to the same address unanswered too", plural(*count, "connection"))
             }

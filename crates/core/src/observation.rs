@@ -39,12 +39,13 @@ pub struct Siblings {
     pub unanswered: u32,
 }
 
-/// What a test has shown, beyond what the socket itself says.
+/// What a test has shown, beyond what the socket itself says. It is later than the sample's idle
+/// clocks, which are taken before the first probe, so that a proof never hides how long it was quiet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// The peer answered with RST.
     Reset {
-        /// This long before the sample.
+        /// This long before it was seen.
         ago: Duration,
     },
     /// The table of the peer's host, which we could read, lacks the connection.

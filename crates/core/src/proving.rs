@@ -7,4 +7,4 @@ mod attempt;
 mod choice;
 
 pub use attempt::{Attempt, Next, Outcome, Patience, Sight};
-pub use choice::{Means, Method, Unprovable, choose};
+pub use choice::{Means, Method, Unprovable, choose, patience_for, testable};

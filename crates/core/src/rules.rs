@@ -39,8 +39,10 @@ pub(crate) fn judge(
     RULES.iter().find_map(|rule| rule(case)).unwrap_or_else(|| unknown::judge(case))
 }
 
-const RULES: [fn(Case<'_>) -> Option<Verdict>; 10] = [
+const RULES: [fn(Case<'_>) -> Option<Verdict>; 12] = [
     half_open::judge,
+    silent::proved,
+    alive::proved,
     embryonic::judge,
     orphaned::judge,
     closing::judge,

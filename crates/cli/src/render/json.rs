@@ -1,10 +1,11 @@
-//! Owns the JSON face: the schemas `halfopen.ls/1` and `halfopen.why/1`, as docs/json.md has them.
+//! Owns the JSON face: the schemas `halfopen.ls/1`, `halfopen.prove/1` and `halfopen.why/1`, as docs/json.md has them.
 //! What is not known is `{"unknown": WHY}`, what does not apply is `null`; neither is ever 0.
 
 mod brief;
 mod connection;
 mod field;
 mod object;
+mod prove;
 mod reap;
 mod why;
 
@@ -18,6 +19,7 @@ pub(crate) use self::{
     connection::{Connection, LearnsItem, learns_field},
     field::Field,
     object::Layout,
+    prove::ProveDocument,
     reap::ReapDocument,
     why::WhyDocument,
 };
@@ -48,6 +50,12 @@ struct Unseen {
 struct Hidden {
     loopback: usize,
     problems: usize,
+}
+
+impl Hidden {
+    const fn of(picture: &Picture) -> Self {
+        Self { loopback: picture.hidden.loopback, problems: picture.hidden.problems }
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -162,16 +162,20 @@ impl Attempt {
         };
     }
 
-    /// Heard after the first probe: by the count of segments, which is exact, else by the clock of
-    /// the last acknowledgement, which counts in ticks.
+    /// Heard after the first probe: the count of segments has risen, and the clock of the last word
+    /// says so too, as far as the kernel tells. The count alone would take a segment that is not
+    /// accepted (a blind reset, RFC 5961) for the peer's answer; the clock alone counts in ticks.
     fn is_answer(&self, sample: &Sample, first: Moment) -> bool {
         let info = sample.info.as_ref();
         let received = info.and_then(|info| info.segments_received);
-        if let (Some(before), Some(after)) = (self.segments_received, received) {
-            return after != before;
-        }
+        let counted = self.segments_received.zip(received).map(|(before, after)| after != before);
         let heard = sample.last_heard().map(|ago| sample.taken_at.0.saturating_sub(ago));
-        heard.is_some_and(|heard| heard > first.0.saturating_add(TICK_MAX))
+        match counted {
+            Some(counted) => {
+                counted && heard.is_none_or(|heard| heard.saturating_add(TICK_MAX) > first.0)
+            }
+            None => heard.is_some_and(|heard| heard > first.0.saturating_add(TICK_MAX)),
+        }
     }
 
     /// Looks come quickly at first, when the answer of a near peer is due, and then seldom.
@@ -201,7 +205,8 @@ mod tests {
 
     /// As the kernel would describe it at `millis`, with `more` segments than before.
     fn sample(millis: u64, more: u32) -> Sample {
-        let mut sample = established().heard(ms(5_000)).sample;
+        let heard = if more == 0 { ms(5_000) } else { ms(0) };
+        let mut sample = established().heard(heard).sample;
         sample.taken_at = at(millis);
         if let Some(info) = sample.info.as_mut() {
             info.segments_received = Some(100 + more);
@@ -270,6 +275,17 @@ mod tests {
             attempt.poll(at(50)),
             Next::Done(Outcome::Proved(Proof::Answered { .. }))
         ));
+    }
+
+    #[test]
+    fn a_segment_that_was_not_accepted_is_no_answer() {
+        let mut attempt = sent(3);
+        let mut blind = sample(50, 1);
+        if let Some(info) = blind.info.as_mut() {
+            (info.last_data_received, info.last_ack_received) = (Some(ms(5_000)), Some(ms(5_000)));
+        }
+        attempt.handle_sight(Sight::There(&blind), at(50));
+        assert!(matches!(attempt.poll(at(50)), Next::LookAt(_)));
     }
 
     #[test]

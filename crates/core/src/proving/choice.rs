@@ -3,10 +3,11 @@
 
 use std::{fmt, time::Duration};
 
+use super::attempt::Patience;
 use crate::{
     detection::{is_orphan, keepalive_is_on},
     observation::Observation,
-    sample::KernelTimer,
+    sample::{KernelTimer, Sample},
     state::TcpState,
 };
 
@@ -79,6 +80,11 @@ pub enum Unprovable {
     /// Only a keepalive probe would work, and with keepalive and TCP_USER_TIMEOUT set by the
     /// application one lost probe would let the kernel end a healthy connection.
     UserTimeoutHazard,
+    /// Only a keepalive probe would work, and the application's own keepalive allows so few unanswered
+    /// probes that ours would use them up: each of ours counts against TCP_KEEPCNT.
+    KeepaliveSpent,
+    /// The peer was heard so lately that the kernel would not send a keepalive probe.
+    HeardLately,
     /// The method that was asked for does not work in this state.
     MethodDoesNotFit(Method),
     /// Somebody else has the socket in TCP_REPAIR (CRIU, perhaps).
@@ -104,6 +110,11 @@ impl fmt::Display for Unprovable {
                 "its application set keepalive and TCP_USER_TIMEOUT, with which one lost probe could \
                  end a healthy connection; --method keepalive tests it all the same",
             ),
+            Self::KeepaliveSpent => f.write_str(
+                "its own keepalive allows too few unanswered probes to spend some on a test \
+                 (TCP_KEEPCNT); --method keepalive tests it all the same",
+            ),
+            Self::HeardLately => f.write_str("its peer was heard less than a second ago"),
             Self::MethodDoesNotFit(method) => {
                 write!(f, "{method} does not work here; leave out --method")
             }
@@ -121,21 +132,54 @@ pub fn choose(
     means: Means,
     forced: Option<Method>,
 ) -> Result<Method, Unprovable> {
-    open(seen)?;
+    testable(&seen.sample)?;
     if let Some(method) = forced {
         return works(method, seen, means)
             .then_some(method)
             .ok_or(Unprovable::MethodDoesNotFit(method));
     }
     let chosen = Method::ALL.into_iter().find(|&method| {
-        works(method, seen, means) && !(method == Method::KeepaliveOneShot && is_hazard(seen))
+        let is_shot = method == Method::KeepaliveOneShot;
+        works(method, seen, means) && !(is_shot && (is_hazard(seen) || is_spent(seen)))
     });
     chosen.ok_or_else(|| why_not(seen, means))
 }
 
-/// Only an open connection with nothing in flight can be tested.
-fn open(seen: &Observation) -> Result<(), Unprovable> {
-    let sample = &seen.sample;
+/// How many probes of this method the connection can take without harm, out of those that `patience`
+/// allows: unanswered one-shots count against the application's own keepalive.
+pub fn patience_for(method: Method, seen: &Observation, patience: Patience) -> Patience {
+    match (method, shots_to_spend(seen)) {
+        (Method::KeepaliveOneShot, Some(shots)) => {
+            Patience::new(patience.probes().min(shots), patience.interval())
+        }
+        _ => patience,
+    }
+}
+
+/// One-shots that may go unanswered before the application's own keepalive is down to its last two
+/// probes. `None`: keepalive is off, and nothing counts them.
+fn shots_to_spend(seen: &Observation) -> Option<u32> {
+    if keepalive_is_on(seen) == Some(false) {
+        return None;
+    }
+    let allowed = seen.options.read().and_then(|options| options.keepalive_probes);
+    let allowed = allowed.or(seen.sysctls.keepalive_probes).unwrap_or(0);
+    let info = seen.sample.info.as_ref();
+    let spent = info.and_then(|info| info.probes).map_or(0, u32::from);
+    Some(allowed.saturating_sub(spent).saturating_sub(KEEPALIVES_LEFT))
+}
+
+/// Fewer one-shots than convict (see `rules::silent`) would be spent for nothing.
+fn is_spent(seen: &Observation) -> bool {
+    shots_to_spend(seen).is_some_and(|shots| shots < SHOTS_MIN)
+}
+
+/// Only an open connection with nothing in flight can be tested, before the first probe and before
+/// each further one.
+///
+/// # Errors
+/// [`Unprovable`], with the reason.
+pub fn testable(sample: &Sample) -> Result<(), Unprovable> {
     match sample.state {
         TcpState::SynSent | TcpState::SynReceived => Err(Unprovable::Embryonic),
         TcpState::Established | TcpState::CloseWait | TcpState::FinWait2 if !sample.is_mini() => {
@@ -181,14 +225,22 @@ fn is_hazard(seen: &Observation) -> bool {
 }
 
 fn why_not(seen: &Observation, means: Means) -> Unprovable {
-    if means.descriptor {
-        return Unprovable::UserTimeoutHazard;
+    if means.descriptor && !is_orphan(seen) {
+        return match (is_hazard(seen), is_spent(seen)) {
+            (true, _) => Unprovable::UserTimeoutHazard,
+            (false, true) => Unprovable::KeepaliveSpent,
+            (false, false) => Unprovable::HeardLately,
+        };
     }
     if seen.sample.inode.is_none() { Unprovable::NoDescriptor } else { Unprovable::NoPrivilege }
 }
 
 /// The least that TCP_KEEPIDLE can be set to.
 const KEEPALIVE_IDLE_MIN: Duration = Duration::from_secs(1);
+/// As many as make a silence (RFC 1122 section 4.2.3.6: one lost probe must never convict).
+const SHOTS_MIN: u32 = 3;
+/// What is left to the application's own keepalive: one that may be lost, and one more.
+const KEEPALIVES_LEFT: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -269,6 +321,24 @@ mod tests {
 
     #[test]
     fn a_peer_heard_within_a_second_gets_no_one_shot_since_none_would_be_sent() {
-        assert_eq!(choose(&idle().heard(ms(999)), OWN, None), Err(Unprovable::UserTimeoutHazard));
+        assert_eq!(choose(&idle().heard(ms(999)), OWN, None), Err(Unprovable::HeardLately));
+    }
+
+    #[test]
+    fn one_shots_leave_the_applications_own_keepalive_two_probes() {
+        let patience = Patience::new(15, ms(1_000));
+        let probes = |seen: &Observation, method| patience_for(method, seen, patience).probes();
+        let off = idle();
+        assert_eq!(probes(&off, Method::KeepaliveOneShot), 15);
+        let nine = idle().keepalive(60, 10, 9);
+        assert_eq!(probes(&nine, Method::KeepaliveOneShot), 7);
+        assert_eq!(probes(&nine, Method::WindowProbe), 15);
+        assert_eq!(choose(&nine, OWN, None), Ok(Method::KeepaliveOneShot));
+        let four = idle().keepalive(60, 10, 4);
+        assert_eq!(choose(&four, OWN, None), Err(Unprovable::KeepaliveSpent));
+        assert_eq!(
+            choose(&four, OWN, Some(Method::KeepaliveOneShot)),
+            Ok(Method::KeepaliveOneShot)
+        );
     }
 }

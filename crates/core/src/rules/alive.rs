@@ -17,22 +17,25 @@ use crate::{
     verdict::{Verdict, VerdictKind},
 };
 
+/// By a probe, also where one direction is closed or no process holds it: the answer says that the
+/// peer still has the connection, and the state says the rest.
+pub(super) fn proved(case: Case<'_>) -> Option<Verdict> {
+    let Some(Proof::Answered { rtt }) = case.seen.proof else { return None };
+    let open = [TcpState::Established, TcpState::CloseWait, TcpState::FinWait2];
+    open.contains(&case.seen.sample.state).then(|| verdict(case, Evidence::ProbeAnswered { rtt }))
+}
+
+/// By what it sent of its own accord.
 pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     let sample = &case.seen.sample;
-    if sample.state != TcpState::Established {
-        return None;
-    }
+    let ago = sample.last_heard().filter(|ago| *ago < case.thresholds.alive_within)?;
+    let doubtful =
+        sample.state != TcpState::Established || is_contradicted(case.seen, case.thresholds);
+    (!doubtful).then(|| verdict(case, Evidence::PeerHeard { ago }))
+}
+
+fn verdict(case: Case<'_>, evidence: Evidence) -> Verdict {
     let refuter = "time: nothing says that the peer is there after it was last heard";
-    let evidence = match (case.seen.proof, sample.last_heard()) {
-        (Some(Proof::Answered { rtt }), _) => Evidence::ProbeAnswered { rtt },
-        (_, Some(ago))
-            if ago < case.thresholds.alive_within
-                && !is_contradicted(case.seen, case.thresholds) =>
-        {
-            Evidence::PeerHeard { ago }
-        }
-        _ => return None,
-    };
     let severity = case.seen.tracking.severity();
     let verdict = if matches!(case.seen.tracking, Tracking::Forgotten { .. }) {
         let headline = format!("{evidence}, but this host's connection tracking has forgotten it");
@@ -40,7 +43,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     } else {
         Verdict::by_evidence(VerdictKind::Alive, severity, refuter, evidence)
     };
-    Some(verdict.and(wrapped(case)).and(tracking::evidence(case.seen)).remedy([Remedy::Explain]))
+    verdict.and(wrapped(case)).and(tracking::evidence(case.seen)).remedy([Remedy::Explain])
 }
 
 /// The age says that the peer was heard just now, but it may have wrapped, and a keepalive probe waits

@@ -16,11 +16,27 @@ use crate::{
     verdict::{Severity, Verdict, VerdictKind},
 };
 
+/// By probes of ours, which came after whatever the sample says was last heard.
+pub(super) fn proved(case: Case<'_>) -> Option<Verdict> {
+    match case.seen.proof {
+        Some(Proof::Unanswered { probes, apart })
+            if probes >= PROBES_TO_CONVICT && apart >= PROBES_APART =>
+        {
+            Some(verdict(case, Evidence::ProbesUnanswered { count: probes, apart }))
+        }
+        _ => None,
+    }
+}
+
+/// By what the kernel itself has sent again and again.
 pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     if refuted(case.seen) {
         return None;
     }
-    let evidence = unanswered_probes(case.seen)?;
+    Some(verdict(case, unanswered_probes(case.seen)?))
+}
+
+fn verdict(case: Case<'_>, evidence: Evidence) -> Verdict {
     let siblings = case.seen.siblings;
     let (headline, compared) = match (siblings.heard, siblings.unanswered) {
         (1.., _) => (
@@ -33,18 +49,16 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         ),
         (0, 0) => ("nothing comes back: peer gone, or the path swallows everything", None),
     };
-    Some(
-        Verdict::new(
-            VerdictKind::Silent,
-            Severity::Problem,
-            headline,
-            "any segment from the peer",
-            evidence,
-        )
-        .and(heard(case))
-        .and(compared)
-        .remedy([Remedy::Explain, Remedy::Neighbours, Remedy::EndIt]),
+    Verdict::new(
+        VerdictKind::Silent,
+        Severity::Problem,
+        headline,
+        "any segment from the peer",
+        evidence,
     )
+    .and(heard(case))
+    .and(compared)
+    .remedy([Remedy::Explain, Remedy::Neighbours, Remedy::EndIt])
 }
 
 /// The peer was heard after the silence is said to have begun.
@@ -54,12 +68,6 @@ fn refuted(seen: &Observation) -> bool {
 }
 
 fn unanswered_probes(seen: &Observation) -> Option<Evidence> {
-    if let Some(Proof::Unanswered { probes, apart }) = seen.proof
-        && probes >= PROBES_TO_CONVICT
-        && apart >= PROBES_APART
-    {
-        return Some(Evidence::ProbesUnanswered { count: probes, apart });
-    }
     match seen.sample.timer {
         KernelTimer::Retransmit { retransmits, .. }
             if u32::from(retransmits) >= PROBES_TO_CONVICT

@@ -15,6 +15,7 @@ mod keep_crowd;
 mod keep_programs;
 mod listing;
 mod pair;
+mod prove;
 mod reap;
 mod record;
 mod story;
