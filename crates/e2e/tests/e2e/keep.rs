@@ -235,6 +235,42 @@ fn a_user_timeout_bounds_the_busy_case_too() {
     assert!(after <= Duration::from_secs(10), "{after:?}");
 }
 
+/// Goal: the alarm puts everything back. Method: while `keep` watches, more connections of the same
+/// host die by a timer than chance would have it.
+#[test]
+fn when_timers_end_connections_meanwhile_everything_is_put_back() {
+    requires_lab!();
+    let kept = Kept::connected("alarm");
+    let (netns, before) = (kept.netns(), kept.options());
+    let server = kept.lab.server().unwrap();
+    let listener = server.enter(|| TcpListener::bind("10.0.0.7:81").unwrap()).unwrap();
+    let doomed = kept.lab.client().unwrap().enter(|| {
+        let doomed = |_| TcpStream::connect("10.0.0.7:81").unwrap();
+        (0..20).map(doomed).collect::<Vec<_>>()
+    });
+    let doomed = doomed.unwrap();
+    let arguments = [
+        &["--netns", &netns, "--peer", "10.0.0.7:80", "--detect-within", "60s"][..],
+        &["--apply", "--watch-for", "30s"],
+    ]
+    .concat();
+    let document = std::thread::scope(|scope| {
+        let keeping = scope.spawn(|| kept.files.json(&arguments));
+        let set = || kept.options().keepalive.then_some(());
+        wait::until(Duration::from_secs(20), set).unwrap();
+        kept.cut();
+        for mut one in &doomed {
+            rustix::net::sockopt::set_tcp_user_timeout(one, 500).unwrap();
+            one.write_all(b"into the void").unwrap();
+        }
+        keeping.join().unwrap()
+    });
+    assert_eq!(document["watched"]["rolled_back"], true, "{document:#}");
+    assert_eq!(document["watched"]["not_put_back"], 0, "{document:#}");
+    assert_eq!(kept.options(), before);
+    drop(listener);
+}
+
 /// The session of docs/tasks/connections-die-after-quiet.md. Run with HALFOPEN_WRITE_EXAMPLES=1 to
 /// write it anew.
 #[test]
