@@ -1,5 +1,5 @@
 # The front door. Two commands on a fresh Debian or Ubuntu that has Rust: `make run` and `make test`.
-# Packages are installed only where a command is missing, and nothing is fetched but from apt and crates.io.
+# Packages are installed only where a command is missing, and nothing is fetched but by apt and cargo.
 
 CARGO ?= cargo
 NEED := .ci/need
@@ -7,7 +7,7 @@ NEED := .ci/need
 FEATURES := .ci/features
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test tidy bpf check
+.PHONY: help run build test outage tidy bpf check
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -22,7 +22,7 @@ build: ## build target/release/halfopen, with BPF where its libraries are to be 
 	features=$$($(FEATURES)); $(CARGO) build --release --package halfopen-cli $$features
 
 test: ## install what the tests need, then run all of them, doc tests too
-	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux rpcbind=rpcbind "telnet=inetutils-telnet|telnet"
+	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux strace=strace rpcbind=rpcbind "telnet=inetutils-telnet|telnet" redis-server=redis-server redis-cli=redis-tools
 	@$(NEED) --tool $(CARGO)
 	@# The end-to-end tests start the program itself, which no test target builds by itself.
 	@features=$$($(FEATURES)); set -ex; \
@@ -31,6 +31,12 @@ test: ## install what the tests need, then run all of them, doc tests too
 	  $(CARGO) nextest run --workspace $$features; else \
 	  $(CARGO) test --workspace $$features --lib --bins --tests; fi; \
 	$(CARGO) test --workspace $$features --doc
+
+outage: ## keep 20,000 connections at once, and hold them for a minute: none may die
+	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux perl=perl
+	@$(NEED) --tool $(CARGO)
+	features=$$($(FEATURES)); $(CARGO) build --package halfopen-cli $$features
+	$(CARGO) test --package halfopen-e2e twenty_thousand -- --ignored --nocapture
 
 tidy: ## check the style that compilers do not check
 	@$(NEED) cc=gcc

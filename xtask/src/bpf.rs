@@ -1,5 +1,5 @@
 //! Owns the compilation of the BPF programs and the comparison with the committed object, so that
-//! whoever builds halfopen needs no clang. Loads nothing. Read: crates/sys/bpf/sockets.bpf.c.
+//! whoever builds halfopen needs no clang. Loads nothing. Read: crates/sys/bpf/*.bpf.c.
 
 use std::{
     env, fs, io,
@@ -31,7 +31,7 @@ pub(crate) fn run(task: Task) -> ExitCode {
 
 fn perform(task: Task) -> Result<String, String> {
     let sources = sources();
-    let (object, note) = (sources.join("sockets.bpf.o"), sources.join("compiler.txt"));
+    let note = sources.join("compiler.txt");
     let compiler = version()?;
     if task == Task::Check {
         let committed = fs::read_to_string(&note).map_err(|error| in_file(&note, &error))?;
@@ -43,14 +43,27 @@ fn perform(task: Task) -> Result<String, String> {
             ));
         }
     }
-    let built = env::temp_dir().join(format!("halfopen-{}.bpf.o", std::process::id()));
-    let outcome = compile(&sources, &built).and_then(|()| match task {
-        Task::Compile => replace(&built, &object, &note, &compiler),
-        Task::Check => compare(&built, &object),
-    });
-    let _ = fs::remove_file(&built);
-    outcome
+    for program in PROGRAMS {
+        let object = sources.join(format!("{program}.bpf.o"));
+        let built = env::temp_dir().join(format!("halfopen-{}.bpf.o", std::process::id()));
+        let outcome = compile(&sources, program, &built).and_then(|()| match task {
+            Task::Compile => replace(&built, &object),
+            Task::Check => compare(&built, &object),
+        });
+        let _ = fs::remove_file(&built);
+        outcome?;
+    }
+    Ok(match task {
+        Task::Compile => {
+            fs::write(&note, format!("{compiler}\n")).map_err(|error| in_file(&note, &error))?;
+            format!("compiled by {compiler}; commit crates/sys/bpf")
+        }
+        Task::Check => "the committed objects are what their sources compile to".to_owned(),
+    })
 }
+
+/// The programs, each of which is one source and one object.
+const PROGRAMS: [&str; 2] = ["keep", "sockets"];
 
 fn sources() -> PathBuf {
     // `cargo xtask` runs in the clone that it was called in, which may share its target directory.
@@ -64,14 +77,16 @@ fn version() -> Result<String, String> {
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
-fn compile(sources: &Path, built: &Path) -> Result<(), String> {
+fn compile(sources: &Path, program: &str, built: &Path) -> Result<(), String> {
     // The type information names files as the compiler was given them: relative to the sources, and
     // no directory of this machine. What is for debuggers only, and does name them, is stripped.
     let mut clang = Command::new("clang");
     clang
         .current_dir(sources)
         .args(["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror"])
-        .args(["-fdebug-compilation-dir=.", "-c", "sockets.bpf.c", "-o"])
+        .args(["-fdebug-compilation-dir=.", "-c"])
+        .arg(format!("{program}.bpf.c"))
+        .arg("-o")
         .arg(built);
     succeed(&mut clang)?;
     succeed(Command::new("llvm-strip").arg("-g").arg(built))
@@ -85,19 +100,19 @@ fn succeed(command: &mut Command) -> Result<(), String> {
     }
 }
 
-fn replace(built: &Path, object: &Path, note: &Path, compiler: &str) -> Result<String, String> {
-    fs::copy(built, object).map_err(|error| in_file(object, &error))?;
-    fs::write(note, format!("{compiler}\n")).map_err(|error| in_file(note, &error))?;
-    Ok(format!("compiled by {compiler}; commit crates/sys/bpf"))
+fn replace(built: &Path, object: &Path) -> Result<(), String> {
+    fs::copy(built, object).map(drop).map_err(|error| in_file(object, &error))
 }
 
-fn compare(built: &Path, object: &Path) -> Result<String, String> {
+fn compare(built: &Path, object: &Path) -> Result<(), String> {
     let read = |path: &Path| fs::read(path).map_err(|error| in_file(path, &error));
     if read(built)? == read(object)? {
-        Ok("the committed object is what its source compiles to".to_owned())
+        Ok(())
     } else {
-        Err("the committed object is not what its source compiles to: run `make bpf` and commit"
-            .to_owned())
+        Err(format!(
+            "{} is not what its source compiles to: run `make bpf` and commit",
+            object.display()
+        ))
     }
 }
 

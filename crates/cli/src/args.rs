@@ -14,9 +14,9 @@ use crate::{
 
 const AFTER: &str = "\
 A duration is a whole number with a unit: 500ms, 90s, 15m, 2h, 1m30s.
-Exit codes: 0 fine, 1 something is wrong (only with --check), 2 usage, 3 not
-enough privilege for what was asked, 4 no such connection, 70 a bug, 71 the
-system refused.";
+Exit codes: 0 fine, 1 something is wrong (ls --check; prove: a peer is gone),
+2 usage, 3 not enough privilege for what was asked, 4 no such connection, 70 a
+bug, 71 the system refused.";
 
 /// Is the peer of each TCP connection still there, and when would its owner learn that it is gone?
 ///
@@ -42,6 +42,15 @@ pub enum Verb {
     /// Tell the whole story of one connection, or what a verdict means
     #[command(after_help = AFTER)]
     Why(Why),
+    /// Test now whether the peers of connections are still there, without a byte to the application
+    #[command(after_help = AFTER)]
+    Prove(Prove),
+    /// Set when owners learn that their peer is gone, on connections of running programs
+    #[command(after_help = AFTER)]
+    Keep(Box<Keep>),
+    /// End connections that are proved dead, and only those
+    #[command(after_help = AFTER)]
+    Reap(Reap),
     /// Replay a known experiment with real kernels, in network namespaces of its own
     Rehearse(Rehearse),
 }
@@ -96,6 +105,10 @@ pub struct Looking {
     /// Where to read connections from; `auto` is BPF on hosts with thousands of them
     #[arg(long, value_name = "SOURCE", value_enum, default_value_t)]
     pub source: SourceKey,
+    /// Do not look for the processes that hold connections, which takes most of the time on large
+    /// hosts without BPF; options are then not read either. Selectors of processes look anyway
+    #[arg(long)]
+    pub no_owners: bool,
 }
 
 /// Where connections are read from.
@@ -141,6 +154,19 @@ pub enum Color {
     Always,
     /// Not at all.
     Never,
+}
+
+/// Whether to act, and where that is recorded.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Acting")]
+pub struct Acting {
+    /// Do it. Without this flag, only show what would be done
+    #[arg(long)]
+    pub apply: bool,
+    /// Record every act in this file, a line of JSON each [default: /var/log/halfopen/audit.jsonl
+    /// for root, else $XDG_STATE_HOME/halfopen/audit.jsonl]
+    #[arg(long, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
 }
 
 /// The flags of `ls`.
@@ -212,6 +238,132 @@ pub struct Why {
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// The flags of `prove`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Prove {
+    /// Which connections.
+    #[command(flatten)]
+    pub selectors: Selectors,
+    /// Test every connection of the host, where no other flag says which
+    #[arg(long, help_heading = "Which connections")]
+    pub all: bool,
+    /// How the host is looked at.
+    #[command(flatten)]
+    pub looking: Looking,
+    /// What counts as what.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// A peer is silent after this many unanswered probes [default: 15]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100),
+        help_heading = "Probing")]
+    pub probes: Option<u32>,
+    /// From one probe of a connection to the next, 1s at least [default: 1s]
+    #[arg(long, value_name = "DUR", help_heading = "Probing")]
+    pub interval: Option<Given>,
+    /// Test by this method and no other; by default the one that costs a connection least
+    #[arg(long, value_name = "METHOD", value_enum, help_heading = "Probing")]
+    pub method: Option<MethodKey>,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
+}
+
+/// The methods of `prove`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MethodKey {
+    /// The kernel's window probe: ESTABLISHED only, as root; SO_REUSEADDR is put back at once.
+    WindowProbe,
+    /// One keepalive probe, with the options put back: also half-closed, also without root.
+    Keepalive,
+    /// A segment made here: needs no descriptor, but root and the sequence numbers that BPF tells.
+    CraftedAck,
+}
+
+/// The flags of `keep`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Keep {
+    /// The owner is to learn within this time that an idle peer is gone
+    #[arg(long, value_name = "DUR", required_unless_present = "undo", help_heading = "Objective")]
+    pub detect_within: Option<Given>,
+    /// A box on the path forgets what is idle for this long: do not let it
+    #[arg(long, value_name = "DUR", help_heading = "Objective")]
+    pub survive_idle: Option<Given>,
+    /// Also bound the time with data unacknowledged, by TCP_USER_TIMEOUT, which ends connections to
+    /// peers that live and do not read
+    #[arg(long, help_heading = "Objective")]
+    pub user_timeout: bool,
+    /// Which connections.
+    #[command(flatten)]
+    pub selectors: Selectors,
+    /// All connections, where no other flag chooses
+    #[arg(long, help_heading = "Which connections")]
+    pub all: bool,
+    /// How to look.
+    #[command(flatten)]
+    pub looking: Looking,
+    /// Whether to act.
+    #[command(flatten)]
+    pub acting: Acting,
+    /// Put the options back that earlier runs have changed, where nobody has changed them since
+    #[arg(long, help_heading = "Acting",
+        conflicts_with_all = ["detect_within", "survive_idle", "user_timeout", "apply"])]
+    pub undo: bool,
+    /// After --apply, watch the kernel's counters for this long, and put everything back if they
+    /// rise [default: until the first probes, 60s at most; 0s for 1,000 connections or fewer]
+    #[arg(long, value_name = "DUR", help_heading = "Acting")]
+    pub watch_for: Option<Given>,
+    /// Remember in this file what was there before [default: /var/lib/halfopen/kept.jsonl for root,
+    /// else $XDG_STATE_HOME/halfopen/kept.jsonl]
+    #[arg(long, value_name = "FILE", help_heading = "Acting")]
+    pub record: Option<PathBuf>,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
+}
+
+/// The flags of `reap`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Reap {
+    /// Which connections.
+    #[command(flatten)]
+    pub selectors: Selectors,
+    /// Every connection; without it at least one selector is needed
+    #[arg(long, help_heading = "Which connections")]
+    pub all: bool,
+    /// What may be ended.
+    #[command(flatten)]
+    pub licence: ReapLicence,
+    /// Where connections are read from.
+    #[command(flatten)]
+    pub looking: Looking,
+    /// What counts as what.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// Whether to act.
+    #[command(flatten)]
+    pub acting: Acting,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
+}
+
+/// What `reap` may end, and how.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "What may be ended, and how")]
+pub struct ReapLicence {
+    /// Also half-closed connections (CLOSE-WAIT, FIN-WAIT-2) on which nothing was heard for longer
+    /// than this
+    #[arg(long, value_name = "DUR")]
+    pub half_closed_over: Option<Given>,
+    /// Also what is not proved dead, as long as it is selected: living connections too
+    #[arg(long)]
+    pub unproved: bool,
+    /// Shut down instead of destroy: both sides see the end of the stream, not an error. Needs no
+    /// more than the right to look into the owner's process
+    #[arg(long)]
+    pub gentle: bool,
 }
 
 /// The flags of `rehearse`.

@@ -101,6 +101,12 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Takes in what was noted elsewhere.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.ids.extend(other.ids);
+        self.remains.extend(other.remains);
+    }
+
     /// Takes note of one socket.
     pub(crate) fn note(&mut self, sample: &halfopen_core::Sample) {
         self.ids.insert(sample.id);

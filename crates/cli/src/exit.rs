@@ -8,7 +8,7 @@ use std::{io, process::ExitCode};
 pub enum Exit {
     /// Nothing is wrong, or nobody asked whether something is.
     Fine = 0,
-    /// Something is wrong with a connection or a listener, and `--check` asked.
+    /// Something is wrong with a connection or a listener, and `--check` or `prove` asked.
     Problem = 1,
     /// The command line cannot be understood.
     Usage = 2,

@@ -1,14 +1,14 @@
 //! Hand-made diagnoses for tests: one for every verdict, and the corners of the output.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use halfopen_core::{
     ConnectionId, Cookie, Diagnosis, Endpoints, Evidence, Family, KernelTimer, Listener, Moment,
-    NetnsId, Observation, OptionsSeen, Owner, Owners, Remedy, Sample, Severity, Siblings,
+    NetnsId, Observation, OptionsSeen, Owner, Owners, Process, Remedy, Sample, Severity, Siblings,
     SocketOptions, Source, Sysctls, TcpInfo, TcpState, Tracking, Verdict, VerdictKind,
     detection::{
-        AppTold, Assumption, Cause, DetectionTime, Interval, Learns, NeverBecause, PeerTold,
-        Prediction, Tick,
+        AppTold, Assumption, Assumptions, Cause, DetectionTime, Interval, Learns, NeverBecause,
+        PeerTold, Prediction, Tick,
     },
 };
 use halfopen_sys::{NamespaceSeen, Unseen};
@@ -48,15 +48,15 @@ pub(crate) fn observation(cookie: u64) -> Observation {
             info: Some(info(600, 0)),
             inside: halfopen_core::Inside::default(),
         },
-        options: OptionsSeen::Read(SocketOptions {
+        options: OptionsSeen::Read(Arc::new(SocketOptions {
             keepalive: Some(false),
             keepalive_idle: Some(secs(7200)),
             keepalive_interval: Some(secs(75)),
             keepalive_probes: Some(9),
             user_timeout: Some(secs(0)),
             ..SocketOptions::default()
-        }),
-        sysctls: Sysctls::linux_defaults(),
+        })),
+        sysctls: Sysctls::linux_defaults().into(),
         tick: Tick::from_hz(250),
         owners: Owners::Known(vec![owner(812, "telnet")]),
         listener: None,
@@ -85,14 +85,14 @@ fn info(heard_s: u64, unacked: u32) -> TcpInfo {
 }
 
 pub(crate) fn owner(pid: u32, command: &str) -> Owner {
-    Owner {
+    let process = Process {
         pid,
         command: command.to_owned(),
-        fd: 3,
         uid: Some(1000),
         cgroup: Some(format!("/system.slice/{command}.service")),
         unit: Some(format!("{command}.service")),
-    }
+    };
+    Owner { process: process.into(), fd: 3 }
 }
 
 pub(crate) fn within(from: Duration, to: Duration, cause: Cause) -> Learns {
@@ -107,14 +107,14 @@ pub(crate) fn within(from: Duration, to: Duration, cause: Cause) -> Learns {
             Cause::Keepalive | Cause::KeepaliveUserTimeout => PeerTold::Reset,
             _ => PeerTold::Nothing,
         },
-        assumes: Vec::new(),
+        assumes: Assumptions::NONE,
     })
 }
 
 pub(crate) fn assumed(learns: Learns, assumes: &[Assumption]) -> Learns {
     match learns {
         Learns::Within(prediction) => {
-            Learns::Within(Prediction { assumes: assumes.to_vec(), ..prediction })
+            Learns::Within(Prediction { assumes: assumes.iter().copied().collect(), ..prediction })
         }
         other => other,
     }
@@ -179,7 +179,7 @@ impl Draft {
 
     fn mini(mut self) -> Self {
         self.observation.sample.info = None;
-        self.observation.options = OptionsSeen::Unread("the socket has no full form".to_owned());
+        self.observation.options = OptionsSeen::Unread("the socket has no full form".into());
         self.owners(Owners::None)
     }
 
@@ -202,12 +202,10 @@ impl Draft {
         let mut evidence = self.evidence.into_iter();
         let first = evidence.next().unwrap();
         let id = self.observation.sample.id;
-        let purpose = "end it; both sides are told".to_owned();
-        let command = format!("ss -K dst {}", self.observation.sample.endpoints.peer);
         let refuter = "any segment from the peer";
         let verdict = Verdict::new(self.kind, self.severity, self.headline, refuter, first)
             .and(evidence)
-            .remedy([Remedy { purpose, command }]);
+            .remedy([Remedy::EndIt]);
         assert_eq!(id.netns, NETNS);
         Diagnosis { observation: self.observation, verdict, learns: self.learns }
     }
@@ -341,11 +339,11 @@ fn kernel_alone() -> Vec<Diagnosis> {
         Draft::new(0xc2, VerdictKind::Unknown, Severity::Notice, "the kernel gave no TCP_INFO")
             .ends("10.0.0.1:33006", "10.0.0.8:5432")
             .mini()
-            .owners(Owners::Unseen("held by another user's process".to_owned()))
+            .owners(Owners::Unseen("held by another user's process".into()))
             .evidence(&[Evidence::Unavailable { what: "TCP_INFO", why: "not sent".to_owned() }])
             .learns(DetectionTime {
-                idle: Learns::Unknown("the options were not read".to_owned()),
-                busy: Learns::Unknown("the options were not read".to_owned()),
+                idle: Learns::Unknown("the options were not read".into()),
+                busy: Learns::Unknown("the options were not read".into()),
                 now: None,
             })
             .done(),
@@ -386,7 +384,7 @@ fn open() -> Vec<Diagnosis> {
                 KernelTimer::Keepalive { probes: 0, expires_in: secs(3100) },
             )
             .heard(4100, 0)
-            .owners(Owners::Unseen("held by another user's process".to_owned()))
+            .owners(Owners::Unseen("held by another user's process".into()))
             .learns(DetectionTime {
                 idle: keepalive.clone(),
                 busy: assumed(retransmission(), &[Assumption::NoUserTimeout]),
@@ -406,6 +404,12 @@ fn open() -> Vec<Diagnosis> {
     ]
 }
 
+/// A picture of these connections and nothing else.
+pub(crate) fn picture_of(connections: Vec<Diagnosis>) -> Picture {
+    let connections = connections.into_iter().map(Box::new).collect();
+    Picture { connections, ..picture() }
+}
+
 /// A picture with every verdict in it, a full listener, something hidden and something unseen.
 pub(crate) fn picture() -> Picture {
     let connections = every_verdict();
@@ -417,7 +421,7 @@ pub(crate) fn picture() -> Picture {
         host: "web1".to_owned(),
         taken_at: "2026-11-22T08:26:37.123Z".parse().unwrap(),
         namespaces: vec![NamespaceSeen { id: NETNS, name: None, is_own: true }],
-        connections,
+        connections: connections.into_iter().map(Box::new).collect(),
         hidden: Hidden { loopback: 4, problems: 1 },
         listeners: vec![
             Listener {

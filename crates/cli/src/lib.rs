@@ -1,7 +1,7 @@
 //! The command `halfopen`: for every TCP connection of this host, is the peer still there, how long
 //! until the owner would learn that it is gone, and what can be done.
 //!
-//! `args` has every flag; a verb is a module (`ls`, `why`, `rehearse`); `look` gets a picture of
+//! `args` has every flag; a verb is a module (`ls`, `why`, `prove`, `keep`, `reap`, `rehearse`); `look` gets a picture of
 //! the host, `select` chooses, `order` sorts, `render` draws. A library only so that tests and the
 //! generators of documentation can see the definition of the command line.
 //!
@@ -11,17 +11,25 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod audit;
 mod counted;
 pub mod exit;
 #[cfg(test)]
 mod fixtures;
+#[doc(hidden)]
+pub mod fuzzing;
+mod keep;
+mod long_look;
 mod look;
 mod ls;
 mod order;
 mod picture;
+mod prove;
+mod reap;
 mod rehearse;
 mod render;
 pub mod select;
+mod signals;
 pub mod span;
 mod story;
 mod terminal;
@@ -51,6 +59,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Fine }.into();
         }
     };
+    tell_restored(&halfopen_sys::restore());
     let mut out = BufWriter::new(io::stdout());
     let exit = run(&arguments, &mut out).unwrap_or_else(|failure| {
         let exit = failure.exit();
@@ -63,11 +72,36 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// A probe that was killed may have left options changed, which every run puts back and says.
+fn tell_restored(restored: &halfopen_sys::Restored) {
+    let mut stderr = io::stderr();
+    // What was done stays done where it cannot be said.
+    if restored.restored > 0 {
+        let count = restored.restored;
+        let _ = writeln!(
+            stderr,
+            "halfopen: put back the socket options of {count} connections, which an interrupted \
+             probe had left changed"
+        );
+    }
+    if let Some(first) = restored.failed.first() {
+        let _ = writeln!(
+            stderr,
+            "halfopen: cannot put back the socket options of {} connections, which an interrupted \
+             probe had left changed; the first: {first}",
+            restored.failed.len()
+        );
+    }
+}
+
 fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure> {
     match &arguments.verb {
         None => ls::run(&arguments.ls, out),
         Some(Verb::Ls(ls)) => ls::run(ls, out),
         Some(Verb::Why(why)) => why::run(why, out),
+        Some(Verb::Prove(prove)) => prove::run(prove, out),
+        Some(Verb::Keep(keep)) => keep::run(keep, out),
+        Some(Verb::Reap(reap)) => reap::run(reap, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
     }
 }

@@ -1,15 +1,19 @@
 //! Owns the way from selectors to a picture: what to look at, the look itself, and what a refusal means.
 
-use std::io::ErrorKind;
+use std::{
+    io::ErrorKind,
+    sync::{Mutex, PoisonError},
+};
 
 use halfopen_core::Thresholds;
-use halfopen_sys::{NetnsError, SocketDiagError, Sources, SurveyError, bpf::BpfError};
+use halfopen_sys::{Ask, NetnsError, SocketDiagError, Sources, SurveyError, bpf::BpfError};
 use jiff::Timestamp;
 
 use crate::{
     args::{Judging, Looking, SortKey, SourceKey},
     exit::Failure,
-    picture::Picture,
+    long_look::LongLook,
+    picture::{Judged, Picture},
     select::Selection,
 };
 
@@ -24,6 +28,11 @@ pub(crate) struct Look {
     pub sort: SortKey,
     /// Where connections are read from.
     pub sources: Sources,
+    /// Look for the processes that hold connections.
+    pub owners: bool,
+    /// Remember every socket, also those that are not meant, so that a later look can tell which
+    /// are gone.
+    pub remembers: bool,
 }
 
 impl Look {
@@ -43,7 +52,21 @@ impl Look {
             SourceKey::SockDiag => Sources::SockDiag,
             SourceKey::Bpf => Sources::Bpf,
         };
-        Self { selection, thresholds, sort, sources }
+        Self {
+            owners: !looking.no_owners || selection.needs_owners(),
+            selection,
+            thresholds,
+            sort,
+            sources,
+            remembers: false,
+        }
+    }
+
+    /// The same, remembering every socket for the next look.
+    #[must_use]
+    pub(crate) const fn remembering(mut self) -> Self {
+        self.remembers = true;
+        self
     }
 
     /// Looks at the host once.
@@ -51,10 +74,17 @@ impl Look {
     /// # Errors
     /// [`Failure`] where the kernel refuses, or where the namespace that was named is not there.
     pub(crate) fn take(&self) -> Result<Picture, Failure> {
+        let _long = LongLook::begin();
         let taken_at = Timestamp::now();
-        let survey = halfopen_sys::survey_from(&self.selection.scope(), self.sources)
-            .map_err(|error| refused(&error))?;
-        let picture = Picture::new(survey, taken_at, &self.selection, &self.thresholds, self.sort);
+        let ask = Ask { scope: self.selection.scope(), sources: self.sources, owners: self.owners };
+        let judged = Mutex::new(Judged::default());
+        let survey = halfopen_sys::survey_each(&ask, |piece| {
+            let piece = Judged::of(piece, self);
+            judged.lock().unwrap_or_else(PoisonError::into_inner).add(piece);
+        })
+        .map_err(|error| refused(&error))?;
+        let judged = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let picture = Picture::new(survey, judged, taken_at, self);
         if self.selection.needs_owners()
             && picture.connections.is_empty()
             && picture.hidden.loopback == 0

@@ -21,11 +21,11 @@ pub(crate) fn run(arguments: &Ls, out: &mut impl Write) -> Result<Exit, Failure>
     let selection = Selection::new(&arguments.selectors);
     let look = Look::new(selection, &arguments.looking, &arguments.judging, arguments.sort);
     if let Some(every) = arguments.watch {
-        return watch::run(arguments, &look, every.0, out);
+        return watch::run(arguments, &look.remembering(), every.0, out);
     }
     let picture = look.take()?;
     if arguments.face.json {
-        json::write_document(out, &json::LsDocument::of(&picture))?;
+        json::LsDocument::of(&picture).write(out, json::Layout::Lines)?;
     } else {
         write_text(out, &picture, view(arguments, Terminal::of_stdout()))?;
     }

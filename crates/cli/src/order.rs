@@ -3,36 +3,37 @@
 use std::{cmp::Reverse, time::Duration};
 
 use halfopen_core::{
-    Diagnosis, Owner,
+    Diagnosis,
     detection::{DetectionTime, Learns},
 };
 
 use crate::args::SortKey;
 
-/// Sorts `connections` by `key`; what is equal stays in the kernel's order.
-pub(crate) fn sort(connections: &mut [Diagnosis], key: SortKey) {
+/// Sorts `connections` by `key`. Keys are made once for each: there may be very many, and they are
+/// large to look into.
+pub(crate) fn sort(connections: &mut [Box<Diagnosis>], key: SortKey) {
     match key {
-        SortKey::Worst => connections.sort_by_key(|one| {
+        SortKey::Worst => connections.sort_by_cached_key(|one| {
             (one.verdict.kind(), Reverse(one.verdict.severity()), wait(&one.learns))
         }),
-        SortKey::Heard => connections.sort_by_key(|one| {
+        SortKey::Heard => connections.sort_by_cached_key(|one| {
             let heard = one.observation.sample.last_heard();
             (heard.is_none(), Reverse(heard))
         }),
-        SortKey::Learns => connections.sort_by_key(|one| match wait(&one.learns) {
+        SortKey::Learns => connections.sort_by_cached_key(|one| match wait(&one.learns) {
             Wait::Never => (0, Reverse(Duration::ZERO)),
             Wait::AtMost(longest) => (1, Reverse(longest)),
             Wait::Unsaid => (2, Reverse(Duration::ZERO)),
         }),
         SortKey::Peer => {
-            connections.sort_by_key(|one| ends(one.observation.sample.endpoints.peer));
+            connections.sort_by_cached_key(|one| ends(one.observation.sample.endpoints.peer));
         }
         SortKey::Local => {
-            connections.sort_by_key(|one| ends(one.observation.sample.endpoints.local));
+            connections.sort_by_cached_key(|one| ends(one.observation.sample.endpoints.local));
         }
         SortKey::Owner => connections.sort_by_cached_key(|one| {
             let first = one.observation.owners.seen().first();
-            (first.is_none(), first.map(|Owner { command, pid, .. }| (command.clone(), *pid)))
+            (first.is_none(), first.map(|owner| (owner.process.command.clone(), owner.process.pid)))
         }),
     }
 }
@@ -63,10 +64,10 @@ mod tests {
     use halfopen_core::{Severity, VerdictKind};
 
     use super::*;
-    use crate::fixtures;
+    use crate::{fixtures, picture::Connections};
 
-    fn sorted(key: SortKey) -> Vec<Diagnosis> {
-        let mut all = fixtures::every_verdict();
+    fn sorted(key: SortKey) -> Connections {
+        let mut all: Connections = fixtures::every_verdict().into_iter().map(Box::new).collect();
         all.reverse();
         sort(&mut all, key);
         all

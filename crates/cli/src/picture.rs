@@ -1,11 +1,11 @@
 //! Owns the picture: what a survey has seen, judged, chosen and ordered. Every face of the output
 //! (text, JSON, frames of `--watch`) is drawn from it. Prints nothing.
 
-use halfopen_core::{Diagnosis, Listener, NetnsId, Owners, Severity, Thresholds};
+use halfopen_core::{Diagnosis, Listener, NetnsId, Observation, Owners, Severity};
 use halfopen_sys::{NamespaceSeen, Survey, Unseen};
 use jiff::Timestamp;
 
-use crate::{args::SortKey, counted::Seen, order, select::Selection, story::Place};
+use crate::{counted::Seen, look::Look, order, story::Place};
 
 /// One look at the host, ready to be drawn.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub(crate) struct Picture {
     /// The namespaces that were looked at.
     pub namespaces: Vec<NamespaceSeen>,
     /// The connections that were meant, in order.
-    pub connections: Vec<Diagnosis>,
+    pub connections: Connections,
     /// Those that were meant and left out.
     pub hidden: Hidden,
     /// The listeners that were meant.
@@ -26,9 +26,12 @@ pub(crate) struct Picture {
     pub unseen: Vec<Unseen>,
     /// Of how many connections, meant or not, the owner could not be seen.
     pub owners_unseen: usize,
-    /// Every socket that was seen, meant or not.
+    /// Every socket that was seen, meant or not; nothing if the look was not to remember them.
     pub seen: Seen,
 }
+
+/// Judged connections, which may be very many, are large, and move when they are gathered and sorted.
+pub(crate) type Connections = Vec<Box<Diagnosis>>;
 
 /// Connections left out because both ends are on this host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,34 +42,56 @@ pub(crate) struct Hidden {
     pub problems: usize,
 }
 
-impl Picture {
-    /// Judges what `survey` saw and keeps what `selection` means.
-    pub(crate) fn new(
-        survey: Survey,
-        taken_at: Timestamp,
-        selection: &Selection,
-        thresholds: &Thresholds,
-        sort: SortKey,
-    ) -> Self {
-        let (mut connections, mut hidden, mut owners_unseen) = (Vec::new(), Hidden::default(), 0);
-        let mut seen = Seen::default();
-        for observation in survey.observations {
-            seen.note(&observation.sample);
-            owners_unseen += usize::from(matches!(observation.owners, Owners::Unseen(_)));
-            let diagnosis = Diagnosis::of(observation, thresholds);
-            if !selection.matches(&diagnosis) {
+/// What has been judged so far of a look that is still going on.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    connections: Connections,
+    hidden: Hidden,
+    owners_unseen: usize,
+    seen: Seen,
+}
+
+impl Judged {
+    /// Judges `observations` and keeps what `look` means.
+    pub(crate) fn of(observations: Vec<Observation>, look: &Look) -> Self {
+        let mut judged = Self::default();
+        for observation in observations {
+            if look.remembers {
+                judged.seen.note(&observation.sample);
+            }
+            judged.owners_unseen += usize::from(matches!(observation.owners, Owners::Unseen(_)));
+            let diagnosis = Box::new(Diagnosis::of(observation, &look.thresholds));
+            if !look.selection.matches(&diagnosis) {
                 continue;
             }
-            if selection.hides(&diagnosis) {
-                hidden.loopback += 1;
-                hidden.problems += usize::from(diagnosis.verdict.severity() == Severity::Problem);
+            if look.selection.hides(&diagnosis) {
+                let is_wrong = diagnosis.verdict.severity() == Severity::Problem;
+                judged.hidden.loopback += 1;
+                judged.hidden.problems += usize::from(is_wrong);
             } else {
-                connections.push(diagnosis);
+                judged.connections.push(diagnosis);
             }
         }
-        order::sort(&mut connections, sort);
+        judged
+    }
+
+    /// Takes in what was judged elsewhere.
+    pub(crate) fn add(&mut self, mut other: Self) {
+        self.connections.append(&mut other.connections);
+        self.hidden.loopback += other.hidden.loopback;
+        self.hidden.problems += other.hidden.problems;
+        self.owners_unseen += other.owners_unseen;
+        self.seen.add(other.seen);
+    }
+}
+
+impl Picture {
+    /// What was judged, in the order that `look` wants, and what `survey` saw around it.
+    pub(crate) fn new(survey: Survey, judged: Judged, taken_at: Timestamp, look: &Look) -> Self {
+        let Judged { mut connections, hidden, owners_unseen, seen } = judged;
+        order::sort(&mut connections, look.sort);
         let mut listeners = survey.listeners;
-        listeners.retain(|listener| selection.matches_listener(listener));
+        listeners.retain(|listener| look.selection.matches_listener(listener));
         Self {
             host: survey.host,
             taken_at,
@@ -92,8 +117,9 @@ impl Picture {
 
     /// How many connections and listeners that are shown have something wrong.
     pub(crate) fn problems(&self) -> usize {
-        let wrong = |diagnosis: &&Diagnosis| diagnosis.verdict.severity() == Severity::Problem;
-        self.connections.iter().filter(wrong).count() + self.full_listeners().count()
+        let severities = self.connections.iter().map(|one| one.verdict.severity());
+        let wrong = severities.filter(|severity| *severity == Severity::Problem);
+        wrong.count() + self.full_listeners().count()
     }
 
     /// Where a connection in the namespace with this inode number is, for its story.

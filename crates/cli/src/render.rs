@@ -5,6 +5,8 @@ mod cell;
 mod columns;
 pub(crate) mod json;
 mod paint;
+mod proved;
+mod reap;
 mod story;
 mod summary;
 mod table;
@@ -13,8 +15,10 @@ mod words;
 pub(crate) use self::{
     cell::{escaped, wrapped},
     paint::Paint,
+    proved::{write_proved, write_proved_sum},
+    reap::write_reap,
     story::write_story,
     summary::{write_foot, write_head},
     table::{TableView, write_table},
-    words::{end, learns, pair},
+    words::{end, learns, owner, pair},
 };

@@ -5,7 +5,9 @@ mod endpoint;
 
 use std::{str::FromStr, time::Duration};
 
-use halfopen_core::{ConnectionId, Diagnosis, Listener, NotAnId, Owners, TcpState, VerdictKind};
+use halfopen_core::{
+    ConnectionId, Diagnosis, Listener, NetnsId, NotAnId, Owners, TcpState, VerdictKind,
+};
 use halfopen_sys::Scope;
 
 pub use self::endpoint::{EndpointPattern, NotAnEndpoint};
@@ -65,6 +67,13 @@ impl Selection {
         if matches!(self.scope, ScopeWanted::Current) {
             self.scope = ScopeWanted::from_ids(&self.ids);
         }
+        self
+    }
+
+    /// The same choice, in the namespace with this inode number.
+    #[must_use]
+    pub fn in_namespace(mut self, netns: NetnsId) -> Self {
+        self.scope = ScopeWanted::Named(netns.to_string());
         self
     }
 
@@ -131,6 +140,19 @@ impl Selection {
         !asked && diagnosis.observation.sample.endpoints.is_loopback()
     }
 
+    /// Whether anything narrows the choice down, apart from the namespaces to look at.
+    pub const fn narrows(&self) -> bool {
+        !(self.ids.is_empty()
+            && self.peer.is_empty()
+            && self.local.is_empty()
+            && self.ports.is_empty()
+            && self.processes.is_empty()
+            && self.states.is_empty()
+            && self.verdicts.is_empty()
+            && self.cgroups.is_empty()
+            && self.idle_over.is_none())
+    }
+
     /// Whether the answer depends on who owns each connection.
     pub const fn needs_owners(&self) -> bool {
         !self.processes.is_empty() || !self.cgroups.is_empty()
@@ -156,7 +178,8 @@ fn any_or_empty<T>(wanted: &[T], matches: impl Fn(&T) -> bool) -> bool {
 
 fn is_in_cgroup(diagnosis: &Diagnosis, text: &str) -> bool {
     diagnosis.observation.owners.seen().iter().any(|owner| {
-        [&owner.cgroup, &owner.unit].into_iter().flatten().any(|name| name.contains(text))
+        let process = &owner.process;
+        [&process.cgroup, &process.unit].into_iter().flatten().any(|name| name.contains(text))
     })
 }
 
@@ -176,8 +199,8 @@ impl ProcessPattern {
     fn holds(&self, diagnosis: &Diagnosis) -> bool {
         let Owners::Known(owners) = &diagnosis.observation.owners else { return false };
         owners.iter().any(|owner| match self {
-            Self::Pid(pid) => owner.pid == *pid,
-            Self::Command(name) => owner.command == *name,
+            Self::Pid(pid) => owner.process.pid == *pid,
+            Self::Command(name) => owner.process.command == *name,
         })
     }
 }

@@ -33,7 +33,7 @@ impl Place {
     /// What has to stand before a command so that it runs in the connection's namespace.
     fn entrance(&self, diagnosis: &Diagnosis) -> String {
         match diagnosis.observation.owners.seen().first() {
-            Some(owner) if !self.is_own => format!("nsenter -n -t {} ", owner.pid),
+            Some(owner) if !self.is_own => format!("nsenter -n -t {} ", owner.process.pid),
             _ => String::new(),
         }
     }
@@ -76,7 +76,7 @@ impl Story {
             Section::new("verdict", verdict(diagnosis)),
             Section::new("owner", owner(&diagnosis.observation.owners)),
             Section::new("state", standing::state(sample)),
-            Section::new("heard", standing::heard(sample)),
+            Section::new("heard", standing::heard(&diagnosis.observation)),
             Section::new("in flight", standing::in_flight(sample)),
             Section::new("timers", timers::timers(&diagnosis.observation)),
             Section::new("how it ends", ending::ending(&diagnosis.learns)),
@@ -110,7 +110,7 @@ fn verdict(diagnosis: &Diagnosis) -> Vec<Line> {
     let verdict = &diagnosis.verdict;
     let mut lines = vec![
         text(format!("{}: {}.", verdict.kind(), verdict.kind().meaning())),
-        text(format!("Here: {}. Because:", escaped(verdict.headline()))),
+        text(format!("Here: {}. Because:", escaped(&verdict.headline()))),
     ];
     lines.extend(verdict.evidence().map(|fact| Line::Item(escaped(&fact.to_string()))));
     let how = if verdict.kind().is_proved() { "It is proved." } else { "It is not proof." };
@@ -127,14 +127,15 @@ fn owner(owners: &Owners) -> Vec<Line> {
 }
 
 fn one_owner(owner: &halfopen_core::Owner) -> String {
+    let process = &owner.process;
     let mut words =
-        format!("{}, process {}, descriptor {}", escaped(&owner.command), owner.pid, owner.fd);
-    if let Some(uid) = owner.uid {
+        format!("{}, process {}, descriptor {}", escaped(&process.command), process.pid, owner.fd);
+    if let Some(uid) = process.uid {
         words.push_str(&format!(", user {uid}"));
     }
-    if let Some(unit) = &owner.unit {
+    if let Some(unit) = &process.unit {
         words.push_str(&format!(", unit {}", escaped(unit)));
-    } else if let Some(cgroup) = &owner.cgroup {
+    } else if let Some(cgroup) = &process.cgroup {
         words.push_str(&format!(", cgroup {}", escaped(cgroup)));
     }
     words + "."
@@ -144,8 +145,9 @@ fn to_do(diagnosis: &Diagnosis, place: &Place) -> Vec<Line> {
     let ends = &diagnosis.observation.sample.endpoints;
     let mut lines = Vec::new();
     for remedy in diagnosis.verdict.remedies() {
-        lines.push(text(format!("{}:", escaped(&remedy.purpose))));
-        lines.push(Line::Command(escaped(&remedy.command)));
+        let seen = &diagnosis.observation;
+        lines.push(text(format!("{}:", escaped(&remedy.purpose(seen)))));
+        lines.push(Line::Command(escaped(&remedy.command(seen))));
     }
     let look = format!(
         "{}ss -tinemo src {} dst {}",

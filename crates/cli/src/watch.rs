@@ -2,16 +2,12 @@
 
 use std::{
     io::{self, Write},
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
-    thread,
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
 use halfopen_core::Span;
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH},
-    iterator::Signals,
-};
+use signal_hook::consts::SIGWINCH;
 
 use crate::{
     args::Ls,
@@ -21,6 +17,7 @@ use crate::{
     ls,
     picture::Picture,
     render::{TableView, json, wrapped},
+    signals,
     terminal::{Screen, Terminal},
 };
 
@@ -39,7 +36,7 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let every = every.max(EVERY_MIN);
     let on_terminal = Terminal::of_stdout().is_terminal && !arguments.face.json;
-    let signals = listen(on_terminal)?;
+    let signals = signals::listen(on_terminal)?;
     let screen = if on_terminal { Some(Screen::enter()?) } else { None };
     let mut last: Option<(Picture, CountersByNetns)> = None;
     let mut frames = 0u64;
@@ -98,7 +95,7 @@ fn append(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     if arguments.face.json {
-        json::write_line(out, &json::LsDocument::of(picture).with_gone(gone))?;
+        json::LsDocument::of(picture).with_gone(gone).write(out, json::Layout::OneLine)?;
     } else {
         writeln!(out, "--- {}", picture.taken_at_text())?;
         write_frame(out, picture, gone, ls::view(arguments, Terminal::of_stdout()))?;
@@ -138,28 +135,12 @@ fn wait(signals: &Receiver<i32>, due: Instant) -> Woken {
     }
 }
 
-/// The signals that matter to a watch, from now on. The thread that waits for them ends with the process.
-fn listen(on_terminal: bool) -> Result<Receiver<i32>, Failure> {
-    let refused = |error| Failure::System(format!("cannot listen for signals: {error}"));
-    let mut wanted = vec![SIGINT, SIGTERM, SIGHUP];
-    if on_terminal {
-        wanted.push(SIGWINCH);
-    }
-    let mut signals = Signals::new(wanted).map_err(refused)?;
-    let (sender, receiver) = mpsc::channel();
-    let forward = move || {
-        for signal in signals.forever() {
-            if sender.send(signal).is_err() {
-                return;
-            }
-        }
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(forward).map_err(refused)?;
-    Ok(receiver)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use signal_hook::consts::SIGINT;
+
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     counted,
     exit::{Exit, Failure},
     look::Look,
-    picture::Picture,
+    picture::{Connections, Picture},
     render::{TableView, json, pair, wrapped, write_story, write_table},
     select::{EndpointPattern, Selection},
     story::Story,
@@ -91,7 +91,7 @@ impl Subject {
     }
 
     /// Keeps the connections that are meant. A pattern that fits peers means the peer.
-    fn narrow(self, connections: &mut Vec<Diagnosis>) {
+    fn narrow(self, connections: &mut Connections) {
         match self {
             Self::Page(_) | Self::Id(_) | Self::Selected => {}
             Self::Pair(local, peer) => connections.retain(|one| {
@@ -100,8 +100,8 @@ impl Subject {
             }),
             Self::End(end) => {
                 let is_peer = |one: &Diagnosis| end.matches(one.observation.sample.endpoints.peer);
-                if connections.iter().any(is_peer) {
-                    connections.retain(is_peer);
+                if connections.iter().any(|one| is_peer(one)) {
+                    connections.retain(|one| is_peer(one));
                 } else {
                     connections.retain(|one| end.matches(one.observation.sample.endpoints.local));
                 }

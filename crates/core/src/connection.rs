@@ -13,6 +13,9 @@ impl fmt::Display for NetnsId {
 }
 
 /// The kernel's socket cookie: never reused while the host is up, unlike 4-tuples, inodes and descriptors.
+///
+/// It counts up, in 64 bits for all namespaces (linux net/core/sock_diag.c `__sock_gen_cookie`): at a
+/// million sockets a second it comes round after 584,000 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cookie(pub u64);
 

@@ -15,7 +15,8 @@ mod window;
 pub(crate) use keepalive::next_probe;
 pub use keepalive::{KeepaliveTimes, is_on as keepalive_is_on};
 pub use learns::{
-    AppTold, Assumption, Cause, DetectionTime, Learns, NeverBecause, PeerTold, Prediction,
+    AppTold, Assumption, Assumptions, Cause, DetectionTime, Learns, NeverBecause, PeerTold,
+    Prediction,
 };
 pub(crate) use unacked::unanswered_for;
 pub use wheel::{Interval, Tick};
@@ -58,6 +59,8 @@ fn shut_window(seen: &Observation, orphan: bool, probes: u8) -> Learns {
     match window::countdown(seen, orphan) {
         Err(missing) => missing.into(),
         Ok(ends) if probes > 1 => Learns::Within(ends.if_silent),
+        // Nobody waits for an orphan, so what is told is how long it lasts if nothing more comes.
+        Ok(ends) if orphan && ends.even_if_answered.is_none() => Learns::Within(ends.if_silent),
         // Whether the next probe will be answered is not known: both ends are possible.
         Ok(ends) => ends.even_if_answered.map_or(
             Learns::Never(NeverBecause::PeerHoldsWindowShut),

@@ -13,6 +13,13 @@ pub enum Evidence {
         /// Its age.
         ago: Duration,
     },
+    /// When the peer was heard is known but for a multiple of `range`: the kernel counts no further, and the host was up already so long ago.
+    AgeMayHaveWrapped {
+        /// How far ages are counted.
+        range: Duration,
+        /// How long the host is up.
+        up: Duration,
+    },
     /// Nothing of ours waits for an answer.
     NothingInFlight,
     /// Segments of ours wait for an acknowledgement.
@@ -143,6 +150,7 @@ impl Evidence {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::PeerHeard { .. } => "peer-heard",
+            Self::AgeMayHaveWrapped { .. } => "age-may-have-wrapped",
             Self::NothingInFlight => "nothing-in-flight",
             Self::Unacknowledged { .. } => "unacknowledged",
             Self::RetransmissionsUnanswered { .. } => "retransmissions-unanswered",
@@ -179,6 +187,9 @@ impl Evidence {
         let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         match *self {
             Self::PeerHeard { ago } | Self::ResetReceived { ago } => vec![("ago_ms", ms(ago))],
+            Self::AgeMayHaveWrapped { range, up } => {
+                vec![("wraps_ms", ms(range)), ("up_ms", ms(up))]
+            }
             Self::Unacknowledged { segments } => vec![("segments", segments.into())],
             Self::RetransmissionsUnanswered { count }
             | Self::KeepalivesUnanswered { count }
@@ -216,6 +227,7 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PeerHeard { ago } => write!(f, "the peer was heard {} ago", Span(*ago)),
+            Self::AgeMayHaveWrapped { range, up } => age_may_have_wrapped(f, *range, *up),
             Self::NothingInFlight => f.write_str("nothing is in flight"),
             Self::Unacknowledged { segments } => {
                 write!(f, "{} not acknowledged", plural(*segments, "segment"))
@@ -233,13 +245,11 @@ impl fmt::Display for Evidence {
                 write!(f, "the peer answered with a reset (RST) {} ago", Span(*ago))
             }
             Self::PeerTableLacks => f.write_str("the peer's host does not have this connection"),
-            Self::SiblingsHeard { count } => {
-                write!(
-                    f,
-                    "{} to the same address heard from it since",
-                    plural(*count, "connection")
-                )
-            }
+            Self::SiblingsHeard { count } => write!(
+                f,
+                "{} to the same address heard from it since",
+                plural(*count, "connection")
+            ),
             Self::SiblingsSilent { count } => {
                 write!(f, "{} to the same address unanswered too", plural(*count, "connection"))
             }
@@ -277,6 +287,15 @@ impl fmt::Display for Evidence {
             Self::Unavailable { what, why } => write!(f, "{what} not seen: {why}"),
         }
     }
+}
+
+fn age_may_have_wrapped(f: &mut fmt::Formatter<'_>, range: Duration, up: Duration) -> fmt::Result {
+    write!(
+        f,
+        "that, or a multiple of {} earlier: the kernel counts no further, and this host is up for {}",
+        Span(range),
+        Span(up)
+    )
 }
 
 fn unanswered(f: &mut fmt::Formatter<'_>, count: u32, noun: &str) -> fmt::Result {

@@ -25,15 +25,19 @@
 //! # What this crate does not do
 //! No I/O, no clock, no randomness, no environment, no `unsafe`, no async. Time is an argument.
 
+mod age;
 mod connection;
 pub mod detection;
 mod diagnosis;
 mod evidence;
+pub mod keeping;
 mod listener;
 pub mod middlebox;
 mod observation;
 mod options;
 mod owner;
+pub mod proving;
+pub mod reaping;
 mod remedy;
 mod rules;
 mod sample;
@@ -52,13 +56,14 @@ pub use evidence::Evidence;
 pub use listener::Listener;
 pub use observation::{Observation, Proof, Siblings, Thresholds};
 pub use options::{OptionsSeen, SocketOptions, Sysctls};
-pub use owner::{Owner, Owners};
+pub use owner::{Owner, Owners, Process};
+pub use remedy::Remedy;
 pub use sample::{Inside, KernelTimer, Moment, PendingTimer, Sample, Sequence, Shutdown, Source};
-pub use siblings::siblings;
+pub use siblings::PeerTallies;
 pub use span::Span;
 pub use state::TcpState;
 pub use tcp_info::{CongestionState, TcpInfo};
 pub use tracking::{
     Route, TrackedEntry, TrackedFlow, TrackedState, Tracking, TrackingJoin, Translation,
 };
-pub use verdict::{Remedy, Severity, Verdict, VerdictKind};
+pub use verdict::{Severity, Verdict, VerdictKind};

@@ -1,13 +1,13 @@
 //! Owns what a rule may look at: all that was seen of one connection and of its surroundings.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     detection::Tick, listener::Listener, options::OptionsSeen, options::Sysctls, owner::Owners,
     sample::Sample, tracking::Tracking,
 };
 
-/// All that was seen of one connection.
+/// All that was seen of one connection. What many connections have in common is shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     /// What the kernel said of the socket.
@@ -15,13 +15,13 @@ pub struct Observation {
     /// Its options, as far as they were read.
     pub options: OptionsSeen,
     /// The sysctls of its namespace.
-    pub sysctls: Sysctls,
+    pub sysctls: Arc<Sysctls>,
     /// The kernel's tick, which bounds how late timers fire.
     pub tick: Tick,
     /// Who holds it.
     pub owners: Owners,
     /// The listener that its local end belongs to, if there is one in the same namespace.
-    pub listener: Option<Listener>,
+    pub listener: Option<Arc<Listener>>,
     /// How other connections to the same peer address fare.
     pub siblings: Siblings,
     /// What connection tracking in its namespace has of it.
@@ -39,12 +39,13 @@ pub struct Siblings {
     pub unanswered: u32,
 }
 
-/// What a test has shown, beyond what the socket itself says.
+/// What a test has shown, beyond what the socket itself says. It is later than the sample's idle
+/// clocks, which are taken before the first probe, so that a proof never hides how long it was quiet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// The peer answered with RST.
     Reset {
-        /// This long before the sample.
+        /// This long before it was seen.
         ago: Duration,
     },
     /// The table of the peer's host, which we could read, lacks the connection.

@@ -1,10 +1,10 @@
 //! Owns the model of the socket options and sysctls that decide when the kernel gives up.
 //! Read: tcp(7), linux Documentation/networking/ip-sysctl.rst, net/ipv4/tcp.c `do_tcp_getsockopt`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The options of one socket, in their effective value. `None`: not read, or not known to this kernel.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct SocketOptions {
     /// SO_KEEPALIVE.
     pub keepalive: Option<bool>,
@@ -30,13 +30,14 @@ pub struct SocketOptions {
     pub reuse_address: Option<bool>,
 }
 
-/// How much of a socket's options could be read, and if not, why.
+/// How much of a socket's options could be read, and if not, why. A program gives most of its
+/// sockets the same options, so they are shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OptionsSeen {
     /// Read from the socket itself, through a duplicate of its descriptor or by BPF.
-    Read(SocketOptions),
+    Read(Arc<SocketOptions>),
     /// Not read; the reason fits after "its options were not read: ".
-    Unread(String),
+    Unread(Arc<str>),
 }
 
 impl OptionsSeen {

@@ -39,8 +39,10 @@ pub(crate) fn judge(
     RULES.iter().find_map(|rule| rule(case)).unwrap_or_else(|| unknown::judge(case))
 }
 
-const RULES: [fn(Case<'_>) -> Option<Verdict>; 10] = [
+const RULES: [fn(Case<'_>) -> Option<Verdict>; 12] = [
     half_open::judge,
+    silent::proved,
+    alive::proved,
     embryonic::judge,
     orphaned::judge,
     closing::judge,
@@ -52,9 +54,17 @@ const RULES: [fn(Case<'_>) -> Option<Verdict>; 10] = [
     quiet::judge,
 ];
 
-/// When the peer was last heard, as evidence, if the kernel says.
-fn heard(case: Case<'_>) -> Option<Evidence> {
-    case.seen.sample.last_heard().map(|ago| Evidence::PeerHeard { ago })
+/// When the peer was last heard, as evidence, if the kernel says; and whether that may be longer ago.
+fn heard(case: Case<'_>) -> impl Iterator<Item = Evidence> {
+    let ago = case.seen.sample.last_heard().map(|ago| Evidence::PeerHeard { ago });
+    ago.into_iter().chain(wrapped(case))
+}
+
+/// That the age of what was heard may have wrapped, if it may.
+fn wrapped(case: Case<'_>) -> Option<Evidence> {
+    let (range, up) = (case.seen.age_range(), case.seen.sample.taken_at.0);
+    let wrapped = Evidence::AgeMayHaveWrapped { range, up };
+    case.seen.last_heard_may_have_wrapped().then_some(wrapped)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::{
+    age,
     connection::{ConnectionId, Endpoints, Family},
     state::TcpState,
     tcp_info::TcpInfo,
@@ -154,14 +155,16 @@ impl Sample {
     }
 
     /// How long ago the peer was last heard from: its last data or its last acceptable
-    /// acknowledgement, whichever is later. `None` where the kernel does not say.
+    /// acknowledgement, whichever is later. `None` where the kernel does not say. On a host that is
+    /// up for long it may be longer ago, see [`crate::Observation::last_heard_may_have_wrapped`].
     pub fn last_heard(&self) -> Option<Duration> {
         // tcp_keepalive_timer judges by the same two clocks (keepalive_time_elapsed).
         if matches!(self.state, TcpState::SynSent | TcpState::Listen) {
             return None;
         }
         let info = self.info.as_ref()?;
-        match (info.last_data_received, info.last_ack_received) {
+        let possible = |age: Option<Duration>| age::possible(age?, self.taken_at);
+        match (possible(info.last_data_received), possible(info.last_ack_received)) {
             (Some(data), Some(ack)) => Some(data.min(ack)),
             (one, other) => one.or(other),
         }

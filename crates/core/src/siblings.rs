@@ -5,42 +5,55 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use crate::{connection::NetnsId, observation::Siblings, sample::KernelTimer, sample::Sample};
 
-/// How the other connections to each sample's peer address fare; one entry per sample, in order.
-/// Connections of different namespaces are never compared: one address may be two hosts.
-pub fn siblings<'a>(samples: impl IntoIterator<Item = &'a Sample> + Clone) -> Vec<Siblings> {
-    let mut groups: HashMap<(NetnsId, IpAddr), Vec<&Sample>> = HashMap::new();
-    for sample in samples.clone() {
-        groups.entry(key(sample)).or_default().push(sample);
+/// How connections fare, counted for each peer address. Connections of different namespaces are
+/// never compared: one address may be two hosts.
+#[derive(Debug, Clone, Default)]
+pub struct PeerTallies {
+    by_peer: HashMap<(NetnsId, IpAddr), Tally>,
+}
+
+impl PeerTallies {
+    /// The counts of `samples`.
+    pub fn of<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Self {
+        let mut by_peer: HashMap<_, Tally> = HashMap::new();
+        for sample in samples {
+            by_peer.entry(key(sample)).or_default().count(sample);
+        }
+        for tally in by_peer.values_mut() {
+            tally.heard_ages_ms.sort_unstable();
+        }
+        Self { by_peer }
     }
-    let tallies: HashMap<_, Tally> =
-        groups.into_iter().map(|(key, group)| (key, Tally::of(&group))).collect();
-    samples
-        .into_iter()
-        .map(|sample| {
-            tallies.get(&key(sample)).map(|tally| tally.without(sample)).unwrap_or_default()
-        })
-        .collect()
+
+    /// How the other connections to the peer address of `sample` fare, which was counted too.
+    pub fn siblings_of(&self, sample: &Sample) -> Siblings {
+        self.by_peer.get(&key(sample)).map(|tally| tally.without(sample)).unwrap_or_default()
+    }
 }
 
 /// The counts of one group, so that a host with 100,000 connections to one address stays linear.
+#[derive(Debug, Clone, Default)]
 struct Tally {
-    heard_ages: Vec<Duration>,
+    /// Milliseconds, as the kernel counts them; in ascending order once all are counted.
+    heard_ages_ms: Vec<u32>,
     unanswered: u32,
 }
 
 impl Tally {
-    fn of(group: &[&Sample]) -> Self {
-        let mut heard_ages: Vec<_> =
-            group.iter().filter_map(|sample| sample.last_heard()).collect();
-        heard_ages.sort_unstable();
-        let unanswered = group.iter().filter(|sample| is_unanswered(sample)).count();
-        Self { heard_ages, unanswered: u32::try_from(unanswered).unwrap_or(u32::MAX) }
+    fn count(&mut self, sample: &Sample) {
+        self.heard_ages_ms.extend(sample.last_heard().map(millis));
+        self.unanswered = self.unanswered.saturating_add(u32::from(is_unanswered(sample)));
     }
 
     fn without(&self, sample: &Sample) -> Siblings {
-        let since = sample.last_heard().unwrap_or(Duration::MAX);
-        let heard =
-            self.heard_ages.partition_point(|age| age.saturating_add(CLEARLY_LATER) < since);
+        // Never heard is longer ago than anything.
+        let clearly_later = sample.last_heard().map_or(u32::MAX, millis).saturating_sub(CLEARLY_MS);
+        let heard = match self.heard_ages_ms.first() {
+            Some(first) if *first < clearly_later => {
+                self.heard_ages_ms.partition_point(|age| *age < clearly_later)
+            }
+            _ => 0,
+        };
         Siblings {
             heard: u32::try_from(heard).unwrap_or(u32::MAX),
             unanswered: self.unanswered.saturating_sub(u32::from(is_unanswered(sample))),
@@ -50,7 +63,11 @@ impl Tally {
 
 /// One second: longer than the round trips and delayed acknowledgements by which two connections
 /// to a living host may differ.
-const CLEARLY_LATER: Duration = Duration::from_secs(1);
+const CLEARLY_MS: u32 = 1000;
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
 
 fn is_unanswered(sample: &Sample) -> bool {
     match sample.timer {

@@ -1,11 +1,11 @@
 //! Owns the templates of the tests: a connection as the kernel would describe it, one state per
 //! constructor, so that a test names only what matters to it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     ConnectionId, Cookie, Endpoints, Family, Inside, KernelTimer, Moment, NetnsId, Observation,
-    OptionsSeen, Owner, Owners, Sample, Siblings, SocketOptions, Source, Sysctls, TcpInfo,
+    OptionsSeen, Owner, Owners, Process, Sample, Siblings, SocketOptions, Source, Sysctls, TcpInfo,
     TcpState, Tracking, detection::Tick, tcp_info::CongestionState,
 };
 
@@ -37,16 +37,18 @@ pub(crate) fn established() -> Observation {
             info: Some(info()),
             inside: Inside::default(),
         },
-        options: OptionsSeen::Read(options()),
-        sysctls: Sysctls::linux_defaults(),
+        options: OptionsSeen::Read(options().into()),
+        sysctls: Sysctls::linux_defaults().into(),
         tick: Tick::from_hz(250),
         owners: Owners::Known(vec![Owner {
-            pid: 42,
-            command: "telnet".to_owned(),
+            process: Arc::new(Process {
+                pid: 42,
+                command: "telnet".to_owned(),
+                uid: Some(1000),
+                cgroup: None,
+                unit: None,
+            }),
             fd: 3,
-            uid: Some(1000),
-            cgroup: None,
-            unit: None,
         }]),
         listener: None,
         siblings: Siblings::default(),
@@ -117,7 +119,7 @@ impl Observation {
     }
 
     pub(crate) fn retries2(mut self, retries: u32) -> Self {
-        self.sysctls.retries2 = Some(retries);
+        Arc::make_mut(&mut self.sysctls).retries2 = Some(retries);
         self
     }
 
@@ -134,7 +136,7 @@ impl Observation {
     pub(crate) fn orphaned(mut self) -> Self {
         self.sample.inode = None;
         self.owners = Owners::None;
-        self.options = OptionsSeen::Unread("no process owns it".to_owned());
+        self.options = OptionsSeen::Unread("no process owns it".into());
         self
     }
 
@@ -164,7 +166,7 @@ impl Observation {
 
     pub(crate) fn options_mut(&mut self) -> &mut SocketOptions {
         match &mut self.options {
-            OptionsSeen::Read(options) => options,
+            OptionsSeen::Read(options) => Arc::make_mut(options),
             OptionsSeen::Unread(_) => panic!("the template's options are read"),
         }
     }

@@ -1,9 +1,9 @@
 //! Owns Verdict: a claim, the evidence it rests on, what would refute it, and what to do.
 //! A verdict without evidence cannot be constructed.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use crate::evidence::Evidence;
+use crate::{evidence::Evidence, remedy::Remedy};
 
 /// The kinds of verdict, worst first: this is the order in which `ls` shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,25 +123,17 @@ impl Severity {
     }
 }
 
-/// What to do, as a command line that can be pasted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remedy {
-    /// What it does and costs, in one clause.
-    pub purpose: String,
-    /// The command line.
-    pub command: String,
-}
-
 /// A claim about one connection, with its evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     kind: VerdictKind,
     severity: Severity,
-    headline: String,
+    /// Where there is none, the first evidence says it all.
+    headline: Option<Cow<'static, str>>,
     refuter: &'static str,
     first: Evidence,
     rest: Vec<Evidence>,
-    remedies: Vec<Remedy>,
+    remedies: [Option<Remedy>; Remedy::KINDS],
 }
 
 impl Verdict {
@@ -150,32 +142,51 @@ impl Verdict {
     pub fn new(
         kind: VerdictKind,
         severity: Severity,
-        headline: impl Into<String>,
+        headline: impl Into<Cow<'static, str>>,
+        refuter: &'static str,
+        evidence: Evidence,
+    ) -> Self {
+        let headline = Some(headline.into());
+        Self { headline, ..Self::by_evidence(kind, severity, refuter, evidence) }
+    }
+
+    /// A claim whose headline is the evidence itself.
+    pub const fn by_evidence(
+        kind: VerdictKind,
+        severity: Severity,
         refuter: &'static str,
         evidence: Evidence,
     ) -> Self {
         Self {
             kind,
             severity,
-            headline: headline.into(),
+            headline: None,
             refuter,
             first: evidence,
             rest: Vec::new(),
-            remedies: Vec::new(),
+            remedies: [None; Remedy::KINDS],
         }
     }
 
     /// With further evidence.
     #[must_use]
     pub fn and(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
+        let evidence = evidence.into_iter();
+        // There are as many of these lists as connections, and hardly any of them grows twice.
+        self.rest.reserve_exact(evidence.size_hint().0);
         self.rest.extend(evidence);
         self
     }
 
-    /// With remedies.
+    /// With remedies, best first; one that is there already is not said twice.
     #[must_use]
     pub fn remedy(mut self, remedies: impl IntoIterator<Item = Remedy>) -> Self {
-        self.remedies.extend(remedies);
+        for remedy in remedies {
+            let slot = self.remedies.iter_mut().find(|slot| slot.is_none_or(|it| it == remedy));
+            if let Some(slot) = slot {
+                *slot = Some(remedy);
+            }
+        }
         self
     }
 
@@ -190,8 +201,11 @@ impl Verdict {
     }
 
     /// The claim's reason in one clause: the `why` column.
-    pub fn headline(&self) -> &str {
-        &self.headline
+    pub fn headline(&self) -> Cow<'_, str> {
+        match &self.headline {
+            Some(headline) => Cow::Borrowed(headline),
+            None => Cow::Owned(self.first.to_string()),
+        }
     }
 
     /// What would prove the claim wrong; completes "refuted by ".
@@ -204,8 +218,8 @@ impl Verdict {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
-    /// What can be done.
-    pub fn remedies(&self) -> &[Remedy] {
-        &self.remedies
+    /// What can be done, best first.
+    pub fn remedies(&self) -> impl Iterator<Item = Remedy> {
+        self.remedies.iter().copied().flatten()
     }
 }

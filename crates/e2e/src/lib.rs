@@ -1,2 +1,4 @@
-//! Nothing: the tests of this package start the program `halfopen` and look at what it says.
-//! Read: `tests/e2e/main.rs`.
+//! What tests and benchmarks of this package share. The tests start the program `halfopen` and look
+//! at what it says. Read: `tests/e2e/main.rs`.
+
+pub mod crowd;

@@ -110,7 +110,7 @@ fn predicted(learns: &Learns) -> Value {
             "min_ms": millis(prediction.within.min()),
             "max_ms": millis(prediction.within.max()),
         }),
-        Learns::Unknown(why) => json!({ "unknown": why }),
+        Learns::Unknown(why) => json!({ "unknown": why.as_ref() }),
         Learns::NotApplicable(why) => json!({ "not_applicable": why }),
     }
 }

@@ -3,6 +3,8 @@
 //! also the capture: nothing can pass before the capture starts. Makes no interfaces.
 //! Read: packet(7), veth(4).
 
+mod chance;
+
 use std::{
     collections::VecDeque,
     io,
@@ -21,6 +23,7 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
 };
 
+use self::chance::Chance;
 use crate::{capture::Capture, frame::Frame, topology::End};
 
 /// A cable. Its verbs work at once: when they return, no frame meets its former fate any more.
@@ -61,6 +64,8 @@ pub enum Fate {
 pub enum Loss {
     /// The cable was cut.
     Cut,
+    /// The cable loses frames ([`Cable::lose`]), and this was one.
+    Chance,
     /// Nothing was plugged in at the other end.
     Unplugged,
     /// The interface at the other end took no frames: down, gone, or its queue full.
@@ -110,9 +115,17 @@ impl Cable {
         }
     }
 
+    /// Loses `percent` of all frames from now on, in each direction. Which ones follows from `seed`
+    /// for each connection and direction by itself: the same frames of a connection are lost
+    /// again, whatever others do meanwhile.
+    pub fn lose(&self, percent: u8, seed: u64) {
+        self.shared.lock().chance = Some(Chance::new(percent, seed));
+    }
+
     /// Passes frames again. What was dropped stays lost.
     pub fn mend(&self) {
-        self.shared.lock().cut_from = (false, false);
+        let mut state = self.shared.lock();
+        (state.cut_from, state.chance) = ((false, false), None);
     }
 
     /// Writes every frame from now on to a pcap file as well.
@@ -197,6 +210,7 @@ struct State {
     sockets: [Option<Arc<PacketSocket>>; 2],
     /// Frames that come from the left end, and from the right, are dropped.
     cut_from: (bool, bool),
+    chance: Option<Chance>,
     frames: VecDeque<FrameSeen>,
     next_number: u64,
     capture: Option<Capture>,
@@ -268,6 +282,9 @@ impl State {
         };
         if is_cut {
             return Fate::Dropped(Loss::Cut);
+        }
+        if self.chance.as_mut().is_some_and(|chance| chance.takes(from, frame)) {
+            return Fate::Dropped(Loss::Chance);
         }
         match self.socket(from.other()) {
             None => Fate::Dropped(Loss::Unplugged),

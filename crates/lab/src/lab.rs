@@ -116,6 +116,24 @@ impl Lab {
         self.connect(name)
     }
 
+    /// Gives the host called `name` IPv6 too: on each of its cables an address that follows from the
+    /// IPv4 one (see [`crate::EndPlan::address6`]). Without it the lab is silent on IPv6, which keeps
+    /// captures readable; a host that boots again has to be given it again.
+    ///
+    /// # Errors
+    /// [`LabError::NoSuchHost`], or [`LabError::Configure`] with what `ip` said.
+    pub fn give_ipv6(&self, name: &str) -> Result<(), LabError> {
+        let host = self.host(name)?;
+        for (index, end, _) in self.topology.ends_of(name) {
+            if let Some(interface) = self.topology.interface(index, end) {
+                host.set_sysctl(&format!("net.ipv6.conf.{interface}.disable_ipv6"), "0")?;
+            }
+        }
+        script::run(host.pid()?, &self.topology.host_script6(name))
+            .map(|_| ())
+            .map_err(|cause| LabError::Configure { host: name.to_owned(), cause })
+    }
+
     /// Takes the carrier from the host at `end` of cable `index`, as if its plug were pulled.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ pub mod book;
 mod cable;
 mod capture;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod lab;
 pub mod ladder;

@@ -1,7 +1,10 @@
 //! Owns the plan of a lab: hosts, their addresses, the cables between them; and its translation
 //! into the words of `ip -batch`. Pure: makes nothing. Read: ip-link(8), ip-address(8), veth(4).
 
-use std::{fmt::Write, net::Ipv4Addr};
+use std::{
+    fmt::Write,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 /// A plan of hosts and cables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +86,15 @@ impl CablePlan {
             End::Left => left,
             End::Right => right,
         }
+    }
+}
+
+impl EndPlan {
+    /// The address over IPv6, if the host is given one: `fd00::` and the four bytes of the other.
+    pub const fn address6(&self) -> Ipv6Addr {
+        let [a, b, c, d] = self.address.octets();
+        let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, high, low)
     }
 }
 
@@ -190,6 +202,27 @@ impl Topology {
         }
         script
     }
+
+    /// The words for `ip -batch` *in the host's namespace* that give it addresses of IPv6.
+    pub fn host_script6(&self, name: &str) -> String {
+        let mut script = String::new();
+        for (index, end, plan) in self.ends_of(name) {
+            let Some(interface) = self.interface(index, end) else { continue };
+            let (address, prefix) = (plan.address6(), u32::from(plan.prefix) + 96);
+            let _ = writeln!(script, "address add {address}/{prefix} dev {interface} nodad");
+            let Some(cable) = self.cables.get(index).filter(|cable| cable.without_arp) else {
+                continue;
+            };
+            let neighbour = cable.end(end.other());
+            let hardware = hardware_address(neighbour.address);
+            let _ = writeln!(
+                script,
+                "neigh replace {} lladdr {hardware} dev {interface} nud permanent",
+                neighbour.address6()
+            );
+        }
+        script
+    }
 }
 
 /// The name, in the wire's namespace, of the link that leads to `end` of cable `index`.
@@ -227,6 +260,8 @@ mod tests {
         for host in &topology.hosts {
             let _ = writeln!(text, "# {}", host.name);
             text += &topology.host_script(&host.name);
+            let _ = writeln!(text, "# {}, with IPv6", host.name);
+            text += &topology.host_script6(&host.name);
         }
         text
     }

@@ -1,6 +1,6 @@
-//! Owns the reading of the clock that samples are dated with. Read: clock_gettime(2).
+//! Owns the reading of the clock that samples are dated with, and the name of the boot it counts from. Read: clock_gettime(2).
 
-use std::time::Duration;
+use std::{fs, io, time::Duration};
 
 use halfopen_core::Moment;
 use rustix::time::{ClockId, clock_gettime};
@@ -14,6 +14,14 @@ pub fn now() -> Moment {
     ))
 }
 
+/// The name of this boot, which no other boot of any host has: /proc/sys/kernel/random/boot_id.
+///
+/// # Errors
+/// If it cannot be read, which is so where /proc is not mounted.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,7 +29,7 @@ mod tests {
     #[test]
     fn time_goes_forward_and_agrees_with_proc_uptime() {
         let before = now();
-        let text = std::fs::read_to_string("/proc/uptime").unwrap();
+        let text = fs::read_to_string("/proc/uptime").unwrap();
         let uptime: f64 = text.split(' ').next().unwrap().parse().unwrap();
         let after = now();
         assert!(before <= after);

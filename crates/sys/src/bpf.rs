@@ -1,8 +1,9 @@
 //! Owns the BPF iterators: the kernel itself walks its sockets and descriptors, and tells of each
-//! what sock_diag hides. Judges nothing and changes nothing; nothing stays in the kernel once the
+//! what sock_diag hides. Judges nothing and, but for `keep`, changes nothing; nothing stays in the kernel once the
 //! process ends. Read: linux Documentation/bpf/bpf_iterators.rst, bpf(2); bpf/sockets.bpf.c.
 
 pub mod descriptor;
+pub mod keep;
 mod object;
 mod reading;
 pub mod record;
@@ -13,7 +14,7 @@ use halfopen_core::{Sample, Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
-use crate::{sources::tcp_sockets_here, wire::WireError};
+use crate::{options::SharedOptions, sources::tcp_sockets_here, wire::WireError};
 use descriptor::Descriptor;
 use record::{Beyond, Record};
 
@@ -55,13 +56,14 @@ impl Bpf {
         // Moving what has been gathered while it grows would take as long as gathering it.
         let expected = tcp_sockets_here().and_then(|count| usize::try_from(count).ok());
         let expected = expected.unwrap_or_default().min(EXPECTED_MAX);
+        let mut shared = SharedOptions::default();
         let mut sockets = Sockets {
             samples: Vec::with_capacity(expected),
             beyond: Vec::with_capacity(expected),
             malformed: None,
         };
         read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {
-            match record::decode(bytes, tick, sysctls) {
+            match record::decode(bytes, tick, sysctls, &mut shared) {
                 Ok(Record { sample, beyond }) => {
                     sockets.samples.push(sample);
                     sockets.beyond.push(beyond);

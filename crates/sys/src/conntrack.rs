@@ -6,7 +6,7 @@
 //! a little later. None that lives is touched.
 //! Read: linux net/netfilter/nf_conntrack_netlink.c `ctnetlink_dump_table`, conntrack(8).
 
-mod activity;
+pub(crate) mod activity;
 mod conversation;
 
 use std::sync::Arc;

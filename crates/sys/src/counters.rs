@@ -46,7 +46,7 @@ pub struct CountersError {
 }
 
 /// Both files are pairs of lines, `Group: name name ...` above `Group: value value ...`.
-fn parse(text: &str, counters: &mut Counters) {
+pub(crate) fn parse(text: &str, counters: &mut Counters) {
     let mut lines = text.lines();
     while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
         let mut names = names.split_ascii_whitespace();

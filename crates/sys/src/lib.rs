@@ -13,20 +13,31 @@
 //! ```
 //!
 //! # What this crate does not do
-//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host:
-//! [`silence`] and [`offload`] are for the hosts that a lab has made, in namespaces of their own.
+//! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host but
+//! what [`set_options`] is told to set and [`destroy`] to end, and what a [`probe`] has to touch for a
+//! moment, which [`restore()`] puts back even after a crash; [`silence`] and [`offload`] are for the
+//! hosts that a lab has made, in namespaces of their own.
 
+mod backlog;
 mod boottime;
 pub mod bpf;
 mod conntrack;
 mod counters;
+pub mod destroy;
+#[doc(hidden)]
+pub mod fuzzing;
+mod holder;
+mod journal;
 mod listeners;
 mod netns;
 pub mod offload;
 pub mod options;
 mod owners;
 mod packet;
+mod privilege;
+pub mod probe;
 mod samples;
+pub mod set_options;
 pub mod silence;
 mod socket_diag;
 mod sources;
@@ -36,15 +47,22 @@ mod sysctls;
 mod tick;
 pub mod wire;
 
-pub use boottime::now;
+pub use backlog::{backlog_drops, backlog_max};
+pub use boottime::{boot_id, now};
 pub use conntrack::{Activity, Conntrack, ConntrackError, TrackingSeen, tracking};
 pub use counters::{Counters, CountersError, counters};
+pub use destroy::{DestroyError, ShutDownError, Shutter};
+pub use journal::{JournalError, Restored, restore};
 pub use netns::{Census, HiddenNamespaces, Netns, NetnsError, census};
 pub use options::OptionsError;
 pub use owners::{OwnerTable, OwnersError, owners, unit_of};
 pub use packet::{PacketError, PacketSocket, Received};
+pub use privilege::{Privilege, privilege};
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
 pub use sources::Sources;
-pub use survey::{NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_from};
+pub use survey::{
+    Ask, NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_each,
+    survey_from,
+};
 pub use sysctls::sysctls;
 pub use tick::tick;

@@ -1,20 +1,24 @@
 //! Owns the joining of listeners to connections of one namespace. Pure: reads no socket.
 //! Read: linux net/ipv4/inet_hashtables.c `compute_score` (which listener a SYN goes to).
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use halfopen_core::{Family, Listener, Sample, SocketOptions, Sysctls, TcpState};
 
-/// The listeners of one namespace, by port.
+/// The listeners of one namespace, by port and address; those of every address have none.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    by_port: HashMap<u16, Vec<Entry>>,
+    by_place: HashMap<(u16, Option<IpAddr>), Vec<Entry>>,
 }
 
 #[derive(Debug)]
 struct Entry {
     family: Family,
-    listener: Listener,
+    listener: Arc<Listener>,
 }
 
 impl Listeners {
@@ -40,8 +44,8 @@ impl Listeners {
                 .and_then(|options| options.defer_accept)
                 .and_then(|span| u32::try_from(span.as_secs()).ok()),
         };
-        let entry = Entry { family: sample.family, listener };
-        self.by_port.entry(sample.endpoints.local.port()).or_default().push(entry);
+        let entry = Entry { family: sample.family, listener: Arc::new(listener) };
+        self.by_place.entry(place(sample.endpoints.local)).or_default().push(entry);
     }
 
     /// Counts `sample` where it is embryonic. Listeners that share address and port
@@ -51,9 +55,10 @@ impl Listeners {
             return;
         }
         let Some(best) = self.covering(sample).map(|listener| listener.local) else { return };
-        for entry in self.by_port.get_mut(&best.port()).into_iter().flatten() {
+        for entry in self.by_place.get_mut(&place(best)).into_iter().flatten() {
             if entry.listener.local == best {
-                entry.listener.embryonic = entry.listener.embryonic.saturating_add(1);
+                let listener = Arc::make_mut(&mut entry.listener);
+                listener.embryonic = listener.embryonic.saturating_add(1);
             }
         }
     }
@@ -61,27 +66,32 @@ impl Listeners {
     /// The listener that the connection's local end belongs to: one of its own family and address
     /// before one of every address. Of several alike, the one with the fullest accept queue, as it
     /// says most.
-    pub(crate) fn covering(&self, sample: &Sample) -> Option<&Listener> {
+    pub(crate) fn covering(&self, sample: &Sample) -> Option<Arc<Listener>> {
         let local = sample.endpoints.local;
-        self.by_port
-            .get(&local.port())?
-            .iter()
+        let of = |place| self.by_place.get(&place).into_iter().flatten();
+        of(place(local))
+            .chain(of((local.port(), None)))
             .filter(|entry| entry.listener.covers(local))
             .max_by_key(|entry| {
                 let same_family = is_ipv6(entry.family) == is_ipv6(sample.family);
                 let same_address = !entry.listener.local.ip().is_unspecified();
                 (same_family, same_address, entry.listener.accept_queue)
             })
-            .map(|entry| &entry.listener)
+            .map(|entry| Arc::clone(&entry.listener))
     }
 
     /// All of them, by address and port.
     pub(crate) fn all(&self) -> Vec<Listener> {
         let mut all: Vec<_> =
-            self.by_port.values().flatten().map(|entry| entry.listener.clone()).collect();
+            self.by_place.values().flatten().map(|entry| (*entry.listener).clone()).collect();
         all.sort_by_key(|listener| listener.local);
         all
     }
+}
+
+fn place(local: SocketAddr) -> (u16, Option<IpAddr>) {
+    let address = local.ip().to_canonical();
+    (local.port(), Some(address).filter(|address| !address.is_unspecified()))
 }
 
 const fn is_ipv6(family: Family) -> bool {

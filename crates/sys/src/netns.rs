@@ -1,7 +1,7 @@
 //! Owns network namespaces: finding one, naming it, and doing work inside it.
 //! Makes and removes none. Read: namespaces(7), network_namespaces(7), setns(2), ip-netns(8).
 
-mod census;
+pub(crate) mod census;
 
 use std::{
     fs, io,
@@ -44,7 +44,7 @@ impl Netns {
     /// (PTRACE_MODE_READ_FSCREDS, ptrace(2)).
     pub fn of_process(pid: u32) -> Result<Self, NetnsError> {
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
-        Self::open(&path, command_of(pid))
+        Self::open(&path, command_of(pid).ok())
     }
 
     /// The namespace whose nsfs file is mounted at `path`, as `ip netns add` and container
@@ -238,6 +238,6 @@ fn mounted_id(file: &OwnedFd) -> io::Result<Option<NetnsId>> {
 const NSFS_MAGIC: FsWord = 0x6e73_6673;
 
 /// The inode in `net:[4026531840]`, the text of a namespace link; `None` for other kinds.
-fn netns_id(link: &str) -> Option<NetnsId> {
+pub(crate) fn netns_id(link: &str) -> Option<NetnsId> {
     link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok().map(NetnsId)
 }

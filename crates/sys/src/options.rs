@@ -1,6 +1,8 @@
 //! Owns the reading of socket options, also through a short-lived duplicate of another process's
-//! descriptor. Sets none; never reads SO_ERROR, which would take the error from the application;
+//! descriptor. Sets none (`set_options` does); never reads SO_ERROR, which would take the error from the application;
 //! never touches TCP_REPAIR. Read: tcp(7), pidfd_getfd(2), linux net/ipv4/tcp.c `do_tcp_getsockopt`.
+
+mod shared;
 
 use std::{
     ffi::c_int,
@@ -17,6 +19,8 @@ use rustix::{
 };
 
 use crate::syscall;
+
+pub use shared::SharedOptions;
 
 /// The options of a socket of our own. One that this kernel does not know is `None`.
 ///
@@ -152,7 +156,7 @@ const TCP_SYNCNT: c_int = 7;
 const TCP_LINGER2: c_int = 8;
 const TCP_DEFER_ACCEPT: c_int = 9;
 const TCP_THIN_LINEAR_TIMEOUTS: c_int = 16;
-const TCP_USER_TIMEOUT: c_int = 18;
+pub(crate) const TCP_USER_TIMEOUT: c_int = 18;
 const TCP_RTO_MAX_MS: c_int = 44;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use halfopen_core::{Sample, Sysctls, TcpState};
 
 use crate::{
     bpf::{self, Bpf, BpfError, record::Beyond},
-    socket_diag::{Dump, SocketDiag, SocketDiagError, each_once, is_each_once},
+    socket_diag::{Dump, SocketDiagError, dump_at_once, each_once, is_each_once},
     sources::{Chosen, tcp_sockets_here},
     tick,
     wire::WireError,
@@ -24,18 +24,14 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     fn new(mut samples: Vec<Sample>, mut beyond: Vec<Beyond>) -> Self {
-        let is_listener = |sample: &Sample| sample.state == TcpState::Listen;
-        let places: Vec<bool> = samples.iter().map(is_listener).collect();
-        let listening: Vec<Sample> = samples.extract_if(.., |sample| is_listener(sample)).collect();
-        let mut places = places.into_iter();
-        let of_listeners = beyond.extract_if(.., |_| places.next() == Some(true));
-        let listening = listening.into_iter().zip(of_listeners).collect();
+        let is_listener = |(_, sample): &(usize, &Sample)| sample.state == TcpState::Listen;
+        let places: Vec<usize> =
+            samples.iter().enumerate().filter(is_listener).map(|(place, _)| place).collect();
+        // There are few listeners, and listings begin with them: from the last on, each leaves its
+        // place to one connection, so that the others need not be moved.
+        let take = |place: usize| (samples.swap_remove(place), beyond.swap_remove(place));
+        let listening = places.into_iter().rev().map(take).collect();
         Self { listening, connections: samples, beyond, missed: Vec::new() }
-    }
-
-    /// The connections, each with what is known beyond its sample.
-    pub(crate) fn connections(&self) -> impl Iterator<Item = (&Sample, &Beyond)> {
-        self.connections.iter().zip(&self.beyond)
     }
 }
 
@@ -75,7 +71,7 @@ fn by_bpf(bpf: &Bpf, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
 }
 
 fn by_sock_diag() -> Result<Sockets, SocketDiagError> {
-    let Dump { samples, malformed, interrupted } = SocketDiag::open()?.dump()?;
+    let Dump { samples, malformed, interrupted } = dump_at_once()?;
     let beyond = vec![Beyond::default(); samples.len()];
     let mut sockets = Sockets::new(samples, beyond);
     if let Some(first) = malformed.first() {

@@ -1,8 +1,14 @@
 //! Owns the conversation with the kernel's sock_diag: dumps and exact look-ups over netlink.
-//! Decodes nothing itself (see `wire`) and changes nothing. Read: sock_diag(7), netlink(7),
+//! Decodes nothing itself (see `wire`) and changes nothing by itself (see `destroy`). Read: sock_diag(7), netlink(7),
 //! linux net/ipv4/inet_diag.c, net/netlink/af_netlink.c.
 
-use std::{collections::HashMap, io, os::fd::OwnedFd, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    os::fd::OwnedFd,
+    thread,
+    time::Duration,
+};
 
 use halfopen_core::{ConnectionId, Cookie, Endpoints, Family, NetnsId, Sample};
 use rustix::{
@@ -21,7 +27,7 @@ use crate::{
         WireError,
         answer::{self, Answer, End},
         inet_diag::{self, SOCK_DIAG_BY_FAMILY, SocketFamily},
-        netlink::request,
+        netlink::{self as wire_netlink, request},
     },
 };
 
@@ -71,19 +77,8 @@ impl SocketDiag {
     /// # Errors
     /// As [`SocketDiag::look_up`].
     pub fn dump(&mut self) -> Result<Dump, SocketDiagError> {
-        let mut dump = self.dump_family(SocketFamily::Ipv4)?;
-        match self.dump_family(SocketFamily::Ipv6) {
-            Ok(six) => {
-                dump.samples.extend(six.samples);
-                dump.malformed.extend(six.malformed);
-                dump.interrupted |= six.interrupted;
-            }
-            // A kernel that was built without IPv6 has no such sockets.
-            Err(SocketDiagError::Refused { cause }) if is_absent(&cause) => {}
-            Err(error) => return Err(error),
-        }
-        dump.samples = each_once(dump.samples, |sample| sample.id);
-        Ok(dump)
+        let four = self.dump_family(SocketFamily::Ipv4)?;
+        join(four, self.dump_family(SocketFamily::Ipv6))
     }
 
     /// The one socket with these addresses and this cookie, or `None` if it is no more.
@@ -119,6 +114,59 @@ impl SocketDiag {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Sends requests of one kind in one datagram, each of which the kernel acknowledges, and gives
+    /// for each the error number of its acknowledgement; 0 is success. For [`BATCH_MAX`] at most.
+    pub(crate) fn acknowledged(
+        &mut self,
+        kind: u16,
+        bodies: &[Vec<u8>],
+    ) -> Result<Vec<i32>, SocketDiagError> {
+        debug_assert!(bodies.len() <= BATCH_MAX, "the acknowledgements might not fit");
+        let mut datagram = Vec::new();
+        let mut places = HashMap::with_capacity(bodies.len());
+        for (place, body) in bodies.iter().enumerate() {
+            self.sequence = self.sequence.wrapping_add(1);
+            places.insert(self.sequence, place);
+            datagram.extend(request(kind, NLM_F_ACK, self.sequence, body));
+        }
+        let mut answers = vec![0; bodies.len()];
+        if bodies.is_empty() {
+            return Ok(answers);
+        }
+        self.send(&datagram)?;
+        while !places.is_empty() {
+            let datagram = self.receive()?;
+            for message in wire_netlink::messages(datagram) {
+                let message = message?;
+                let number = message.error_number();
+                if let (Some(number), Some(place)) = (number, places.remove(&message.sequence))
+                    && let Some(answer) = answers.get_mut(place)
+                {
+                    *answer = number;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    fn send(&self, datagram: &[u8]) -> Result<(), SocketDiagError> {
+        let kernel = SocketAddrNetlink::new(0, 0);
+        rustix::io::retry_on_intr(|| {
+            rustix::net::sendto(&self.socket, datagram, SendFlags::empty(), &kernel)
+        })
+        .map_err(|errno| SocketDiagError::Send { cause: errno.into() })?;
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<&[u8], SocketDiagError> {
+        let (_, length) = rustix::io::retry_on_intr(|| {
+            rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC)
+        })
+        .map_err(|errno| SocketDiagError::Receive { cause: errno.into() })?;
+        let room = self.buffer.len();
+        self.buffer.get(..length).ok_or(SocketDiagError::Truncated { length, room })
     }
 
     fn dump_family(&mut self, family: SocketFamily) -> Result<Dump, SocketDiagError> {
@@ -158,26 +206,16 @@ impl SocketDiag {
         // What is left of an answer that was given up carries an older number.
         self.sequence = self.sequence.wrapping_add(1);
         let message = request(SOCK_DIAG_BY_FAMILY, flags, self.sequence, body);
-        let kernel = SocketAddrNetlink::new(0, 0);
         // The kernel fills the first datagram while it takes the request, and each further one
         // while it delivers the one before. So the moment of a datagram is that before the call
         // that filled it, never the one before it was fetched: on a busy host there may be a long
         // wait between the two.
         let mut taken_at = boottime::now();
-        rustix::io::retry_on_intr(|| {
-            rustix::net::sendto(&self.socket, &message, SendFlags::empty(), &kernel)
-        })
-        .map_err(|errno| SocketDiagError::Send { cause: errno.into() })?;
+        self.send(&message)?;
+        let (sequence, netns) = (self.sequence, self.netns);
         loop {
             let fills_the_next = boottime::now();
-            let (_, length) = rustix::io::retry_on_intr(|| {
-                rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC)
-            })
-            .map_err(|errno| SocketDiagError::Receive { cause: errno.into() })?;
-            let room = self.buffer.len();
-            let datagram =
-                self.buffer.get(..length).ok_or(SocketDiagError::Truncated { length, room })?;
-            let mut answer = answer::decode(datagram, self.sequence, self.netns, taken_at);
+            let mut answer = answer::decode(self.receive()?, sequence, netns, taken_at);
             taken_at = fills_the_next;
             let end = answer.end.take();
             if take(answer) {
@@ -193,6 +231,38 @@ impl SocketDiag {
             }
         }
     }
+}
+
+/// Every TCP socket of the calling thread's namespace. Both address families are asked for at the
+/// same time, since the kernel visits all sockets for either.
+pub(crate) fn dump_at_once() -> Result<Dump, SocketDiagError> {
+    let ask = |family| SocketDiag::open()?.dump_family(family);
+    thread::scope(|scope| {
+        let six = thread::Builder::new().spawn_scoped(scope, || ask(SocketFamily::Ipv6));
+        let four = ask(SocketFamily::Ipv4)?;
+        let six = match six {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // Where no more threads may be started, this one does the work.
+            Err(_) => ask(SocketFamily::Ipv6),
+        };
+        join(four, six)
+    })
+}
+
+/// Both address families in one, each socket once.
+fn join(mut dump: Dump, six: Result<Dump, SocketDiagError>) -> Result<Dump, SocketDiagError> {
+    match six {
+        Ok(six) => {
+            dump.samples.extend(six.samples);
+            dump.malformed.extend(six.malformed);
+            dump.interrupted |= six.interrupted;
+        }
+        // A kernel that was built without IPv6 has no such sockets.
+        Err(SocketDiagError::Refused { cause }) if is_absent(&cause) => {}
+        Err(error) => return Err(error),
+    }
+    dump.samples = each_once(dump.samples, |sample| sample.id);
+    Ok(dump)
 }
 
 /// Why sock_diag could not be asked.
@@ -243,23 +313,18 @@ pub enum SocketDiagError {
     },
 }
 
-/// Of sockets that a listing gave twice the later one, in the place of the first. Listings resume
-/// by place in a hash table, so a socket that moves meanwhile can be met again.
-pub(crate) fn each_once<T>(listed: Vec<T>, id: impl Fn(&T) -> ConnectionId) -> Vec<T> {
+/// Of sockets that a listing gave twice the later one. Listings resume by place in a hash table, so
+/// a socket that moves meanwhile can be met again.
+pub(crate) fn each_once<T>(mut listed: Vec<T>, id: impl Fn(&T) -> ConnectionId) -> Vec<T> {
     // As a rule there is none, and then nothing needs to be moved.
     if is_each_once(&listed, &id) {
         return listed;
     }
-    let mut places = HashMap::with_capacity(listed.len());
-    let mut once: Vec<T> = Vec::with_capacity(listed.len());
-    for socket in listed {
-        let place = *places.entry(id(&socket)).or_insert(once.len());
-        match once.get_mut(place) {
-            Some(earlier) => *earlier = socket,
-            None => once.push(socket),
-        }
-    }
-    once
+    let mut met = HashSet::with_capacity(listed.len());
+    let is_earlier: Vec<bool> = listed.iter().rev().map(|one| !met.insert(id(one))).collect();
+    let mut is_earlier = is_earlier.into_iter().rev();
+    listed.retain(|_| is_earlier.next() != Some(true));
+    listed
 }
 
 /// Whether no socket was listed twice.
@@ -277,6 +342,11 @@ fn is_absent(cause: &io::Error) -> bool {
     errno(cause) == Some(Errno::NOENT)
 }
 
+/// An acknowledgement takes about 1 KiB of the receive buffer, of which the kernel gives 208 KiB:
+/// room for three times as many.
+pub(crate) const BATCH_MAX: usize = 64;
+/// NLM_F_ACK.
+const NLM_F_ACK: u16 = 4;
 /// NLM_F_ROOT | NLM_F_MATCH.
 const NLM_F_DUMP: u16 = 0x300;
 /// The kernel makes no datagram of a dump longer than this (netlink_recvmsg: 32 KiB).

@@ -2,24 +2,28 @@
 //! Changes nothing. What could not be seen is said, not guessed.
 
 mod holders;
+mod looks;
+mod pieces;
 
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use halfopen_core::{
-    ConnectionId, Listener, Moment, NetnsId, Observation, Sample, Sysctls, Tracking, siblings,
+    ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Sysctls, Tracking,
+    detection::Tick,
 };
-use holders::Holders;
+use holders::{Finder, Holders, Wanted};
+use looks::{Look, looks};
+use pieces::{Pile, on_all_cores};
 
 use crate::{
     boottime,
-    bpf::{BpfError, descriptor::Descriptor, record::Beyond},
-    conntrack::{TrackingSeen, tracking},
+    bpf::{BpfError, record::Beyond},
     listeners::Listeners,
-    netns::{Census, Netns, NetnsError, census},
-    samples::{self, NoSamples, Sockets},
+    netns::{Netns, NetnsError},
+    samples::{NoSamples, Sockets},
     socket_diag::SocketDiagError,
     sources::{Chosen, Sources},
-    sysctls, tick,
+    tick,
 };
 
 /// Which network namespaces to look at.
@@ -33,6 +37,24 @@ pub enum Scope {
     Named(String),
 }
 
+/// What to look at, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Which network namespaces.
+    pub scope: Scope,
+    /// Where samples may come from.
+    pub sources: Sources,
+    /// Look for the processes that hold each connection. Without BPF that is most of the work.
+    pub owners: bool,
+}
+
+impl Ask {
+    /// All there is to see in `scope`, from the best source.
+    pub const fn all(scope: Scope) -> Self {
+        Self { scope, sources: Sources::Auto, owners: true }
+    }
+}
+
 /// One look at the host.
 #[derive(Debug, Clone)]
 pub struct Survey {
@@ -42,7 +64,8 @@ pub struct Survey {
     pub taken_at: Moment,
     /// The namespaces that were looked at.
     pub namespaces: Vec<NamespaceSeen>,
-    /// Every connection seen; listeners are not connections.
+    /// Every connection seen, in no order; listeners are not connections. Empty from
+    /// [`survey_each`], which hands them over.
     pub observations: Vec<Observation>,
     /// The listeners, for their queues.
     pub listeners: Vec<Listener>,
@@ -110,7 +133,19 @@ pub fn survey(scope: &Scope) -> Result<Survey, SurveyError> {
 /// # Errors
 /// As [`survey`], and [`SurveyError::Bpf`] where [`Sources::Bpf`] cannot be had.
 pub fn survey_from(scope: &Scope, sources: Sources) -> Result<Survey, SurveyError> {
-    survey_of(scope, sources, |_| true)
+    survey_whole(&Ask { sources, ..Ask::all(scope.clone()) }, None)
+}
+
+/// As [`survey`], for very many connections: hands them over piece by piece, on all cores, so that
+/// they never need to be in memory all at once in this form.
+///
+/// # Errors
+/// As [`survey_from`].
+pub fn survey_each(
+    ask: &Ask,
+    each: impl Fn(Vec<Observation>) + Sync,
+) -> Result<Survey, SurveyError> {
+    survey_of(ask, None, each)
 }
 
 /// Looks at one connection and its surroundings; `None` if it is no more. Owners and options of
@@ -124,25 +159,44 @@ pub fn look_up(id: ConnectionId) -> Result<Option<Observation>, SurveyError> {
     } else {
         Scope::Named(id.netns.to_string())
     };
-    let survey = survey_of(&scope, Sources::Auto, |sample| sample.id == id)?;
-    Ok(survey.observations.into_iter().next())
+    Ok(survey_whole(&Ask::all(scope), Some(id))?.observations.into_iter().next())
+}
+
+fn survey_whole(ask: &Ask, only: Option<ConnectionId>) -> Result<Survey, SurveyError> {
+    let observations = Mutex::new(Vec::new());
+    let mut survey = survey_of(ask, only, |mut piece| {
+        observations.lock().unwrap_or_else(PoisonError::into_inner).append(&mut piece);
+    })?;
+    survey.observations = observations.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(survey)
 }
 
 fn survey_of(
-    scope: &Scope,
-    sources: Sources,
-    keep: impl Fn(&Sample) -> bool,
+    ask: &Ask,
+    only: Option<ConnectionId>,
+    each: impl Fn(Vec<Observation>) + Sync,
 ) -> Result<Survey, SurveyError> {
     let taken_at = boottime::now();
-    let source = sources.choose()?;
+    let source = ask.sources.choose()?;
     let mut unseen = Vec::new();
-    let (descriptors, looks) = beside_descriptors(&source, || looks(scope, &source, &mut unseen));
+    let keep = |sample: &Sample| only.is_none_or(|id| sample.id == id);
+    let wanted = match (ask.owners, only) {
+        (false, _) => Wanted::None,
+        (true, None) => Wanted::All,
+        (true, Some(_)) => Wanted::Some,
+    };
+    let finder = Finder { source: &source, wanted };
+    let (found, looks) = finder.beside(|| looks(&ask.scope, &source, &mut unseen));
     let looks = looks?;
-    let wanted = looks.iter().flat_map(|look| {
-        let connections = look.sockets.connections().filter(|(sample, _)| keep(sample));
-        look.sockets.listening.iter().map(|(sample, beyond)| (sample, beyond)).chain(connections)
+    let beyond = || looks.iter().flat_map(|look| &look.sockets.beyond);
+    let has_addresses = beyond().any(|beyond| beyond.socket.is_some());
+    let holders = Holders::new(found, has_addresses, || {
+        let wanted = looks.iter().flat_map(|look| {
+            let listening = look.sockets.listening.iter().map(|(sample, _)| sample);
+            listening.chain(look.sockets.connections.iter().filter(|sample| keep(sample)))
+        });
+        wanted.filter_map(|sample| sample.inode).collect()
     });
-    let mut holders = Holders::find(wanted, descriptors);
 
     let mut survey = Survey {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -152,31 +206,19 @@ fn survey_of(
         listeners: Vec::new(),
         unseen,
     };
-    for look in looks {
-        let Look { namespace, sysctls, sockets, tracking } = look;
-        let Sockets { listening, connections, beyond, .. } = sockets;
+    for Look { namespace, sysctls, sockets, tracking } in looks {
         survey.namespaces.push(namespace);
-        let listeners = listeners(&listening, &connections, &sysctls, &mut holders);
-        survey.listeners.extend(listeners.all());
-        let siblings = siblings(&connections);
-        let surroundings = beyond.into_iter().zip(siblings).zip(tracking);
-        for (sample, ((beyond, siblings), tracking)) in connections.into_iter().zip(surroundings) {
-            if !keep(&sample) {
-                continue;
-            }
-            let (owners, options) = holders.of(&sample, beyond.options);
-            survey.observations.push(Observation {
-                listener: listeners.covering(&sample).cloned(),
-                sample,
-                options,
-                sysctls: sysctls.clone(),
-                tick: tick(),
-                owners,
-                siblings,
-                tracking,
-                proof: None,
-            });
-        }
+        let Sockets { listening, connections, beyond, .. } = sockets;
+        let place = Place {
+            holders: &holders,
+            listeners: listeners(&listening, &connections, &sysctls, &holders),
+            tallies: PeerTallies::of(&connections),
+            sysctls,
+            tick: tick(),
+        };
+        survey.listeners.extend(place.listeners.all());
+        let columns = Columns { connections, beyond, tracking };
+        on_all_cores(columns, |piece| each(place.observations(piece, keep)));
     }
     if let (Chosen::SockDiag { instead_of: Some(error) }, true) = (&source, holders.missed_some()) {
         survey.unseen.push(Unseen {
@@ -188,135 +230,85 @@ fn survey_of(
     Ok(survey)
 }
 
-/// Runs `look` while, where the source is BPF, another thread lists the descriptors of the host.
-fn beside_descriptors<T>(
-    source: &Chosen,
-    look: impl FnOnce() -> T,
-) -> (Option<Vec<Descriptor>>, T) {
-    // Elsewhere the iterator sees no process, and would call those it saw by other numbers.
-    let bpf = match source {
-        Chosen::Bpf { bpf, .. } if is_initial_pid_namespace() => bpf,
-        _ => return (None, look()),
-    };
-    thread::scope(|scope| {
-        let listing = thread::Builder::new().spawn_scoped(scope, || bpf.descriptors().ok());
-        let looked = look();
-        // Where no thread may be started /proc does the work.
-        let descriptors = listing.ok().and_then(|thread| thread.join().ok()).flatten();
-        (descriptors, looked)
-    })
+/// What the connections of one namespace have around them.
+struct Place<'a> {
+    holders: &'a Holders,
+    listeners: Listeners,
+    tallies: PeerTallies,
+    sysctls: Sysctls,
+    tick: Tick,
 }
 
-fn is_initial_pid_namespace() -> bool {
-    // PROC_PID_INIT_INO of include/linux/proc_ns.h.
-    std::fs::read_link("/proc/self/ns/pid")
-        .is_ok_and(|link| link.as_os_str().as_encoded_bytes() == b"pid:[4026531836]")
+impl Place<'_> {
+    fn observations(&self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
+        let mut reader = self.holders.reader();
+        // Each piece has its own, so that cores do not wait for each other to count references.
+        let sysctls = Arc::new(self.sysctls.clone());
+        let Columns { connections, beyond, tracking } = piece;
+        connections
+            .into_iter()
+            .zip(beyond)
+            .zip(tracking)
+            .filter(|((sample, _), _)| keep(sample))
+            .map(|((sample, beyond), tracking)| {
+                let (owners, options) = reader.of(&sample, beyond);
+                Observation {
+                    options,
+                    sysctls: Arc::clone(&sysctls),
+                    tick: self.tick,
+                    owners,
+                    listener: self.listeners.covering(&sample),
+                    siblings: self.tallies.siblings_of(&sample),
+                    tracking,
+                    proof: None,
+                    sample,
+                }
+            })
+            .collect()
+    }
+}
+
+/// Connections, and what is known of each from elsewhere, in the same order.
+struct Columns {
+    connections: Vec<Sample>,
+    beyond: Vec<Beyond>,
+    tracking: Vec<Tracking>,
+}
+
+impl Pile for Columns {
+    fn height(&self) -> usize {
+        self.connections.len()
+    }
+
+    fn take_from(&mut self, first: usize) -> Self {
+        Self {
+            connections: self.connections.split_off(first),
+            beyond: self.beyond.split_off(first),
+            tracking: self.tracking.split_off(first),
+        }
+    }
+
+    fn give_back_memory(&mut self) {
+        self.connections.shrink_to_fit();
+        self.beyond.shrink_to_fit();
+        self.tracking.shrink_to_fit();
+    }
 }
 
 fn listeners(
     listening: &[(Sample, Beyond)],
     connections: &[Sample],
     sysctls: &Sysctls,
-    holders: &mut Holders,
+    holders: &Holders,
 ) -> Listeners {
+    let mut reader = holders.reader();
     let mut listeners = Listeners::default();
     for (sample, beyond) in listening {
-        let (_, options) = holders.of(sample, beyond.options.clone());
+        let (_, options) = reader.of(sample, beyond.clone());
         listeners.add(sample, options.read(), sysctls);
     }
     for sample in connections {
         listeners.count(sample);
     }
     listeners
-}
-
-/// What was seen inside one namespace.
-struct Look {
-    namespace: NamespaceSeen,
-    sysctls: Sysctls,
-    sockets: Sockets,
-    /// One for each connection, in their order.
-    tracking: Vec<Tracking>,
-}
-
-/// Looks into every namespace of the scope. What hides of [`Scope::All`] goes to `unseen`; the one
-/// namespace of another scope has to be seen.
-fn looks(
-    scope: &Scope,
-    source: &Chosen,
-    unseen: &mut Vec<Unseen>,
-) -> Result<Vec<Look>, SurveyError> {
-    let own = Netns::current()?;
-    let others = match scope {
-        Scope::Current => return Ok(vec![look(&own, own.id(), source, unseen)?]),
-        Scope::Named(name) => {
-            return Ok(vec![look(&Netns::named(name)?, own.id(), source, unseen)?]);
-        }
-        Scope::All => census(),
-    };
-    let Census { mut namespaces, hidden } = others?;
-    if hidden.processes > 0 {
-        let count = hidden.processes;
-        unseen.push(Unseen {
-            what: format!("network namespaces of {count} hidden processes, where not listed"),
-            why: "processes, as a rule of other users, may not be looked at: needs CAP_SYS_PTRACE \
-                  (run as root)"
-                .to_owned(),
-        });
-    }
-    for (id, why) in hidden.unopened {
-        unseen.push(Unseen { what: format!("connections of network namespace {id}"), why });
-    }
-    if !namespaces.iter().any(|netns| netns.id() == own.id()) {
-        namespaces.push(Netns::current()?);
-    }
-    let mut looks = Vec::with_capacity(namespaces.len());
-    for netns in namespaces {
-        match look(&netns, own.id(), source, unseen) {
-            Ok(look) => looks.push(look),
-            Err(error) if netns.id() == own.id() => return Err(error),
-            Err(error) => {
-                let name = netns.name().map(|name| format!(" ({name})")).unwrap_or_default();
-                unseen.push(Unseen {
-                    what: format!("connections of network namespace {}{name}", netns.id()),
-                    why: error.to_string(),
-                });
-            }
-        }
-    }
-    Ok(looks)
-}
-
-fn look(
-    netns: &Netns,
-    own: NetnsId,
-    source: &Chosen,
-    unseen: &mut Vec<Unseen>,
-) -> Result<Look, SurveyError> {
-    let (looked, sysctls) = netns.enter(|| {
-        let sysctls = sysctls();
-        let sockets = samples::of_this_namespace(source, &sysctls);
-        let tracked = |sockets: Sockets| (tracking(&sockets.connections), sockets);
-        (sockets.map(tracked), sysctls)
-    })?;
-    let (tracking, mut sockets) = looked?;
-    let missed = std::mem::take(&mut sockets.missed);
-    unseen.extend(missed.into_iter().map(|(what, why)| Unseen { what, why }));
-    if sysctls == Sysctls::default() {
-        unseen.push(Unseen {
-            what: format!("sysctls of network namespace {}", netns.id()),
-            why: "/proc/sys/net/ipv4 could not be read; is it mounted here?".to_owned(),
-        });
-    }
-    let TrackingSeen { each: tracking, missed } = tracking;
-    unseen.extend(missed.map(|why| Unseen {
-        what: format!("connection tracking of network namespace {}", netns.id()),
-        why,
-    }));
-    let namespace = NamespaceSeen {
-        id: netns.id(),
-        name: netns.name().map(str::to_owned),
-        is_own: netns.id() == own,
-    };
-    Ok(Look { namespace, sysctls, sockets, tracking })
 }

@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("halfopen-e2e", &["halfopen-core", "halfopen-sys", "halfopen-lab", "halfopen-cli"]),
+    ("halfopen-fuzz", &["halfopen-core", "halfopen-sys", "halfopen-lab", "halfopen-cli"]),
     ("xtask", &["halfopen-core", "halfopen-lab", "halfopen-cli"]),
 ];
 

@@ -171,12 +171,12 @@ impl Story {
         format!("{kind}, {heard}, learns {learns}; why: {why}")
     }
 
-    fn document(
-        &self,
-        looks: &[Seen],
+    fn document<'a>(
+        &'a self,
+        looks: &'a [Seen],
         report: &book::Report,
-        outcomes: &[halfopen_lab::trial::Outcome],
-    ) -> Document {
+        outcomes: &'a [halfopen_lab::trial::Outcome],
+    ) -> Document<'a> {
         Document {
             schema: "halfopen.rehearse/1",
             experiment: "book",
@@ -194,31 +194,31 @@ impl Story {
 }
 
 #[derive(Debug, Serialize)]
-struct Document {
+struct Document<'a> {
     schema: &'static str,
     experiment: &'static str,
-    steps: Vec<StepItem>,
+    steps: Vec<StepItem<'a>>,
     ladder: String,
     silenced: usize,
     reset_after_us: u128,
     telnet_exit: Option<i32>,
     telnet_said: Option<String>,
     established_resets: Option<u64>,
-    end: json::Connection,
-    detection: Vec<detection::Item>,
+    end: json::Connection<'a>,
+    detection: Vec<detection::Item<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct StepItem {
+struct StepItem<'a> {
     step: &'static str,
     at_ms: u128,
     what: String,
-    connection: Option<json::Connection>,
+    connection: Option<json::Connection<'a>>,
     established_resets: Option<u64>,
 }
 
-impl StepItem {
-    fn of(seen: &Seen) -> Self {
+impl<'a> StepItem<'a> {
+    fn of(seen: &'a Seen) -> Self {
         Self {
             step: seen.step.stage.word(),
             at_ms: seen.step.at.as_millis(),

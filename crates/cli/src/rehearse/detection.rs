@@ -44,18 +44,18 @@ pub(super) fn outcomes() -> Vec<Outcome> {
 }
 
 #[derive(Debug, Serialize)]
-struct Document {
+struct Document<'a> {
     schema: &'static str,
     experiment: &'static str,
-    detection: Vec<Item>,
+    detection: Vec<Item<'a>>,
 }
 
 /// One trial.
 #[derive(Debug, Serialize)]
-pub(super) struct Item {
+pub(super) struct Item<'a> {
     name: String,
     view: &'static str,
-    predicted: Option<json::Field<json::LearnsItem>>,
+    predicted: Option<json::Field<'a, json::LearnsItem<'a>>>,
     measured_ms: Option<u128>,
     errno: Option<i32>,
     watched_ms: u128,
@@ -63,8 +63,8 @@ pub(super) struct Item {
     failed: Option<String>,
 }
 
-impl Item {
-    pub(super) fn of(outcome: &Outcome) -> Self {
+impl<'a> Item<'a> {
+    pub(super) fn of(outcome: &'a Outcome) -> Self {
         let finding = outcome.result.as_ref().ok();
         let ended = finding.and_then(|finding: &Finding| finding.ended);
         Self {

@@ -1,40 +1,41 @@
-//! Owns the JSON face: the schemas `halfopen.ls/1` and `halfopen.why/1`, as docs/json.md has them.
+//! Owns the JSON face: the schemas `halfopen.ls/1`, `halfopen.prove/1` and `halfopen.why/1`, as docs/json.md has them.
 //! What is not known is `{"unknown": WHY}`, what does not apply is `null`; neither is ever 0.
 
+mod brief;
 mod connection;
 mod field;
+mod object;
+mod prove;
+mod reap;
 mod why;
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+use self::object::Object;
 pub(crate) use self::{
+    brief::BriefConnection,
     connection::{Connection, LearnsItem, learns_field},
     field::Field,
+    object::Layout,
+    prove::ProveDocument,
+    reap::ReapDocument,
     why::WhyDocument,
 };
 use crate::{counted::Gone, picture::Picture};
 
 /// The document of `ls --json`.
-#[derive(Debug, Serialize)]
-pub(crate) struct LsDocument {
-    schema: &'static str,
-    host: String,
-    taken_at: String,
-    namespaces: Vec<Namespace>,
-    unseen: Vec<Unseen>,
-    hidden: Hidden,
-    listeners: Vec<Listener>,
-    connections: Vec<Connection>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gone: Option<Vec<GoneConnection>>,
+#[derive(Debug)]
+pub(crate) struct LsDocument<'a> {
+    picture: &'a Picture,
+    gone: Option<&'a [Gone]>,
 }
 
 #[derive(Debug, Serialize)]
-struct Namespace {
+struct Namespace<'a> {
     id: u64,
-    name: Option<String>,
+    name: Option<&'a str>,
     own: bool,
 }
 
@@ -51,6 +52,12 @@ struct Hidden {
     problems: usize,
 }
 
+impl Hidden {
+    const fn of(picture: &Picture) -> Self {
+        Self { loopback: picture.hidden.loopback, problems: picture.hidden.problems }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Listener {
     netns: u64,
@@ -62,49 +69,62 @@ struct Listener {
 }
 
 #[derive(Debug, Serialize)]
-struct GoneConnection {
+struct GoneConnection<'a> {
     id: String,
-    local: String,
-    peer: String,
+    local: &'a str,
+    peer: &'a str,
     verdict: &'static str,
-    counters: Vec<String>,
+    counters: &'a [String],
 }
 
-impl LsDocument {
+impl<'a> LsDocument<'a> {
     /// The document that shows `picture`.
-    pub(crate) fn of(picture: &Picture) -> Self {
-        Self {
-            schema: "halfopen.ls/1",
-            host: picture.host.clone(),
-            taken_at: picture.taken_at_text(),
-            namespaces: picture
-                .namespaces
-                .iter()
-                .map(|one| Namespace { id: one.id.0, name: one.name.clone(), own: one.is_own })
-                .collect(),
-            unseen: unseen(picture),
-            hidden: Hidden { loopback: picture.hidden.loopback, problems: picture.hidden.problems },
-            listeners: picture.listeners.iter().map(Listener::of).collect(),
-            connections: picture.connections.iter().map(Connection::of).collect(),
-            gone: None,
-        }
+    pub(crate) const fn of(picture: &'a Picture) -> Self {
+        Self { picture, gone: None }
     }
 
     /// The same, as a frame of `--watch`: with the connections that are gone since the last one.
     #[must_use]
-    pub(crate) fn with_gone(mut self, gone: &[Gone]) -> Self {
-        self.gone = Some(
-            gone.iter()
-                .map(|one| GoneConnection {
-                    id: one.id.to_string(),
-                    local: one.local.clone(),
-                    peer: one.peer.clone(),
-                    verdict: one.verdict.word(),
-                    counters: one.counters.clone(),
-                })
-                .collect(),
-        );
-        self
+    pub(crate) const fn with_gone(self, gone: &'a [Gone]) -> Self {
+        Self { gone: Some(gone), ..self }
+    }
+
+    /// Writes it, laid out as `layout`, ending in a newline.
+    ///
+    /// # Errors
+    /// If `out` cannot be written.
+    pub(crate) fn write(&self, out: &mut impl Write, layout: Layout) -> io::Result<()> {
+        let picture = self.picture;
+        let mut object = Object::begin(out, layout)?;
+        object.entry("schema", &"halfopen.ls/1")?;
+        object.entry("host", &picture.host)?;
+        object.entry("taken_at", &picture.taken_at_text())?;
+        object.each("namespaces", &picture.namespaces, |one| Namespace {
+            id: one.id.0,
+            name: one.name.as_deref(),
+            own: one.is_own,
+        })?;
+        object.entry("unseen", &unseen(picture))?;
+        let hidden = &picture.hidden;
+        object.entry("hidden", &Hidden { loopback: hidden.loopback, problems: hidden.problems })?;
+        object.each("listeners", &picture.listeners, Listener::of)?;
+        object.each("connections", &picture.connections, |one| Connection::of(one))?;
+        if let Some(gone) = self.gone {
+            object.each("gone", gone, GoneConnection::of)?;
+        }
+        object.end()
+    }
+}
+
+impl<'a> GoneConnection<'a> {
+    fn of(one: &'a Gone) -> Self {
+        Self {
+            id: one.id.to_string(),
+            local: &one.local,
+            peer: &one.peer,
+            verdict: one.verdict.word(),
+            counters: &one.counters,
+        }
     }
 }
 
@@ -132,15 +152,6 @@ impl Listener {
 /// If `out` cannot be written.
 pub(crate) fn write_document(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, document).map_err(io::Error::from)?;
-    writeln!(out)
-}
-
-/// Writes one document on one line, as streams of documents are.
-///
-/// # Errors
-/// If `out` cannot be written.
-pub(crate) fn write_line(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, document).map_err(io::Error::from)?;
     writeln!(out)
 }
 

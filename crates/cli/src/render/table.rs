@@ -26,10 +26,11 @@ pub(crate) struct TableView {
     pub netns: bool,
 }
 
-/// One column: what it says at full and at short length, and what it would like.
-struct Column {
+/// One column: what it says at full and at short length, and what it would like. Cells are made
+/// when they are measured and again when they are written, since there may be very many.
+struct Column<'a> {
     title: &'static str,
-    cells: Vec<Cell>,
+    cell: Box<dyn Fn(&Diagnosis) -> Cell + 'a>,
     cut: Cut,
     rank: u8,
     /// A width worth having even if cells are cut.
@@ -61,7 +62,7 @@ pub(crate) fn write_table(
         return Ok(());
     }
     let columns = columns(picture, view);
-    let wishes: Vec<_> = columns.iter().map(Column::wish).collect();
+    let wishes: Vec<_> = columns.iter().map(|column| column.wish(&picture.connections)).collect();
     let widths = fit(&wishes, view.width);
     let shown: Vec<_> = columns
         .iter()
@@ -70,50 +71,67 @@ pub(crate) fn write_table(
         .collect();
     let titles = shown.iter().map(|(column, columns)| (cut(column.title, *columns), *columns));
     writeln!(out, "{}", line(titles, |_, text| view.paint.heading(text)))?;
-    for row in 0..picture.connections.len() {
-        let cells = shown.iter().map(|(column, columns)| (column.text(row, *columns), *columns));
-        let severity = picture.connections.get(row).map(|one| one.verdict.severity());
-        let verdict_at = usize::from(view.ids);
-        let paint = |at: usize, text: &str| match severity {
-            Some(severity) if at == verdict_at => view.paint.severity(severity, text),
-            _ => text.to_owned(),
+    let verdict_at = usize::from(view.ids);
+    for one in &picture.connections {
+        let cells = shown.iter().map(|(column, columns)| (column.text(one, *columns), *columns));
+        let paint = |at: usize, text: &str| {
+            if at == verdict_at {
+                view.paint.severity(one.verdict.severity(), text)
+            } else {
+                text.to_owned()
+            }
         };
         writeln!(out, "{}", line(cells, paint))?;
     }
     Ok(())
 }
 
-/// Every column that may be shown, in order, with its cells.
-fn columns(picture: &Picture, view: TableView) -> Vec<Column> {
-    let column = |title, rank, least_at_most, cut, cell: &dyn Fn(&Diagnosis) -> Cell| Column {
-        title,
-        cells: picture.connections.iter().map(cell).collect(),
-        cut,
-        rank,
-        least_at_most,
-    };
+/// Every column that may be shown, in order.
+fn columns(picture: &Picture, view: TableView) -> Vec<Column<'_>> {
+    let column =
+        |title, rank, least_at_most, cut, cell| Column { title, cell, cut, rank, least_at_most };
     let mut all = Vec::new();
     if view.ids {
         let id = |one: &Diagnosis| Cell::plain(one.observation.sample.id.to_string());
-        all.push(column("ID", 0, WHOLE, Cut::End, &id));
+        all.push(column("ID", 0, WHOLE, Cut::End, Box::new(id)));
     }
-    all.push(column("VERDICT", 0, WHOLE, Cut::End, &verdict));
+    all.push(column("VERDICT", 0, WHOLE, Cut::End, Box::new(verdict)));
     if view.netns {
         let name = |one: &Diagnosis| {
             Cell::plain(escaped(&picture.netns_name(one.observation.sample.id.netns)))
         };
-        all.push(column("NETNS", 1, 10, Cut::End, &name));
+        all.push(column("NETNS", 1, 10, Cut::End, Box::new(name)));
     }
-    all.push(column("LOCAL", 5, WHOLE, Cut::Middle, &local));
-    all.push(column("PEER", 0, 12, Cut::Middle, &|one| {
-        Cell::plain(words::end(one.observation.sample.endpoints.peer))
-    }));
-    all.push(column("HEARD", 2, WHOLE, Cut::End, &|one| {
-        Cell::plain(words::heard(&one.observation.sample))
-    }));
-    all.push(column("LEARNS", 0, WHOLE, Cut::End, &|one| Cell::plain(words::learns(&one.learns))));
-    all.push(column("OWNER", 4, 8, Cut::End, &owner));
-    all.push(column("WHY", 3, 18, Cut::End, &|one| Cell::plain(escaped(one.verdict.headline()))));
+    all.push(column("LOCAL", 5, WHOLE, Cut::Middle, Box::new(local)));
+    all.push(column(
+        "PEER",
+        0,
+        12,
+        Cut::Middle,
+        Box::new(|one| Cell::plain(words::end(one.observation.sample.endpoints.peer))),
+    ));
+    all.push(column(
+        "HEARD",
+        2,
+        WHOLE,
+        Cut::End,
+        Box::new(|one| Cell::plain(words::heard(&one.observation.sample))),
+    ));
+    all.push(column(
+        "LEARNS",
+        0,
+        WHOLE,
+        Cut::End,
+        Box::new(|one| Cell::plain(words::learns(&one.learns))),
+    ));
+    all.push(column("OWNER", 4, 8, Cut::End, Box::new(owner)));
+    all.push(column(
+        "WHY",
+        3,
+        18,
+        Cut::End,
+        Box::new(|one| Cell::plain(escaped(&one.verdict.headline()))),
+    ));
     all
 }
 
@@ -158,18 +176,20 @@ fn line(
     out
 }
 
-impl Column {
-    fn wish(&self) -> Wish {
+impl Column<'_> {
+    fn wish(&self, connections: &[Box<Diagnosis>]) -> Wish {
         let title = width(self.title);
-        let widest = |cells: &mut dyn Iterator<Item = usize>| cells.max().unwrap_or(0).max(title);
-        let natural = widest(&mut self.cells.iter().map(|cell| width(&cell.full)));
-        let shortest = widest(&mut self.cells.iter().map(|cell| width(cell.short_or_full())));
+        let (natural, shortest) =
+            connections.iter().fold((title, title), |(natural, shortest), one| {
+                let cell = (self.cell)(one);
+                (natural.max(width(&cell.full)), shortest.max(width(cell.short_or_full())))
+            });
         let least = shortest.min(self.least_at_most.max(title)).min(natural);
         Wish { natural, least, rank: self.rank }
     }
 
-    fn text(&self, row: usize, columns: usize) -> String {
-        let Some(cell) = self.cells.get(row) else { return String::new() };
+    fn text(&self, one: &Diagnosis, columns: usize) -> String {
+        let cell = (self.cell)(one);
         let text = if width(&cell.full) > columns { cell.short_or_full() } else { &cell.full };
         match self.cut {
             Cut::End => cut(text, columns),

@@ -68,11 +68,11 @@ pub(crate) fn owner(owners: &Owners) -> String {
         Owners::Known(all) => match all.as_slice() {
             [] => "?".to_owned(),
             [first, rest @ ..] => {
-                let others = match distinct_others(first.pid, rest) {
+                let others = match distinct_others(first.process.pid, rest) {
                     0 => String::new(),
                     others => format!("+{others}"),
                 };
-                format!("{}/{}{others}", escaped(&first.command), first.pid)
+                format!("{}/{}{others}", escaped(&first.process.command), first.process.pid)
             }
         },
         Owners::None => "-".to_owned(),
@@ -83,7 +83,7 @@ pub(crate) fn owner(owners: &Owners) -> String {
 /// Processes among `rest` other than `pid`; one process may hold several descriptors of a socket.
 fn distinct_others(pid: u32, rest: &[halfopen_core::Owner]) -> usize {
     let mut pids: Vec<_> =
-        rest.iter().map(|owner| owner.pid).filter(|other| *other != pid).collect();
+        rest.iter().map(|owner| owner.process.pid).filter(|other| *other != pid).collect();
     pids.sort_unstable();
     pids.dedup();
     pids.len()
@@ -91,7 +91,7 @@ fn distinct_others(pid: u32, rest: &[halfopen_core::Owner]) -> usize {
 
 /// The owner's command alone, for narrow tables.
 pub(super) fn owner_short(owners: &Owners) -> String {
-    owners.seen().first().map_or_else(|| owner(owners), |first| escaped(&first.command))
+    owners.seen().first().map_or_else(|| owner(owners), |first| escaped(&first.process.command))
 }
 
 /// `LOCAL->PEER`, as `why` reads it.

@@ -51,7 +51,7 @@ pub(crate) fn keepalive(seen: &Observation) -> KeepaliveSeen {
         }
         (KernelTimer::Off, ..) => KeepaliveSeen::Off,
         _ => KeepaliveSeen::Unknown(match &seen.options {
-            halfopen_core::OptionsSeen::Unread(why) => why.clone(),
+            halfopen_core::OptionsSeen::Unread(why) => why.to_string(),
             halfopen_core::OptionsSeen::Read(_) => "the socket did not say".to_owned(),
         }),
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use halfopen_core::{Sample, Shutdown, Span, TcpState};
+use halfopen_core::{Observation, Sample, Shutdown, Span, TcpState};
 
 use super::{Line, text};
 
@@ -116,7 +116,8 @@ fn bytes(count: u64) -> String {
 }
 
 /// What was last heard from the peer.
-pub(super) fn heard(sample: &Sample) -> Vec<Line> {
+pub(super) fn heard(seen: &Observation) -> Vec<Line> {
+    let sample = &seen.sample;
     if sample.state == TcpState::SynSent {
         return vec![text("Nothing was ever heard from the peer on this connection.")];
     }
@@ -132,6 +133,14 @@ pub(super) fn heard(sample: &Sample) -> Vec<Line> {
         came("data", info.last_data_received),
         came("acknowledgement", info.last_ack_received)
     ))];
+    if seen.last_heard_may_have_wrapped() {
+        lines.push(text(format!(
+            "Or a multiple of {} longer ago: the kernel counts these times no further, and this \
+             host is up for {}.",
+            Span(seen.age_range()),
+            Span(sample.taken_at.0)
+        )));
+    }
     let mut numbers = Vec::new();
     if let Some(rtt) = info.srtt {
         numbers.push(format!("round trip {} us", rtt.as_micros()));

@@ -40,6 +40,7 @@ fn the_story_of_a_connection_whose_options_were_not_read() {
 fn the_story_of_keepalive_against_the_boxes_on_the_path() {
     let mut one = fixtures::every_verdict().pop().unwrap();
     if let halfopen_core::OptionsSeen::Read(options) = &mut one.observation.options {
+        let options = std::sync::Arc::make_mut(options);
         options.keepalive = Some(true);
         options.keepalive_idle = Some(fixtures::secs(340));
     }

@@ -1,14 +1,14 @@
 //! Owns which value of an option is in effect: the socket's own, else its namespace's, else unknown.
 //! What is taken for granted is noted as an assumption.
 
-use std::{cell::RefCell, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
-use super::learns::{Assumption, Learns};
+use super::learns::{Assumption, Assumptions, Learns};
 use crate::{observation::Observation, options::SocketOptions};
 
 /// A value without which nothing can be predicted was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Missing(pub(super) String);
+pub(super) struct Missing(pub(super) Arc<str>);
 
 impl From<Missing> for Learns {
     fn from(Missing(why): Missing) -> Self {
@@ -19,17 +19,17 @@ impl From<Missing> for Learns {
 /// The values in effect for one socket, with a record of what had to be assumed.
 pub(super) struct Effective<'a> {
     seen: &'a Observation,
-    assumed: RefCell<Vec<Assumption>>,
+    assumed: Cell<Assumptions>,
 }
 
 impl<'a> Effective<'a> {
     pub(super) fn of(seen: &'a Observation) -> Self {
-        Self { seen, assumed: RefCell::new(Vec::new()) }
+        Self { seen, assumed: Cell::default() }
     }
 
     /// The assumptions that the values given out so far rest on.
-    pub(super) fn assumptions(&self) -> Vec<Assumption> {
-        self.assumed.borrow().clone()
+    pub(super) fn assumptions(&self) -> Assumptions {
+        self.assumed.get()
     }
 
     /// TCP_USER_TIMEOUT, if one is set.
@@ -102,10 +102,7 @@ impl<'a> Effective<'a> {
 
     /// Notes that `assumption` was taken for granted.
     pub(super) fn assume(&self, assumption: Assumption) {
-        let mut assumed = self.assumed.borrow_mut();
-        if !assumed.contains(&assumption) {
-            assumed.push(assumption);
-        }
+        self.assumed.set(self.assumed.get().with(assumption));
     }
 
     /// The socket's own option; where the options were not read, `None` and an assumption.
@@ -125,5 +122,5 @@ impl<'a> Effective<'a> {
 }
 
 pub(super) fn unread(sysctl: &str) -> Missing {
-    Missing(format!("the sysctl {sysctl} of its namespace was not read"))
+    Missing(format!("the sysctl {sysctl} of its namespace was not read").into())
 }

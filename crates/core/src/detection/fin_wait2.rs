@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     effective::{Effective, Missing},
-    learns::{AppTold, Cause, PeerTold, Prediction},
+    learns::{AppTold, Assumptions, Cause, PeerTold, Prediction},
     wheel::Phase,
 };
 use crate::{observation::Observation, sample::KernelTimer, state::TcpState};
@@ -14,7 +14,7 @@ use crate::{observation::Observation, sample::KernelTimer, state::TcpState};
 /// A mini socket: its one timer says when it goes.
 pub(super) fn mini(seen: &Observation) -> Result<Prediction, Missing> {
     let KernelTimer::TimeWait { expires_in } = seen.sample.timer else {
-        return Err(Missing("no TIME-WAIT timer is shown".to_owned()));
+        return Err(Missing("no TIME-WAIT timer is shown".into()));
     };
     let (cause, armed_for) = match seen.sample.state {
         // It was armed for tcp_fin_time, and for TCP_TIMEWAIT_LEN at the most.
@@ -29,7 +29,7 @@ pub(super) fn mini(seen: &Observation) -> Result<Prediction, Missing> {
         cause,
         application: AppTold::Nothing,
         peer: PeerTold::Nothing,
-        assumes: Vec::new(),
+        assumes: Assumptions::NONE,
     })
 }
 
@@ -38,7 +38,7 @@ pub(super) fn mini(seen: &Observation) -> Result<Prediction, Missing> {
 pub(super) fn full(seen: &Observation) -> Result<Prediction, Missing> {
     let effective = Effective::of(seen);
     let KernelTimer::Keepalive { expires_in, .. } = seen.sample.timer else {
-        return Err(Missing("no timer is shown that would end it".to_owned()));
+        return Err(Missing("no timer is shown that would end it".into()));
     };
     let rto = seen.sample.info.as_ref().and_then(|info| info.rto).unwrap_or_default();
     // tcp_fin_time: at least (rto << 2) - (rto >> 1).

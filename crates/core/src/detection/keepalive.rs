@@ -19,8 +19,7 @@ pub(super) fn when_idle(seen: &Observation) -> Learns {
         Some(false) => Learns::Never(NeverBecause::KeepaliveOff),
         Some(true) => prediction(seen).map_or_else(Learns::from, Learns::Within),
         None => Learns::Unknown(
-            "whether keepalive is on: another timer hides it, and its options were not read"
-                .to_owned(),
+            "whether keepalive is on: another timer hides it, and its options were not read".into(),
         ),
     }
 }
@@ -81,9 +80,10 @@ fn times(seen: &Observation, effective: &Effective<'_>) -> Result<KeepaliveTimes
 fn prediction(seen: &Observation) -> Result<Prediction, Missing> {
     let effective = Effective::of(seen);
     let times = times(seen, &effective)?;
-    let heard = seen.sample.last_heard().ok_or_else(|| {
-        Missing("the kernel does not say when the peer was last heard".to_owned())
-    })?;
+    let heard = seen
+        .sample
+        .last_heard()
+        .ok_or_else(|| Missing("the kernel does not say when the peer was last heard".into()))?;
     if let (None, KernelTimer::Keepalive { probes: 0, expires_in }) =
         (seen.options.read(), seen.sample.timer)
     {
@@ -91,7 +91,7 @@ fn prediction(seen: &Observation) -> Result<Prediction, Missing> {
         if expires_in > times.idle.saturating_add(seen.tick.length()) {
             return Err(Missing(
                 "its keepalive time is longer than the namespace's, and its options were not read"
-                    .to_owned(),
+                    .into(),
             ));
         }
     }

@@ -1,7 +1,7 @@
 //! Owns the words of a prediction: when, by which rule, who is told what, and what was assumed.
 //! Read: linux net/ipv4/tcp_timer.c (`tcp_write_err`, `tcp_keepalive_timer`), docs/glossary.md.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::wheel::Interval;
 
@@ -26,7 +26,7 @@ pub enum Learns {
     /// The kernel gives up within this interval from the sample.
     Within(Prediction),
     /// Not enough was seen to say; the reason fits after "unknown: ".
-    Unknown(String),
+    Unknown(Arc<str>),
     /// The question does not arise; the reason fits after "does not apply: ".
     NotApplicable(&'static str),
 }
@@ -52,7 +52,7 @@ pub struct Prediction {
     /// What goes to the peer.
     pub peer: PeerTold,
     /// What was assumed because it could not be seen. Empty: nothing.
-    pub assumes: Vec<Assumption>,
+    pub assumes: Assumptions,
 }
 
 /// The kernel's rule that ends a connection.
@@ -101,7 +101,7 @@ pub enum PeerTold {
 }
 
 /// Something that a prediction takes for granted because it could not be seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Assumption {
     /// The application set no TCP_USER_TIMEOUT.
     NoUserTimeout,
@@ -118,6 +118,20 @@ pub enum Assumption {
 }
 
 impl Assumption {
+    /// All that there are.
+    pub const ALL: [Self; 6] = [
+        Self::NoUserTimeout,
+        Self::KeepaliveDefaults,
+        Self::RtoMaxDefault,
+        Self::SynCountDefault,
+        Self::Linger2Default,
+        Self::NoDeferAccept,
+    ];
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
     /// A clause that fits after "if ".
     pub const fn clause(self) -> &'static str {
         match self {
@@ -128,6 +142,43 @@ impl Assumption {
             Self::Linger2Default => "no TCP_LINGER2 is set",
             Self::NoDeferAccept => "no TCP_DEFER_ACCEPT is set on the listener",
         }
+    }
+}
+
+/// A set of assumptions; a bit for each, since there is a set for every prediction of every connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Assumptions(u8);
+
+impl Assumptions {
+    /// Nothing is taken for granted.
+    pub const NONE: Self = Self(0);
+
+    /// This set, and `assumption`.
+    #[must_use]
+    pub const fn with(self, assumption: Assumption) -> Self {
+        Self(self.0 | assumption.bit())
+    }
+
+    /// Nothing is taken for granted.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Those in the set, in the order of [`Assumption::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Assumption> {
+        Assumption::ALL.into_iter().filter(move |one| self.0 & one.bit() != 0)
+    }
+}
+
+impl FromIterator<Assumption> for Assumptions {
+    fn from_iter<T: IntoIterator<Item = Assumption>>(all: T) -> Self {
+        all.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+impl fmt::Debug for Assumptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{observation::Observation, sample::KernelTimer};
 pub(super) fn active(seen: &Observation) -> Result<Prediction, Missing> {
     let effective = Effective::of(seen);
     let KernelTimer::Retransmit { retransmits, expires_in } = seen.sample.timer else {
-        return Err(Missing("no SYN timer is shown".to_owned()));
+        return Err(Missing("no SYN timer is shown".into()));
     };
     let retries = effective.syn_retries()?;
     let linear =
@@ -69,7 +69,7 @@ pub(super) fn active(seen: &Observation) -> Result<Prediction, Missing> {
 pub(super) fn passive(seen: &Observation) -> Result<Prediction, Missing> {
     let effective = Effective::of(seen);
     let KernelTimer::Retransmit { retransmits, expires_in } = seen.sample.timer else {
-        return Err(Missing("no SYN-ACK timer is shown".to_owned()));
+        return Err(Missing("no SYN-ACK timer is shown".into()));
     };
     let mut retries = effective.synack_retries()?;
     if let Some(seconds) = effective.defer_accept() {

@@ -1,6 +1,6 @@
 //! What the kernel was measured to do (Linux 6.18, HZ 250, veth), against what is predicted.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     AppTold, Assumption, Cause, Learns, NeverBecause, PeerTold, Prediction, detection_time,
@@ -41,7 +41,7 @@ mod busy {
         assert_eq!(prediction.cause, Cause::Retransmission);
         assert_eq!(prediction.application, AppTold::TimedOut);
         assert_eq!(prediction.peer, PeerTold::Nothing);
-        assert_eq!(prediction.assumes, []);
+        assert!(prediction.assumes.is_empty());
     }
 
     #[test]
@@ -97,15 +97,16 @@ mod busy {
     #[test]
     fn options_that_were_not_read_are_assumed_and_said_to_be() {
         let mut seen = established();
-        seen.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".to_owned());
+        seen.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".into());
         let learns = detection_time(&seen).busy;
-        assert_eq!(within(&learns).assumes, [Assumption::RtoMaxDefault, Assumption::NoUserTimeout]);
+        let assumed: Vec<_> = within(&learns).assumes.iter().collect();
+        assert_eq!(assumed, [Assumption::NoUserTimeout, Assumption::RtoMaxDefault]);
     }
 
     #[test]
     fn without_the_sysctls_nothing_is_predicted() {
         let mut seen = established();
-        seen.sysctls.retries2 = None;
+        Arc::make_mut(&mut seen.sysctls).retries2 = None;
         assert!(
             matches!(detection_time(&seen).busy, Learns::Unknown(why) if why.contains("tcp_retries2"))
         );
@@ -245,7 +246,7 @@ mod keepalive {
     #[test]
     fn a_timer_that_hides_keepalive_leaves_it_unknown() {
         let mut seen = established().retransmitting(1, ms(10), ms(300));
-        seen.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".to_owned());
+        seen.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".into());
         assert!(matches!(detection_time(&seen).idle, Learns::Unknown(_)));
     }
 
@@ -253,7 +254,7 @@ mod keepalive {
     fn a_timer_longer_than_the_default_refutes_the_default() {
         let mut seen =
             established().timer(KernelTimer::Keepalive { probes: 0, expires_in: ms(7_300_000) });
-        seen.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".to_owned());
+        seen.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".into());
         assert!(matches!(detection_time(&seen).idle, Learns::Unknown(_)));
     }
 
@@ -296,11 +297,20 @@ mod window {
     #[test]
     fn an_orphan_with_a_short_time_out_keeps_its_retries_although_its_probes_are_at_the_cap() {
         let mut seen = shut(0, 0, 200).retries2(4).in_state(TcpState::FinWait1).orphaned();
-        seen.sysctls.orphan_retries = Some(0);
-        seen.sysctls.rto_max = Some(ms(2000));
+        Arc::make_mut(&mut seen.sysctls).orphan_retries = Some(0);
+        Arc::make_mut(&mut seen.sysctls).rto_max = Some(ms(2000));
         seen.info_mut().rto = Some(ms(44));
         let learns = detection_time(&seen).now.expect("nobody owns it");
         assert!(within(&learns).within.min() > ms(12_500), "{learns:?}");
+    }
+
+    /// Found by `cargo xtask accuracy --seed 4242`, case 93: with the back-off held below the cap by
+    /// `tcp_retries2`, answered probes never end an orphan, which is no reason to predict an hour.
+    #[test]
+    fn an_orphan_with_a_shut_window_is_predicted_as_if_nothing_more_came() {
+        let mut seen = shut(0, 0, 208).in_state(TcpState::FinWait1).orphaned();
+        Arc::make_mut(&mut seen.sysctls).orphan_retries = Some(3);
+        predicts(detection_time(&seen).now.as_ref().expect("nobody owns it"), 3_200, 25);
     }
 
     /// Measured with `tcp_retries2=3` and a window of 248 bytes: 3.425 s on Linux 6.18, and 6.830 s on
@@ -328,7 +338,7 @@ mod window {
     fn a_user_timeout_kills_a_living_peer_that_does_not_read() {
         // Probes alone would not end it before: with 15 retries they take far longer.
         let mut seen = shut(0, 0, 208).user_timeout(3_000);
-        seen.sysctls.retries2 = Some(15);
+        Arc::make_mut(&mut seen.sysctls).retries2 = Some(15);
         let learns = detection_time(&seen).now.expect("it is running out");
         // One interval until the first probe, then the user time-out, exactly.
         let prediction = predicts(&learns, 3_212, 16);
@@ -395,7 +405,7 @@ mod handshake {
     #[test]
     fn without_linear_time_outs_a_syn_doubles_at_once() {
         let mut seen = syn_sent(2);
-        seen.sysctls.syn_linear_timeouts = Some(0);
+        Arc::make_mut(&mut seen.sysctls).syn_linear_timeouts = Some(0);
         predicts(&now(&seen), 7_100, 10);
     }
 
@@ -410,10 +420,10 @@ mod handshake {
         let timer = KernelTimer::Retransmit { retransmits: 0, expires_in: ms(1_000) };
         let mut seen = established().in_state(TcpState::SynReceived).timer(timer).orphaned();
         seen.sample.info = None;
-        seen.sysctls.synack_retries = Some(2);
+        Arc::make_mut(&mut seen.sysctls).synack_retries = Some(2);
         let prediction = predicts(&now(&seen), 7_100, 10);
         assert_eq!(prediction.application, AppTold::Nothing);
-        seen.sysctls.synack_retries = Some(5);
+        Arc::make_mut(&mut seen.sysctls).synack_retries = Some(5);
         let prediction = within(&now(&seen)).within;
         assert!(prediction.contains(ms(63_500)), "{prediction:?}");
     }
@@ -443,7 +453,7 @@ mod without_an_owner {
     fn fin_sent(state: TcpState, orphan_retries: u32) -> Observation {
         let timer = KernelTimer::Retransmit { retransmits: 0, expires_in: ms(204) };
         let mut seen = established().in_state(state).timer(timer).orphaned();
-        seen.sysctls.orphan_retries = Some(orphan_retries);
+        Arc::make_mut(&mut seen.sysctls).orphan_retries = Some(orphan_retries);
         seen.info_mut().unacked_segments = Some(1);
         seen
     }
@@ -482,7 +492,7 @@ mod without_an_owner {
             let timer =
                 KernelTimer::Keepalive { probes: 0, expires_in: ms((fin_timeout - 60) * 1000) };
             let mut seen = established().in_state(TcpState::FinWait2).timer(timer).orphaned();
-            seen.sysctls.fin_timeout = Some(Duration::from_secs(fin_timeout));
+            Arc::make_mut(&mut seen.sysctls).fin_timeout = Some(Duration::from_secs(fin_timeout));
             predicts(&now(&seen), measured, 25);
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Prediction, 
     let model = Model::of(seen, &effective, orphan)?;
     let info = info(seen)?;
     let KernelTimer::Retransmit { retransmits, expires_in } = seen.sample.timer else {
-        return Err(Missing("no retransmission timer is shown".to_owned()));
+        return Err(Missing("no retransmission timer is shown".into()));
     };
     let interval = info.rto.unwrap_or(model.rto);
     let next = seen.tick.firing_armed(expires_in, interval);
@@ -92,6 +92,8 @@ struct Model {
     user_timeout: Option<Duration>,
     /// `tcp_retries2`, or `tcp_orphan_retries` for a connection without an owner.
     retries: u32,
+    /// How long that many retries take.
+    patience: Duration,
     orphan: bool,
     thin_linear: bool,
     /// The peer shrank its window to nothing under data in flight.
@@ -103,13 +105,14 @@ impl Model {
     fn of(seen: &Observation, effective: &Effective<'_>, orphan: bool) -> Result<Self, Missing> {
         let info = info(seen)?;
         let rto_max = effective.rto_max()?;
-        let rto = info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".to_owned()))?;
+        let rto = info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".into()))?;
         let retries = if orphan { effective.orphan_retries()? } else { effective.retries2()? };
         Ok(Self {
             rto: before_backoff(rto, info.backoff.unwrap_or(0), rto_max),
             rto_max,
             user_timeout: effective.user_timeout(),
             retries,
+            patience: model_timeout(retries, rto_max),
             orphan,
             thin_linear: effective.thin_linear(),
             window_shut: info.send_window == Some(0) && seen.sample.in_flight() == Some(true),
@@ -306,12 +309,10 @@ impl Model {
         if let Some(timeout) = self.user_timeout {
             return timeout;
         }
-        if !self.orphan {
-            return model_timeout(self.retries, self.rto_max);
+        if self.orphan && self.retries == 0 && rto < self.rto_max {
+            return model_timeout(ORPHAN_RETRIES, self.rto_max);
         }
-        let recent = rto < self.rto_max;
-        let retries = if self.retries == 0 && recent { ORPHAN_RETRIES } else { self.retries };
-        model_timeout(retries, self.rto_max)
+        self.patience
     }
 }
 
@@ -356,7 +357,7 @@ pub(super) fn within_a_tick(age: Duration, tick: Tick) -> Interval {
 }
 
 pub(super) fn info(seen: &Observation) -> Result<&TcpInfo, Missing> {
-    seen.sample.info.as_ref().ok_or_else(|| Missing("the kernel gave no TCP_INFO".to_owned()))
+    seen.sample.info.as_ref().ok_or_else(|| Missing("the kernel gave no TCP_INFO".into()))
 }
 
 /// TCP_RTO_MIN as a constant: tcp_model_timeout does not follow the sysctl.

@@ -4,56 +4,67 @@ use std::time::Duration;
 
 use crate::span::Span;
 
-/// An interval of time from the sample on; `min <= max` always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An interval of time from the sample on; `min <= max` always. Ends beyond 584 years are cut to that.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Interval {
-    min: Duration,
-    max: Duration,
+    min_ns: u64,
+    max_ns: u64,
 }
 
 impl Interval {
     /// Between the two, in whichever order they are given.
     pub fn between(one: Duration, other: Duration) -> Self {
-        Self { min: one.min(other), max: one.max(other) }
+        let (one, other) = (nanos(one), nanos(other));
+        Self { min_ns: one.min(other), max_ns: one.max(other) }
     }
 
     /// The earliest moment.
     pub const fn min(self) -> Duration {
-        self.min
+        Duration::from_nanos(self.min_ns)
     }
 
     /// The latest moment.
     pub const fn max(self) -> Duration {
-        self.max
+        Duration::from_nanos(self.max_ns)
     }
 
     /// Whether `measured` lies within, ends included.
     pub fn contains(self, measured: Duration) -> bool {
-        self.min <= measured && measured <= self.max
+        (self.min_ns..=self.max_ns).contains(&nanos(measured))
     }
 
     /// This moment and no other.
     pub const fn exactly(moment: Duration) -> Self {
-        Self { min: moment, max: moment }
+        let moment = nanos(moment);
+        Self { min_ns: moment, max_ns: moment }
     }
 
     /// This interval, later by `step`.
     #[must_use]
     pub fn plus(self, step: Self) -> Self {
-        Self { min: self.min.saturating_add(step.min), max: self.max.saturating_add(step.max) }
+        Self {
+            min_ns: self.min_ns.saturating_add(step.min_ns),
+            max_ns: self.max_ns.saturating_add(step.max_ns),
+        }
     }
 
     /// The smallest interval that covers both.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
-        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+        Self { min_ns: self.min_ns.min(other.min_ns), max_ns: self.max_ns.max(other.max_ns) }
+    }
+}
+
+impl std::fmt::Debug for Interval {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}..={:?}", self.min(), self.max())
     }
 }
 
 impl std::fmt::Display for Interval {
     /// One number where both ends read alike, else `min..max`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (min, max) = (Span(self.min).to_string(), Span(self.max).to_string());
+        let (min, max) = (Span(self.min()).to_string(), Span(self.max()).to_string());
         if min == max { f.pad(&max) } else { f.pad(&format!("{min}..{max}")) }
     }
 }
@@ -96,14 +107,14 @@ impl Tick {
             granularity - into
         };
         let (soonest, latest) = (ticks + known - into - 1, ticks + latest + HANDLER_TICKS);
-        (Interval { min: self.time(soonest), max: self.time(latest) }, Phase(granularity))
+        (Interval::between(self.time(soonest), self.time(latest)), Phase(granularity))
     }
 
     /// When a timer fires of which the kernel says that it expires in `remaining`, and that was
     /// armed for at most `armed_for`. The kernel counts the remaining time in whole ticks.
     pub(super) fn firing_armed(self, remaining: Duration, armed_for: Duration) -> Interval {
         let late = self.lateness(armed_for.max(remaining)).saturating_add(self.0);
-        Interval { min: remaining.saturating_sub(self.0), max: remaining.saturating_add(late) }
+        Interval::between(remaining.saturating_sub(self.0), remaining.saturating_add(late))
     }
 
     /// Where the jiffies stand when a timer fires that was armed for exactly `interval`.
@@ -114,16 +125,14 @@ impl Tick {
     /// The length in ticks. The kernel's own intervals are whole ticks, which microseconds round;
     /// anything else is rounded up, as msecs_to_jiffies does.
     fn ticks(self, span: Duration) -> u64 {
-        let (span, tick) = (span.as_nanos(), self.0.as_nanos().max(1));
-        let nearest = (span + tick / 2) / tick;
-        let off = span.abs_diff(nearest * tick);
-        let ticks = if off * 50 <= tick { nearest } else { span.div_ceil(tick) };
-        u64::try_from(ticks).unwrap_or(u64::MAX / 4)
+        let (span, tick) = (nanos(span), nanos(self.0).max(1));
+        let (whole, rest) = (span / tick, span % tick);
+        let tolerated = tick / 50;
+        (whole + u64::from(rest > tolerated)).min(u64::MAX / 4)
     }
 
     fn time(self, ticks: u64) -> Duration {
-        let nanos = self.0.as_nanos().saturating_mul(ticks.into());
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        Duration::from_nanos(nanos(self.0).saturating_mul(ticks))
     }
 
     /// The most by which a timer that was armed for `interval` fires after its nominal expiry.
@@ -146,6 +155,12 @@ impl Phase {
 fn granularity(ticks: u64) -> u64 {
     let level = (0..8u32).find(|level| ticks < 63u64 << (3 * level)).unwrap_or(8);
     8u64.pow(level)
+}
+
+/// Whole nanoseconds in 64 bits, which reach for 584 years; divisions of 128 bits are slow, and a
+/// prediction takes dozens.
+const fn nanos(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos() as u64)
 }
 
 /// By how many ticks the handler of a timer may be run late: a busy processor, or a socket lock

@@ -26,9 +26,9 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
     let effective = Effective::of(seen);
     let info = info(seen)?;
     let KernelTimer::WindowProbe { probes, expires_in } = seen.sample.timer else {
-        return Err(Missing("no window probe timer is shown".to_owned()));
+        return Err(Missing("no window probe timer is shown".into()));
     };
-    let rto = info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".to_owned()))?;
+    let rto = info.rto.ok_or_else(|| Missing("TCP_INFO has no time-out".into()))?;
     let model = Model {
         rto,
         base: rto.max(PROBE_BASE_MIN),
@@ -65,7 +65,7 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
         (false, None) => Cause::WindowProbes,
     };
     let silent = model.end(next, running, true);
-    let answered = (orphan || model.user_timeout.is_some()).then(|| {
+    let answered = model.ends_although_answered().then(|| {
         let within = model.end(next, running, false);
         prediction(within, if orphan { Cause::Orphan } else { Cause::WindowUserTimeout })
     });
@@ -148,6 +148,12 @@ impl Model {
                 _ => firing.then(delay, self.tick),
             }
         })
+    }
+
+    /// Whether there is a firing that ends the connection however many probes are answered:
+    /// TCP_USER_TIMEOUT, or an orphan's back-off, if `tcp_retries2` lets it grow to the cap.
+    fn ends_although_answered(&self) -> bool {
+        self.user_timeout.is_some() || self.exhausted(u32::from(u8::MAX), false)
     }
 
     /// Whether a firing ends the connection by the number of its probes.

@@ -7,7 +7,7 @@
 use super::{Case, heard};
 use crate::{
     evidence::Evidence,
-    remedy,
+    remedy::Remedy,
     sample::KernelTimer,
     state::TcpState,
     verdict::{Severity, Verdict, VerdictKind},
@@ -75,6 +75,6 @@ fn verdict(
         evidence,
     )
     .and(heard(case))
-    .remedy([remedy::explain(case.seen)])
-    .remedy(remedy::look_at_owner(case.seen))
+    .remedy([Remedy::Explain])
+    .remedy(Remedy::look_at_owner(case.seen))
 }

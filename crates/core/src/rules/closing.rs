@@ -7,7 +7,7 @@
 use super::Case;
 use crate::{
     evidence::Evidence,
-    remedy,
+    remedy::Remedy,
     sample::KernelTimer,
     state::TcpState,
     verdict::{Severity, Verdict, VerdictKind},
@@ -33,6 +33,6 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
             "data from either side",
             Evidence::InState(sample.state),
         )
-        .remedy([remedy::explain(case.seen)]),
+        .remedy([Remedy::Explain]),
     )
 }

@@ -7,7 +7,7 @@
 use super::Case;
 use crate::{
     evidence::Evidence,
-    remedy,
+    remedy::Remedy,
     sample::KernelTimer,
     state::TcpState,
     verdict::{Severity, Verdict, VerdictKind},
@@ -35,7 +35,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         "the handshake's next segment",
         evidence,
     );
-    Some(verdict.remedy([remedy::explain(case.seen), remedy::neighbours(case.seen)]))
+    Some(verdict.remedy([Remedy::Explain, Remedy::Neighbours]))
 }
 
 fn syn_sent(retries: u32) -> &'static str {

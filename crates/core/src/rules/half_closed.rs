@@ -7,7 +7,7 @@
 use super::{Case, heard};
 use crate::{
     evidence::Evidence,
-    remedy,
+    remedy::Remedy,
     state::TcpState,
     tracking,
     verdict::{Severity, Verdict, VerdictKind},
@@ -37,8 +37,8 @@ fn by_the_peer(case: Case<'_>) -> Verdict {
     let severity = if is_old(case) { Severity::Problem } else { Severity::Notice };
     verdict(case, severity, headline, Evidence::PeerClosed)
         .and([reading])
-        .remedy(remedy::look_at_owner(case.seen))
-        .remedy([remedy::end_it(case.seen)])
+        .remedy(Remedy::look_at_owner(case.seen))
+        .remedy([Remedy::EndItUnproved])
 }
 
 /// The peer is to act: it may go on sending for as long as it likes.
@@ -68,7 +68,7 @@ fn verdict(
     )
     .and(heard(case))
     .and(tracking::evidence(case.seen))
-    .remedy([remedy::explain(case.seen)])
+    .remedy([Remedy::Explain])
 }
 
 fn is_old(case: Case<'_>) -> bool {

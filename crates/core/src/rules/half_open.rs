@@ -8,7 +8,7 @@ use super::{Case, heard};
 use crate::{
     evidence::Evidence,
     observation::Proof,
-    remedy,
+    remedy::Remedy,
     verdict::{Severity, Verdict, VerdictKind},
 };
 
@@ -31,6 +31,6 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
             evidence,
         )
         .and(heard(case))
-        .remedy([remedy::end_it(case.seen), remedy::explain(case.seen)]),
+        .remedy([Remedy::EndItUnproved, Remedy::Explain]),
     )
 }

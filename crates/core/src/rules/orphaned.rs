@@ -8,7 +8,7 @@ use super::{Case, heard};
 use crate::{
     detection::is_orphan,
     evidence::Evidence,
-    remedy,
+    remedy::Remedy,
     sample::KernelTimer,
     state::TcpState,
     verdict::{Severity, Verdict, VerdictKind},
@@ -44,6 +44,6 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         .and([Evidence::InState(sample.state)])
         .and(unanswered)
         .and(heard(case))
-        .remedy([remedy::explain(case.seen), remedy::end_it(case.seen)]),
+        .remedy([Remedy::Explain, Remedy::EndItUnproved]),
     )
 }

@@ -5,11 +5,13 @@
 //! Refuted by any segment, either way: an answer makes it alive, no answer makes it strain.
 //! Proved by  the lab's `book`, with the cable out.
 
+use std::borrow::Cow;
+
 use super::{Case, heard};
 use crate::{
     detection::Learns,
     evidence::Evidence,
-    remedy,
+    remedy::Remedy,
     span::Span,
     state::TcpState,
     tracking::{self, Tracking},
@@ -21,20 +23,18 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     if sample.state != TcpState::Established || sample.in_flight() != Some(false) {
         return None;
     }
-    let (severity, headline) = match &case.learns.idle {
-        Learns::Never(_) => (
-            Severity::Notice,
-            "idle, keepalive off: if the peer is gone, we never learn it".to_owned(),
-        ),
-        _ if matches!(case.seen.tracking, Tracking::Forgotten { .. }) => (
-            Severity::Notice,
-            "idle, and this host's connection tracking has forgotten it".to_owned(),
-        ),
+    let (severity, headline): (_, Cow<'static, str>) = match &case.learns.idle {
+        Learns::Never(_) => {
+            (Severity::Notice, "idle, keepalive off: if the peer is gone, we never learn it".into())
+        }
+        _ if matches!(case.seen.tracking, Tracking::Forgotten { .. }) => {
+            (Severity::Notice, "idle, and this host's connection tracking has forgotten it".into())
+        }
         Learns::Within(prediction) => (
             Severity::Fine,
-            format!("idle; keepalive would tell within {}", Span(prediction.within.max())),
+            format!("idle; keepalive would tell within {}", Span(prediction.within.max())).into(),
         ),
-        Learns::Unknown(_) | Learns::NotApplicable(_) => (Severity::Fine, "idle".to_owned()),
+        Learns::Unknown(_) | Learns::NotApplicable(_) => (Severity::Fine, "idle".into()),
     };
     let keepalive_off = case.learns.idle.is_never().then_some(Evidence::KeepaliveOff);
     Some(
@@ -48,6 +48,6 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         .and(heard(case))
         .and(keepalive_off)
         .and(tracking::evidence(case.seen))
-        .remedy([remedy::explain(case.seen), remedy::neighbours(case.seen)]),
+        .remedy([Remedy::Explain, Remedy::Neighbours]),
     )
 }

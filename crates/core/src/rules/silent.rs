@@ -11,16 +11,32 @@ use crate::{
     detection::{KeepaliveTimes, unanswered_for},
     evidence::Evidence,
     observation::{Observation, Proof},
-    remedy,
+    remedy::Remedy,
     sample::KernelTimer,
     verdict::{Severity, Verdict, VerdictKind},
 };
 
+/// By probes of ours, which came after whatever the sample says was last heard.
+pub(super) fn proved(case: Case<'_>) -> Option<Verdict> {
+    match case.seen.proof {
+        Some(Proof::Unanswered { probes, apart })
+            if probes >= PROBES_TO_CONVICT && apart >= PROBES_APART =>
+        {
+            Some(verdict(case, Evidence::ProbesUnanswered { count: probes, apart }))
+        }
+        _ => None,
+    }
+}
+
+/// By what the kernel itself has sent again and again.
 pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     if refuted(case.seen) {
         return None;
     }
-    let evidence = unanswered_probes(case.seen)?;
+    Some(verdict(case, unanswered_probes(case.seen)?))
+}
+
+fn verdict(case: Case<'_>, evidence: Evidence) -> Verdict {
     let siblings = case.seen.siblings;
     let (headline, compared) = match (siblings.heard, siblings.unanswered) {
         (1.., _) => (
@@ -33,22 +49,16 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
         ),
         (0, 0) => ("nothing comes back: peer gone, or the path swallows everything", None),
     };
-    Some(
-        Verdict::new(
-            VerdictKind::Silent,
-            Severity::Problem,
-            headline,
-            "any segment from the peer",
-            evidence,
-        )
-        .and(heard(case))
-        .and(compared)
-        .remedy([
-            remedy::explain(case.seen),
-            remedy::neighbours(case.seen),
-            remedy::end_it(case.seen),
-        ]),
+    Verdict::new(
+        VerdictKind::Silent,
+        Severity::Problem,
+        headline,
+        "any segment from the peer",
+        evidence,
     )
+    .and(heard(case))
+    .and(compared)
+    .remedy([Remedy::Explain, Remedy::Neighbours, Remedy::EndIt])
 }
 
 /// The peer was heard after the silence is said to have begun.
@@ -58,12 +68,6 @@ fn refuted(seen: &Observation) -> bool {
 }
 
 fn unanswered_probes(seen: &Observation) -> Option<Evidence> {
-    if let Some(Proof::Unanswered { probes, apart }) = seen.proof
-        && probes >= PROBES_TO_CONVICT
-        && apart >= PROBES_APART
-    {
-        return Some(Evidence::ProbesUnanswered { count: probes, apart });
-    }
     match seen.sample.timer {
         KernelTimer::Retransmit { retransmits, .. }
             if u32::from(retransmits) >= PROBES_TO_CONVICT
@@ -85,13 +89,21 @@ fn unanswered_probes(seen: &Observation) -> Option<Evidence> {
 /// The last probe counts only once its answer has had time to come. Without the socket's interval
 /// that cannot be told, and it does not count.
 pub(super) fn keepalives_unanswered(seen: &Observation, probes: u8, expires_in: Duration) -> u32 {
-    let interval = seen.options.read().and_then(|options| options.keepalive_interval);
+    let options = seen.options.read();
+    let idle = options.and_then(|options| options.keepalive_idle);
+    if let (Some(heard), Some(idle)) = (seen.sample.last_heard(), idle)
+        && heard < idle
+    {
+        // No probe is sent before TCP_KEEPIDLE, so the peer was heard after those that are counted:
+        // data alone does not clear the kernel's count (tcp_rcv_established, header prediction).
+        return 0;
+    }
+    let interval = options.and_then(|options| options.keepalive_interval);
     let interval = interval.or_else(|| KeepaliveTimes::of(seen).map(|times| times.interval));
     let answered_by = interval.map(|interval| interval.saturating_sub(expires_in));
     let round_trip = seen.sample.info.as_ref().and_then(|info| info.srtt).unwrap_or_default();
     let answer_time = ANSWER_TIME_MIN.max(round_trip.saturating_mul(2));
-    let overdue =
-        answered_by.is_some_and(|since| since >= answer_time) && seen.options.read().is_some();
+    let overdue = answered_by.is_some_and(|since| since >= answer_time) && options.is_some();
     u32::from(probes).saturating_sub(u32::from(!overdue))
 }
 

@@ -9,7 +9,7 @@ use crate::{
     detection::Learns,
     evidence::Evidence,
     observation::Proof,
-    remedy,
+    remedy::Remedy,
     sample::KernelTimer,
     span::Span,
     verdict::{Severity, Verdict, VerdictKind},
@@ -32,11 +32,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
             evidence,
         )
         .and(heard(case))
-        .remedy([
-            remedy::explain(case.seen),
-            remedy::neighbours(case.seen),
-            remedy::fewer_retries(case.seen),
-        ]),
+        .remedy([Remedy::Explain, Remedy::Neighbours, Remedy::FewerRetries]),
     )
 }
 

@@ -1,6 +1,6 @@
 //! Each verdict at its boundary, and what holds for all of them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
@@ -67,6 +67,8 @@ fn one_lost_keepalive_is_not_a_conviction_and_the_third_counts_once_its_answer_i
     };
     expect(probed(1, 1_900), VerdictKind::Alive);
     expect(probed(1, 1_000), VerdictKind::Straining);
+    // Data that came since leaves the kernel's count as it was.
+    expect(probed(3, 1_000).heard(ms(9_999)), VerdictKind::Alive);
     expect(probed(3, 1_600), VerdictKind::Straining);
     expect(probed(3, 1_500), VerdictKind::Silent);
 }
@@ -88,7 +90,7 @@ fn siblings_tell_a_dead_host_from_a_dead_path() {
     let with = |heard, unanswered_too| {
         let mut seen = unanswered(6, 10_000);
         seen.siblings = Siblings { heard, unanswered: unanswered_too };
-        expect(seen, VerdictKind::Silent).headline().to_owned()
+        expect(seen, VerdictKind::Silent).headline().into_owned()
     };
     assert!(with(2, 0).contains("this path or flow only"));
     assert!(with(0, 2).contains("host or path gone"));
@@ -141,7 +143,7 @@ fn data_that_our_application_leaves_for_ten_seconds_is_blocked() {
 #[test]
 fn a_connection_that_nobody_accepts_is_blocked_and_not_orphaned() {
     let mut seen = established().heard(ms(20_000)).orphaned();
-    seen.listener = Some(Listener {
+    seen.listener = Some(Arc::new(Listener {
         netns: seen.sample.id.netns,
         local: seen.sample.endpoints.local,
         accept_queue: 3,
@@ -149,7 +151,7 @@ fn a_connection_that_nobody_accepts_is_blocked_and_not_orphaned() {
         embryonic: 0,
         syn_retries: None,
         defer_accept_s: None,
-    });
+    }));
     let verdict = expect(seen, VerdictKind::Blocked);
     assert!(verdict.headline().contains("accept"), "{}", verdict.headline());
 }
@@ -263,7 +265,7 @@ fn an_entry_dies_before_the_probe_only_if_that_is_certain() {
 fn without_its_options_read_no_probe_is_held_against_the_entry() {
     let timer = KernelTimer::Keepalive { probes: 0, expires_in: ms(5_000) };
     let mut seen = established().heard(ms(120_000)).timer(timer);
-    seen.options = OptionsSeen::Unread("not read".to_owned());
+    seen.options = OptionsSeen::Unread("not read".into());
     let (_, kinds) = with_tracking(seen, tracked(59));
     assert!(kinds.contains(&"tracking-expires"), "{kinds:?}");
 }
@@ -402,11 +404,14 @@ prop_compose! {
         seen.sample.inode = inode;
         (seen.sample.receive_queue, seen.sample.send_queue) = queues;
         seen.options = options
-            .map_or_else(|| OptionsSeen::Unread("not read".to_owned()), OptionsSeen::Read);
-        seen.sysctls.retries2 = sysctls.0.map(u32::from);
-        seen.sysctls.orphan_retries = sysctls.1.map(u32::from);
-        seen.sysctls.syn_retries = sysctls.2.map(u32::from);
-        seen.sysctls.rto_max = sysctls.3;
+            .map_or_else(
+                || OptionsSeen::Unread("not read".into()),
+                |options: crate::SocketOptions| OptionsSeen::Read(options.into()),
+            );
+        Arc::make_mut(&mut seen.sysctls).retries2 = sysctls.0.map(u32::from);
+        Arc::make_mut(&mut seen.sysctls).orphan_retries = sysctls.1.map(u32::from);
+        Arc::make_mut(&mut seen.sysctls).syn_retries = sysctls.2.map(u32::from);
+        Arc::make_mut(&mut seen.sysctls).rto_max = sysctls.3;
         seen.siblings = Siblings { heard, unanswered };
         seen.tracking = tracking;
         seen
@@ -495,4 +500,37 @@ proptest! {
         let rounding = established().tick.lateness(ms(short + more));
         prop_assert!(max(short) <= max(short + more) + rounding);
     }
+}
+
+/// Heard a second ago, or 49.7 days and a second.
+fn on_a_host_up_for_60_days() -> Observation {
+    let mut seen = established().keepalive(7200, 75, 9);
+    seen.sample.taken_at = crate::Moment(Duration::from_secs(60 * 86_400));
+    seen
+}
+
+#[test]
+fn an_age_that_may_have_wrapped_says_so_beside_it() {
+    let verdict = expect(on_a_host_up_for_60_days(), VerdictKind::Alive);
+    let kinds: Vec<_> = verdict.evidence().map(Evidence::kind).collect();
+    assert_eq!(kinds[..2], ["peer-heard", "age-may-have-wrapped"]);
+    let said = verdict.evidence().nth(1).unwrap().to_string();
+    assert!(said.contains("49d17h earlier") && said.contains("up for 60d"), "{said}");
+    let quiet = expect(on_a_host_up_for_60_days().heard(ms(120_000)), VerdictKind::Quiet);
+    assert!(quiet.evidence().any(|fact| fact.kind() == "age-may-have-wrapped"));
+    let young = expect(established(), VerdictKind::Alive);
+    assert!(young.evidence().all(|fact| fact.kind() != "age-may-have-wrapped"));
+}
+
+#[test]
+fn alive_is_not_claimed_from_a_wrapped_age_while_a_keepalive_probe_waits() {
+    let probing = KernelTimer::Keepalive { probes: 1, expires_in: ms(75_000) };
+    let mut seen = on_a_host_up_for_60_days().timer(probing);
+    seen.info_mut().last_data_received = Some(ms(300_000));
+    expect(seen.clone(), VerdictKind::Quiet);
+    // The peer's data does not always take the count of probes back.
+    expect(seen.clone().heard(ms(1000)), VerdictKind::Alive);
+    // On a younger host the age is what it says.
+    seen.sample.taken_at = established().sample.taken_at;
+    expect(seen, VerdictKind::Alive);
 }

@@ -2,44 +2,13 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::Shutdown,
     process::{Command, Stdio},
 };
 
-use halfopen_lab::{Host, Lab, Topology};
 use serde_json::Value;
 
-use crate::{json, only, program, requires_lab, says};
-
-/// Two hosts and a connection between them. The sockets are this test's own.
-struct Pair {
-    lab: Lab,
-    client: TcpStream,
-    server: TcpStream,
-    listener: TcpListener,
-}
-
-impl Pair {
-    fn connected() -> Self {
-        let lab = Lab::build(Topology::lan_without_arp()).unwrap();
-        let listener = inside(lab.server().unwrap(), || TcpListener::bind("10.0.0.7:80").unwrap());
-        let client = inside(lab.client().unwrap(), || TcpStream::connect("10.0.0.7:80").unwrap());
-        let (server, _) = listener.accept().unwrap();
-        Self { lab, client, server, listener }
-    }
-
-    fn client(&self) -> String {
-        self.lab.client().unwrap().pid().unwrap().to_string()
-    }
-
-    fn server(&self) -> String {
-        self.lab.server().unwrap().pid().unwrap().to_string()
-    }
-}
-
-fn inside<R: Send>(host: &Host, work: impl FnOnce() -> R + Send) -> R {
-    host.enter(work).unwrap()
-}
+use crate::{json, only, pair::Pair, program, requires_lab, says};
 
 #[test]
 fn a_connection_is_listed_from_both_ends_with_its_owner() {

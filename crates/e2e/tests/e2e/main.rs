@@ -7,10 +7,21 @@
 )]
 
 mod book;
+mod corpus;
 mod detection;
+mod faults;
+mod keep;
+mod keep_crowd;
+mod keep_programs;
 mod listing;
+mod pair;
+mod prove;
+mod reap;
+mod record;
 mod story;
 mod unprivileged;
+mod uptime;
+mod vanishing;
 
 use std::{
     env,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{program, requires_lab};
 
 /// The program as the user nobody, from a place that this user can read.
-fn as_nobody(arguments: &[&str]) -> std::process::Output {
+pub(crate) fn as_nobody(arguments: &[&str]) -> std::process::Output {
     let place = std::env::temp_dir().join(format!("halfopen-nobody-{}", std::process::id()));
     std::fs::create_dir_all(&place).unwrap();
     let copy = place.join(format!("halfopen-{}", arguments.len()));

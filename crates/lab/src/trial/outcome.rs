@@ -73,7 +73,7 @@ fn fits(predicted: AppTold, errno: Option<i32>) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use halfopen_core::detection::{Cause, NeverBecause, PeerTold, Prediction};
+    use halfopen_core::detection::{Assumptions, Cause, NeverBecause, PeerTold, Prediction};
 
     use super::*;
 
@@ -84,7 +84,7 @@ pub(super) mod tests {
             cause: Cause::Keepalive,
             application,
             peer: PeerTold::Reset,
-            assumes: Vec::new(),
+            assumes: Assumptions::NONE,
         })
     }
 
@@ -125,7 +125,7 @@ pub(super) mod tests {
 
     #[test]
     fn no_prediction_is_no_hit() {
-        assert!(!is_hit(Learns::Unknown("why".to_owned()), None));
+        assert!(!is_hit(Learns::Unknown("why".into()), None));
         assert!(!is_hit(Learns::NotApplicable("why"), None));
     }
 }

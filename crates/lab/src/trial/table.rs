@@ -125,7 +125,7 @@ mod tests {
                 }),
             },
             outcome(next(), within(3500, 3820, AppTold::Nothing), ended(3600, None)),
-            outcome(next(), Learns::Unknown("why".to_owned()), None),
+            outcome(next(), Learns::Unknown("why".into()), None),
         ];
         let table = table(&outcomes);
         let is_reason = |line: &&str| line.starts_with("failed to");

@@ -17,25 +17,31 @@ pub(super) fn load() -> Result<Loaded, BpfError> {
 }
 
 #[cfg(feature = "bpf")]
-pub(super) use with_libbpf::load;
+pub(super) use with_libbpf::{iterator, load, quietly};
 
 #[cfg(feature = "bpf")]
 mod with_libbpf {
     use std::os::fd::{AsFd, OwnedFd};
 
-    use libbpf_rs::{ErrorKind, Object, ObjectBuilder, set_print};
+    use libbpf_rs::{Error, ErrorKind, Object, ObjectBuilder, set_print};
 
     use super::{BpfError, Loaded};
 
     pub(in super::super) fn load() -> Result<Loaded, BpfError> {
-        // libbpf would write its complaints to standard error; ours come as errors.
-        let printed_before = set_print(None);
-        let loaded = attach();
-        set_print(printed_before);
-        loaded.map_err(|error| refusal(&error))
+        quietly(attach)
     }
 
-    fn attach() -> Result<Loaded, libbpf_rs::Error> {
+    /// Runs `work` while libbpf, which would complain on standard error, keeps quiet.
+    pub(in super::super) fn quietly<T>(
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, BpfError> {
+        let printed_before = set_print(None);
+        let done = work();
+        set_print(printed_before);
+        done.map_err(|error| refusal(&error))
+    }
+
+    fn attach() -> Result<Loaded, Error> {
         let mut builder = ObjectBuilder::default();
         let mut object = builder.name("halfopen")?.open_memory(OBJECT)?.load()?;
         Ok(Loaded {
@@ -45,14 +51,14 @@ mod with_libbpf {
     }
 
     /// Attaches a program. The kernel keeps it for as long as the descriptor of its link is open.
-    fn iterator(object: &mut Object, name: &str) -> Result<OwnedFd, libbpf_rs::Error> {
+    pub(in super::super) fn iterator(object: &mut Object, name: &str) -> Result<OwnedFd, Error> {
         let Some(program) = object.progs_mut().find(|program| program.name() == name) else {
             return Err(std::io::Error::other(format!("no program {name}")).into());
         };
         Ok(program.attach()?.as_fd().try_clone_to_owned()?)
     }
 
-    fn refusal(error: &libbpf_rs::Error) -> BpfError {
+    fn refusal(error: &Error) -> BpfError {
         let cause = error.to_string();
         match error.kind() {
             ErrorKind::PermissionDenied => BpfError::Refused { cause },

@@ -3,7 +3,7 @@
 //! Read: bpf/sockets.bpf.c (`struct record`, in the same order), linux net/ipv4/inet_diag.c
 //! `inet_sk_diag_fill`, net/ipv4/tcp.c `tcp_get_info`, `do_tcp_getsockopt`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use halfopen_core::{
     CongestionState, ConnectionId, Cookie, Endpoints, Inside, KernelTimer, Moment, NetnsId,
@@ -11,9 +11,12 @@ use halfopen_core::{
     detection::Tick,
 };
 
-use crate::wire::{
-    WireError,
-    inet_diag::{self, AF_INET, AF_INET6},
+use crate::{
+    options::SharedOptions,
+    wire::{
+        WireError,
+        inet_diag::{self, AF_INET, AF_INET6},
+    },
 };
 
 /// What the program says of one socket.
@@ -29,7 +32,7 @@ pub struct Record {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beyond {
     /// Its options in their effective value; `None` for mini sockets, which have none.
-    pub options: Option<SocketOptions>,
+    pub options: Option<Arc<SocketOptions>>,
     /// The address of its `struct socket`, by which descriptors are joined; `None` where no file
     /// refers to it.
     pub socket: Option<u64>,
@@ -39,11 +42,16 @@ pub struct Beyond {
 pub const LENGTH: usize = Raw::LENGTH.next_multiple_of(8);
 
 /// Decodes the first [`LENGTH`] bytes. What is counted in the kernel's ticks is converted by
-/// `tick`; options that a socket inherits are those of `sysctls`.
+/// `tick`; options that a socket inherits are those of `sysctls`, and those that are alike are one.
 ///
 /// # Errors
 /// [`WireError`] where the bytes are no such record.
-pub fn decode(bytes: &[u8], tick: Tick, sysctls: &Sysctls) -> Result<Record, WireError> {
+pub fn decode(
+    bytes: &[u8],
+    tick: Tick,
+    sysctls: &Sysctls,
+    shared: &mut SharedOptions,
+) -> Result<Record, WireError> {
     let raw = Raw::read(bytes).filter(|_| bytes.len() >= LENGTH).ok_or(WireError::Short {
         what: "a socket of the BPF iterator",
         offset: 0,
@@ -64,7 +72,7 @@ pub fn decode(bytes: &[u8], tick: Tick, sysctls: &Sysctls) -> Result<Record, Wir
     Ok(Record {
         sample: seen.sample(number),
         beyond: Beyond {
-            options: (kind == Kind::Full).then(|| seen.options(sysctls)),
+            options: (kind == Kind::Full).then(|| shared.share(seen.options(sysctls))),
             socket: Some(seen.raw.socket).filter(|address| *address != 0),
         },
     })

@@ -97,14 +97,14 @@ fn is_listed(mut lines: impl BufRead, is_it: impl Fn(&[u8]) -> bool) -> bool {
 }
 
 /// A line of /proc/modules begins with the module's name, and tells its state in the fifth field.
-fn is_the_module(line: &[u8]) -> bool {
+pub(crate) fn is_the_module(line: &[u8]) -> bool {
     let mut fields = line.split(|byte| *byte == b' ');
     fields.next() == Some(b"nf_conntrack_netlink") && fields.nth(3) == Some(b"Live")
 }
 
 /// A line of /proc/kallsyms ends with the symbol's name, where it is built in. Only one that is
 /// built in counts: the modules are in their own list.
-fn is_its_symbol(line: &[u8]) -> bool {
+pub(crate) fn is_its_symbol(line: &[u8]) -> bool {
     line.trim_ascii_end().ends_with(b" ctnetlink_dump_table")
 }
 

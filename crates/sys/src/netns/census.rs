@@ -12,7 +12,7 @@ use std::{
 use halfopen_core::NetnsId;
 
 use super::{Netns, NetnsError, netns_id};
-use crate::owners::is_user_process;
+use crate::owners::{is_user_process, pids};
 
 /// The network namespaces of the host that could be found, and what hides others.
 #[derive(Debug)]
@@ -110,10 +110,7 @@ impl Whereabouts {
 /// The pids of /proc in ascending order.
 fn processes() -> Result<Vec<u32>, NetnsError> {
     let path = Path::new("/proc");
-    let entries =
-        fs::read_dir(path).map_err(|cause| NetnsError::Proc { path: path.to_owned(), cause })?;
-    let mut pids: Vec<u32> =
-        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let mut pids = pids().map_err(|cause| NetnsError::Proc { path: path.to_owned(), cause })?;
     pids.sort_unstable();
     Ok(pids)
 }
@@ -125,14 +122,14 @@ fn mounts() -> Result<Vec<NsfsMount>, NetnsError> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct NsfsMount {
+pub(crate) struct NsfsMount {
     id: NetnsId,
     path: PathBuf,
 }
 
 /// One line of mountinfo, if it is the mount of a network namespace:
 /// `532 26 0:4 net:[4026532300] /run/netns/blue rw shared:5 - nsfs nsfs rw`.
-fn nsfs_mount(line: &[u8]) -> Option<NsfsMount> {
+pub(crate) fn nsfs_mount(line: &[u8]) -> Option<NsfsMount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let root = fields.by_ref().nth(3)?;
     let path = fields.next()?;

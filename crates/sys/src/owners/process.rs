@@ -1,38 +1,75 @@
 //! Owns what /proc says of one process: its sockets, its name, its user, its cgroup.
 //! Read: proc_pid_fd(5), proc_pid_status(5), proc_pid_cgroup(5), cgroups(7).
 
-use std::{collections::HashSet, ffi::CStr, fs, io, mem::MaybeUninit};
+use std::{collections::HashSet, ffi::CStr, fs, io, mem::MaybeUninit, os::fd::OwnedFd};
 
-use halfopen_core::Owner;
-use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat_raw};
+use halfopen_core::Process;
+use rustix::{
+    fs::{CWD, Dir, Mode, OFlags, openat, readlinkat_raw},
+    io::Errno,
+};
 
 use super::{command_of, unit_of};
 
 /// The processes of our pid namespace.
-pub(super) fn pids() -> io::Result<Vec<u32>> {
-    let entries = fs::read_dir("/proc")?;
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+pub(crate) fn pids() -> io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    // The standard library's iterator panics where the directory cannot be closed.
+    for entry in Dir::read_from(directory("/proc")?)? {
+        pids.extend(number(entry?.file_name()));
+    }
+    Ok(pids)
 }
 
-/// The descriptors of process `pid` that are wanted sockets, each with its inode.
-pub(super) fn sockets(pid: u32, wanted: &HashSet<u64>) -> io::Result<Vec<(u32, u64)>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = openat(CWD, format!("/proc/{pid}/fd"), flags, Mode::empty())?;
-    let mut held = Vec::new();
+/// Adds to `held` the descriptors of process `pid` that are wanted sockets, each with its inode; all
+/// sockets, where none are named.
+///
+/// # Errors
+/// What kept it from seeing all of them, the first time; it goes on with those behind it.
+pub(super) fn sockets(
+    pid: u32,
+    wanted: Option<&HashSet<u64>>,
+    held: &mut Vec<(u32, u64)>,
+) -> io::Result<()> {
+    let directory = directory(&format!("/proc/{pid}/fd"))?;
+    let mut outcome = Ok(());
     // Longer than any `socket:[INODE]`; longer links are cut and do not match.
     let mut buffer = [MaybeUninit::<u8>::uninit(); 64];
     for entry in Dir::read_from(&directory)? {
-        let entry = entry?;
-        let Some(fd) = number(entry.file_name()) else { continue };
-        // A descriptor that was closed since is passed over.
-        let Ok((link, _)) = readlinkat_raw(&directory, entry.file_name(), &mut buffer) else {
-            continue;
+        let entry = match entry {
+            Ok(entry) => entry,
+            // The directory ends here, or before, when the process has ended.
+            Err(errno) => return outcome.and(Err(errno.into())),
         };
-        if let Some(inode) = socket_inode(link).filter(|inode| wanted.contains(inode)) {
+        let Some(fd) = number(entry.file_name()) else { continue };
+        let link = match readlinkat_raw(&directory, entry.file_name(), &mut buffer) {
+            Ok((link, _)) => link,
+            Err(errno) => {
+                let cause = io::Error::from(errno);
+                // A descriptor that was closed since is passed over.
+                if outcome.is_ok() && !is_gone(&cause) {
+                    outcome = Err(cause);
+                }
+                continue;
+            }
+        };
+        let is_wanted = |inode: &u64| wanted.is_none_or(|wanted| wanted.contains(inode));
+        if let Some(inode) = socket_inode(link).filter(is_wanted) {
             held.push((fd, inode));
         }
     }
-    Ok(held)
+    outcome
+}
+
+/// What was asked for is not there any more: /proc says ENOENT, and ESRCH to readers of files that
+/// were opened before the process ended.
+pub(super) fn is_gone(cause: &io::Error) -> bool {
+    matches!(Errno::from_io_error(cause), Some(Errno::NOENT | Errno::SRCH))
+}
+
+fn directory(path: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::empty())?)
 }
 
 fn number(name: &CStr) -> Option<u32> {
@@ -40,21 +77,23 @@ fn number(name: &CStr) -> Option<u32> {
 }
 
 /// The inode in `socket:[12345]`.
-fn socket_inode(link: &[u8]) -> Option<u64> {
+pub(crate) fn socket_inode(link: &[u8]) -> Option<u64> {
     let digits = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The process as an owner, still without a descriptor; `None` if it has ended.
-pub(super) fn describe(pid: u32) -> Option<Owner> {
+/// What is said of process `pid`.
+///
+/// # Errors
+/// What kept its name from being read; see [`is_gone`] for that of a process that has ended.
+pub(super) fn describe(pid: u32) -> io::Result<Process> {
     let command = command_of(pid)?;
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).ok();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let cgroup = read("cgroup").map(text).and_then(|text| cgroup_path(&text));
-    Some(Owner {
+    Ok(Process {
         pid,
         command,
-        fd: 0,
         uid: read("status").map(text).and_then(|text| effective_uid(&text)),
         unit: cgroup.as_deref().and_then(unit_of),
         cgroup,
@@ -62,14 +101,14 @@ pub(super) fn describe(pid: u32) -> Option<Owner> {
 }
 
 /// The second number of the line `Uid:`, which has real, effective, saved and file system user.
-fn effective_uid(status: &str) -> Option<u32> {
+pub(crate) fn effective_uid(status: &str) -> Option<u32> {
     let numbers = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     numbers.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// The path in the one hierarchy of cgroup v2 (`0::PATH`), or on hosts of cgroup v1, where that
 /// is absent or unused, in systemd's, else in the first.
-fn cgroup_path(text: &str) -> Option<String> {
+pub(crate) fn cgroup_path(text: &str) -> Option<String> {
     let mut lines: Vec<(&str, &str)> = text
         .lines()
         .filter_map(|line| {
@@ -91,9 +130,13 @@ fn cgroup_path(text: &str) -> Option<String> {
 ///
 /// /proc answers EACCES also for a process that has just ended, so that alone says nothing.
 pub(crate) fn is_user_process(pid: u32) -> bool {
-    const PF_KTHREAD: u64 = 0x0020_0000;
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&stat);
+    tells_of_user_process(&String::from_utf8_lossy(&stat))
+}
+
+/// Whether the text of a /proc/PID/stat is that of such a process.
+pub(crate) fn tells_of_user_process(text: &str) -> bool {
+    const PF_KTHREAD: u64 = 0x0020_0000;
     // The command may hold spaces and parentheses; after its last one come state, ppid, pgrp,
     // session, tty, tpgid and flags.
     let Some((_, rest)) = text.rsplit_once(')') else { return false };
@@ -140,7 +183,7 @@ mod tests {
     fn this_process_is_of_user_space_and_threads_of_the_kernel_are_not() {
         assert!(is_user_process(std::process::id()));
         assert!(!is_user_process(u32::MAX));
-        if command_of(2).as_deref() == Some("kthreadd") {
+        if command_of(2).is_ok_and(|command| command == "kthreadd") {
             assert!(!is_user_process(2));
         }
     }
@@ -158,6 +201,6 @@ mod tests {
 
     #[test]
     fn a_process_that_ended_is_not_described() {
-        assert_eq!(describe(u32::MAX), None);
+        assert!(is_gone(&describe(u32::MAX).unwrap_err()));
     }
 }

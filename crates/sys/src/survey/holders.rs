@@ -1,140 +1,312 @@
 //! Owns who holds each socket of a survey, what options they gave it, and the account of what
 //! could not be read. Read: `owners` and `options`, which do the reading.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashSet},
+    mem,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
-use halfopen_core::{Cookie, OptionsSeen, Owner, Owners, Sample, SocketOptions};
+use halfopen_core::{KernelTimer, OptionsSeen, Owner, Owners, Sample};
 
 use super::Unseen;
 use crate::{
-    bpf::{descriptor::Descriptor, record::Beyond},
-    options::{self, OptionsError},
+    bpf::{Bpf, descriptor::Descriptor, record::Beyond},
+    options::{self, OptionsError, SharedOptions},
     owners::{OwnerTable, owners},
+    sources::Chosen,
 };
 
-/// Options are read for at most this many sockets of one survey. A read takes some 20 µs (measured
-/// on two busy cores), so these take half a second. More would make a look at a host with hundreds
-/// of thousands of sockets a load of its own.
-const OPTIONS_MAX: usize = 20_000;
+/// Whose holders are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Nobody asked.
+    None,
+    /// Those of a few sockets, which are not known yet.
+    Some,
+    /// Those of every socket.
+    All,
+}
+
+/// Looks for holders.
+pub(super) struct Finder<'a> {
+    pub(super) source: &'a Chosen,
+    pub(super) wanted: Wanted,
+}
+
+/// What was found.
+pub(super) enum Found {
+    /// Nobody looked.
+    NotAsked,
+    /// Still to be looked for.
+    NotYet,
+    /// In /proc: by inode.
+    ByInode(OwnerTable),
+    /// By BPF: by the address of `struct socket`.
+    ByAddress(OwnerTable),
+    /// Why nobody's sockets could be seen at all.
+    Failed(String),
+}
+
+impl Finder<'_> {
+    /// Runs `look` while other threads look for holders, where those of all sockets are wanted.
+    pub(super) fn beside<T>(&self, look: impl FnOnce() -> T) -> (Found, T) {
+        let search = || match (self.wanted, self.bpf()) {
+            (Wanted::None, _) => Found::NotAsked,
+            (_, Some(bpf)) => by_bpf(bpf).unwrap_or(Found::NotYet),
+            (Wanted::All, None) => in_proc(None),
+            (Wanted::Some, None) => Found::NotYet,
+        };
+        thread::scope(|scope| {
+            // Where no thread may be started the search comes later.
+            let searching = thread::Builder::new().spawn_scoped(scope, search);
+            let looked = look();
+            let found = searching.map_or(Found::NotYet, |thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            (found, looked)
+        })
+    }
+
+    fn bpf(&self) -> Option<&Bpf> {
+        match self.source {
+            // Elsewhere the iterator sees no process, and would call those it saw by other numbers.
+            Chosen::Bpf { bpf, .. } if is_initial_pid_namespace() => Some(bpf),
+            _ => None,
+        }
+    }
+}
+
+fn is_initial_pid_namespace() -> bool {
+    // PROC_PID_INIT_INO of include/linux/proc_ns.h.
+    std::fs::read_link("/proc/self/ns/pid")
+        .is_ok_and(|link| link.as_os_str().as_encoded_bytes() == b"pid:[4026531836]")
+}
+
+fn by_bpf(bpf: &Bpf) -> Option<Found> {
+    let held = bpf.descriptors().ok()?.into_iter();
+    let held = held.map(|Descriptor { socket, pid, fd }| (pid, fd, socket)).collect();
+    Some(Found::ByAddress(OwnerTable::from_held(held)))
+}
+
+fn in_proc(wanted: Option<&HashSet<u64>>) -> Found {
+    match owners(wanted) {
+        Ok(table) => Found::ByInode(table),
+        Err(error) => Found::Failed(error.to_string()),
+    }
+}
 
 /// The holders of sockets, looked for once for all of them.
 pub(super) struct Holders {
-    table: OwnerTable,
-    /// Why nobody's sockets could be seen at all.
-    failure: Option<String>,
-    options_left: usize,
-    /// How many sockets each lack of sight concerns: what it hides, and why.
-    missed: BTreeMap<(&'static str, String), usize>,
+    found: Found,
+    doubtful_left: AtomicUsize,
+    others_left: AtomicUsize,
+    missed: Mutex<Missed>,
 }
 
+/// How many sockets each lack of sight concerns: what it hides, and why.
+type Missed = BTreeMap<(&'static str, Arc<str>), usize>;
+
+/// Options are read for at most this many sockets of one survey about which there is a doubt that
+/// the options can lift. A read takes some 20 µs (measured on two busy cores), so these take half a
+/// second. More would make a look at a host with hundreds of thousands of sockets a load of its own.
+const DOUBTFUL_MAX: usize = 20_000;
+
+/// And for this many of which nothing but an assumption or two depends on them.
+const OTHERS_MAX: usize = 5_000;
+
 impl Holders {
-    /// The holders of the wanted sockets: from the descriptors of the whole host where those were
-    /// listed, else looked for in /proc.
-    pub(super) fn find<'a>(
-        wanted: impl Iterator<Item = (&'a Sample, &'a Beyond)>,
-        descriptors: Option<Vec<Descriptor>>,
+    /// From what was found. `inodes` are the sockets to look for if nobody has looked yet, or if
+    /// what was found goes by addresses and no socket's is known.
+    pub(super) fn new(
+        found: Found,
+        has_addresses: bool,
+        inodes: impl FnOnce() -> HashSet<u64>,
     ) -> Self {
-        let (table, failure) = match descriptors {
-            Some(descriptors) => (join(wanted, descriptors), None),
-            None => match owners(&wanted.filter_map(|(sample, _)| sample.inode).collect()) {
-                Ok(table) => (table, None),
-                Err(error) => (OwnerTable::default(), Some(error.to_string())),
-            },
+        let found = match found {
+            Found::ByAddress(_) if !has_addresses => in_proc(Some(&inodes())),
+            Found::NotYet => in_proc(Some(&inodes())),
+            found => found,
         };
-        Self { table, failure, options_left: OPTIONS_MAX, missed: BTreeMap::new() }
+        Self {
+            found,
+            doubtful_left: AtomicUsize::new(DOUBTFUL_MAX),
+            others_left: AtomicUsize::new(OTHERS_MAX),
+            missed: Mutex::default(),
+        }
     }
 
-    /// Who holds the socket, and its options through the first of them who lets us.
-    pub(super) fn of(
-        &mut self,
-        sample: &Sample,
-        options: Option<SocketOptions>,
-    ) -> (Owners, OptionsSeen) {
-        let told = options.map(OptionsSeen::Read);
-        let Some(inode) = sample.inode else {
-            // Mini sockets have no options; other sockets without a file do.
-            if sample.info.is_some() && told.is_none() {
-                self.miss("options", NOBODY_TO_ASK.to_owned());
-            }
-            let unread = || OptionsSeen::Unread("no process holds it".to_owned());
-            return (Owners::None, told.unwrap_or_else(unread));
-        };
-        let found = self.table.take(inode);
-        if found.is_empty() {
-            let why = self.why_unseen();
-            let what = if told.is_some() { "owners" } else { "owners and options" };
-            self.miss(what, why.clone());
-            let unread = || OptionsSeen::Unread(format!("its owner was not seen: {why}"));
-            let options = told.unwrap_or_else(unread);
-            return (Owners::Unseen(why), options);
+    /// Reads for one thread.
+    pub(super) fn reader(&self) -> Reader<'_> {
+        let why_unseen = self.why_unseen();
+        Reader {
+            holders: self,
+            unread: format!("its owner was not seen: {why_unseen}").into(),
+            why_unseen: why_unseen.into(),
+            too_many: TOO_MANY.into(),
+            nobody_to_ask: NOBODY_TO_ASK.into(),
+            nobody: "no process holds it".into(),
+            shared: SharedOptions::default(),
+            missed: Missed::new(),
         }
-        let options = told.unwrap_or_else(|| self.options(&found, sample.id.cookie));
-        (Owners::Known(found), options)
+    }
+
+    fn owners(&self, sample: &Sample, address: Option<u64>) -> Vec<Owner> {
+        let (table, key) = match &self.found {
+            Found::ByInode(table) => (table, sample.inode),
+            Found::ByAddress(table) => (table, address),
+            Found::NotAsked | Found::NotYet | Found::Failed(_) => return Vec::new(),
+        };
+        key.map(|key| table.of(key).cloned().collect()).unwrap_or_default()
     }
 
     fn why_unseen(&self) -> String {
-        match (&self.failure, self.table.refused) {
-            (Some(failure), _) => failure.clone(),
-            (None, 0) => "no process that we can see holds it; it may have been closed meanwhile, \
-                          or belong to the kernel, io_uring or another pid namespace"
-                .to_owned(),
-            (None, refused) => format!(
-                "{refused} processes, as a rule of other users, may not be looked into: needs \
-                 CAP_SYS_PTRACE (run as root)"
+        match &self.found {
+            Found::Failed(failure) => failure.clone(),
+            Found::NotAsked => "they were not asked for".to_owned(),
+            Found::ByInode(OwnerTable { refused: 1.., .. }) => format!(
+                "{} processes, as a rule of other users, may not be looked into: needs \
+                 CAP_SYS_PTRACE (run as root)",
+                self.refused()
             ),
-        }
-    }
-
-    fn options(&mut self, owners: &[Owner], cookie: Cookie) -> OptionsSeen {
-        let Some(left) = self.options_left.checked_sub(1) else {
-            let why = format!("options are read of {OPTIONS_MAX} sockets at most");
-            self.miss("options", format!("{why}; select fewer connections"));
-            return OptionsSeen::Unread(why);
-        };
-        self.options_left = left;
-        let mut refusal = None;
-        for owner in owners {
-            match options::of_process(owner.pid, owner.fd, cookie) {
-                Ok(options) => return OptionsSeen::Read(options),
-                Err(error) => refusal = Some(error),
+            Found::ByInode(OwnerTable { trouble: Some(_), .. }) => {
+                "some processes could not be looked into; look again".to_owned()
+            }
+            Found::ByInode(_) | Found::ByAddress(_) | Found::NotYet => {
+                "no process that we can see holds it; it may have been closed meanwhile, or \
+                 belong to the kernel, io_uring or another pid namespace"
+                    .to_owned()
             }
         }
-        let Some(error) = refusal else {
-            return OptionsSeen::Unread("no process holds it".to_owned());
-        };
-        self.miss("options", summary(&error));
-        OptionsSeen::Unread(error.to_string())
     }
 
-    fn miss(&mut self, what: &'static str, why: String) {
-        *self.missed.entry((what, why)).or_default() += 1;
+    const fn refused(&self) -> usize {
+        match &self.found {
+            Found::ByInode(table) => table.refused,
+            _ => 0,
+        }
     }
 
     /// Whether anything was missed.
     pub(super) fn missed_some(&self) -> bool {
-        !self.missed.is_empty()
+        !self.missed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// The account of what was missed.
     pub(super) fn unseen(self) -> impl Iterator<Item = Unseen> {
-        self.missed.into_iter().map(|((what, why), count)| {
+        let further = self.further_owners();
+        let missed = self.missed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let missed = missed.into_iter().map(|((what, why), count)| {
             let sockets = if count == 1 { "socket" } else { "sockets" };
-            Unseen { what: format!("{what} of {count} {sockets}"), why }
-        })
+            Unseen { what: format!("{what} of {count} {sockets}"), why: why.to_string() }
+        });
+        missed.chain(further)
+    }
+
+    /// Sockets may have more owners than were seen: of a socket with none, `missed` tells.
+    fn further_owners(&self) -> Option<Unseen> {
+        let Found::ByInode(table) = &self.found else { return None };
+        let (processes, why) = match (&table.trouble, table.refused) {
+            (Some(trouble), _) => {
+                let why = format!("they could not be looked into: {}; look again", trouble.first);
+                (trouble.processes, why)
+            }
+            (None, refused @ 1..) if !self.missed_some() => (
+                refused,
+                "they may not be looked into: needs CAP_SYS_PTRACE (run as root)".to_owned(),
+            ),
+            (None, _) => return None,
+        };
+        let noun = if processes == 1 { "process" } else { "processes" };
+        Some(Unseen { what: format!("owners in {processes} {noun}"), why })
     }
 }
 
-/// The owners of the wanted sockets, by the address that descriptors and sockets have in common.
-fn join<'a>(
-    wanted: impl Iterator<Item = (&'a Sample, &'a Beyond)>,
-    descriptors: Vec<Descriptor>,
-) -> OwnerTable {
-    let inodes: HashMap<u64, u64> =
-        wanted.filter_map(|(sample, beyond)| Some((beyond.socket?, sample.inode?))).collect();
-    let held = descriptors.into_iter().filter_map(|Descriptor { socket, pid, fd }| {
-        inodes.get(&socket).map(|inode| (pid, fd, *inode))
-    });
-    OwnerTable::from_held(held.collect())
+/// The reading of one thread. What it missed is told to the others when it ends. Reasons are shared,
+/// as they may hold for very many sockets.
+pub(super) struct Reader<'a> {
+    holders: &'a Holders,
+    why_unseen: Arc<str>,
+    unread: Arc<str>,
+    too_many: Arc<str>,
+    nobody_to_ask: Arc<str>,
+    nobody: Arc<str>,
+    shared: SharedOptions,
+    missed: Missed,
+}
+
+impl Reader<'_> {
+    /// Who holds the socket, and its options: from its source, else through the first of them who
+    /// lets us.
+    pub(super) fn of(&mut self, sample: &Sample, beyond: Beyond) -> (Owners, OptionsSeen) {
+        let Beyond { options, socket } = beyond;
+        let told = options.map(OptionsSeen::Read);
+        if sample.inode.is_none() {
+            // Mini sockets have no options; other sockets without a file do.
+            if sample.info.is_some() && told.is_none() {
+                self.miss("options", &Arc::clone(&self.nobody_to_ask));
+            }
+            let unread = || OptionsSeen::Unread(Arc::clone(&self.nobody));
+            return (Owners::None, told.unwrap_or_else(unread));
+        }
+        let found = self.holders.owners(sample, socket);
+        if found.is_empty() {
+            let what = if told.is_some() { "owners" } else { "owners and options" };
+            self.miss(what, &Arc::clone(&self.why_unseen));
+            let options = told.unwrap_or_else(|| OptionsSeen::Unread(Arc::clone(&self.unread)));
+            return (Owners::Unseen(Arc::clone(&self.why_unseen)), options);
+        }
+        let options = told.unwrap_or_else(|| self.options(&found, sample));
+        (Owners::Known(found), options)
+    }
+
+    fn options(&mut self, owners: &[Owner], sample: &Sample) -> OptionsSeen {
+        let left = if is_doubtful(sample) {
+            &self.holders.doubtful_left
+        } else {
+            &self.holders.others_left
+        };
+        let take_one = |left: usize| left.checked_sub(1);
+        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_err() {
+            self.miss("options", &Arc::clone(&self.too_many));
+            return OptionsSeen::Unread(Arc::clone(&self.too_many));
+        }
+        let mut refusal = None;
+        for owner in owners {
+            match options::of_process(owner.process.pid, owner.fd, sample.id.cookie) {
+                Ok(options) => return OptionsSeen::Read(self.shared.share(options)),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        let Some(error) = refusal else {
+            return OptionsSeen::Unread(Arc::clone(&self.nobody));
+        };
+        self.miss("options", &summary(&error).into());
+        OptionsSeen::Unread(error.to_string().into())
+    }
+
+    fn miss(&mut self, what: &'static str, why: &Arc<str>) {
+        *self.missed.entry((what, Arc::clone(why))).or_default() += 1;
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut all = self.holders.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (missed, count) in mem::take(&mut self.missed) {
+            *all.entry(missed).or_default() += count;
+        }
+    }
+}
+
+/// Whether the options can change more than an assumption: another timer hides whether keepalive is
+/// on, or it is on and its times are the application's.
+const fn is_doubtful(sample: &Sample) -> bool {
+    !matches!(sample.timer, KernelTimer::Off)
 }
 
 /// The error without what differs from socket to socket, so that its cases can be counted.
@@ -153,3 +325,6 @@ fn summary(error: &OptionsError) -> String {
 
 const NOBODY_TO_ASK: &str = "no process holds them: not accepted yet, or closed and finishing; \
                              only BPF could read them (`--source bpf`)";
+
+const TOO_MANY: &str = "there are too many sockets to read the options of all: select fewer \
+                        connections, or use BPF (`--source bpf`)";

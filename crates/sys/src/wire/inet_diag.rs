@@ -13,6 +13,9 @@ use super::{WireError, int_at, netlink, tcp_info};
 /// SOCK_DIAG_BY_FAMILY: the type of requests and of their answers.
 pub const SOCK_DIAG_BY_FAMILY: u16 = 20;
 
+/// SOCK_DESTROY: the type of requests to end a socket, with the body of a look-up.
+pub const SOCK_DESTROY: u16 = 21;
+
 /// The body of a request for every TCP socket of one address family, with TCP_INFO.
 pub fn dump_request(family: SocketFamily) -> Vec<u8> {
     let mut body = request_head(family);
@@ -20,7 +23,7 @@ pub fn dump_request(family: SocketFamily) -> Vec<u8> {
     body
 }
 
-/// The body of a request for one socket. The kernel compares the cookie too, so that another
+/// The body of a request for, or to end, one socket. The kernel compares the cookie too, so that another
 /// connection of the same addresses is not taken for it.
 pub fn look_up_request(family: Family, endpoints: &Endpoints, cookie: Cookie) -> Vec<u8> {
     let socket_family = match family {

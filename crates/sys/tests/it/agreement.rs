@@ -232,7 +232,7 @@ fn aged(seen: &Observation, later: Duration) -> (Observation, Vec<Option<Duratio
     seen.sample.taken_at = halfopen_core::Moment::default();
     seen.sample.inside = halfopen_core::Inside::default();
     if seen.owners == Owners::None {
-        seen.options = OptionsSeen::Unread("only BPF reads them".to_owned());
+        seen.options = OptionsSeen::Unread("only BPF reads them".into());
     }
     (seen, ages)
 }

@@ -10,7 +10,10 @@
 mod agreement;
 mod conntrack;
 mod elsewhere;
+#[cfg(feature = "bpf")]
+mod keeping;
 mod netns;
+mod reuse;
 mod survey;
 mod syn;
 mod unprivileged;

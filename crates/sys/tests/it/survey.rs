@@ -11,13 +11,16 @@ use std::{
 use halfopen_core::{
     Cookie, Family, KernelTimer, Listener, Observation, OptionsSeen, Owners, Source, TcpState,
 };
-use halfopen_sys::{Netns, NetnsError, Scope, Survey, SurveyError, look_up, survey};
+use halfopen_sys::{
+    Netns, NetnsError, Scope, Sources, Survey, SurveyError, look_up, survey, survey_from,
+};
 use rustix::net::sockopt;
 
 use crate::{elsewhere::Elsewhere, eventually, is_root, skip, syn};
 
+/// By sock_diag, whatever else this host allows: that is what these tests are about.
 fn look(scope: &Scope) -> Survey {
-    survey(scope).unwrap()
+    survey_from(scope, Sources::SockDiag).unwrap()
 }
 
 fn cookie(socket: impl AsFd) -> Cookie {
@@ -56,7 +59,7 @@ fn a_connection_is_seen_with_its_state_its_owner_and_its_listener() {
     }
     assert_eq!(near.sample.endpoints.peer, listener.local_addr().unwrap());
     let Owners::Known(owners) = &near.owners else { panic!("{:?}", near.owners) };
-    assert_eq!(owners[0].pid, std::process::id());
+    assert_eq!(owners[0].process.pid, std::process::id());
     assert_eq!(owners[0].fd, u32::try_from(client.as_raw_fd()).unwrap());
     assert_eq!(far.listener.unwrap().local, listener.local_addr().unwrap());
     assert_eq!(near.listener, None);
@@ -130,7 +133,7 @@ fn half_closing_and_time_wait_are_seen_as_such() {
     });
     assert!(waiting.sample.is_mini());
     assert_eq!(waiting.owners, Owners::None);
-    assert_eq!(waiting.options, OptionsSeen::Unread("no process holds it".to_owned()));
+    assert_eq!(waiting.options, OptionsSeen::Unread("no process holds it".into()));
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn a_connection_is_looked_up_by_its_id_and_gone_when_it_is_closed() {
     let id = of(&look(&Scope::Current), &client).sample.id;
     let found = look_up(id).unwrap().unwrap();
     assert_eq!(found.sample.id, id);
-    assert_eq!(found.owners.seen()[0].pid, std::process::id());
+    assert_eq!(found.owners.seen()[0].process.pid, std::process::id());
     drop(server);
     drop(client);
     eventually("the end of the connection", || look_up(id).unwrap().is_none().then_some(()));
@@ -222,7 +225,7 @@ fn a_survey_of_all_namespaces_sees_connections_of_each() {
     assert_eq!(of(&survey, &here.1).sample.id.netns, own);
     let far = of(&survey, &other.1);
     assert_eq!(far.sample.id.netns, elsewhere.netns().id());
-    assert_eq!(far.owners.seen()[0].pid, std::process::id());
+    assert_eq!(far.owners.seen()[0].process.pid, std::process::id());
     assert_eq!(survey.namespaces.iter().filter(|namespace| namespace.is_own).count(), 1);
     let id = far.sample.id;
     assert_eq!(look_up(id).unwrap().unwrap().sample.id, id);

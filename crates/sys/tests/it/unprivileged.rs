@@ -34,7 +34,7 @@ fn two_capabilities_suffice_for_owners_and_options_of_everybody() {
     through(&[&NOBODY[..], &capabilities].concat(), |port_of_root| {
         let here = survey_from(&Scope::Current, Sources::Bpf).unwrap();
         let theirs = by_port(&here, port_of_root);
-        assert_eq!(theirs.owners.seen()[0].pid, std::os::unix::process::parent_id());
+        assert_eq!(theirs.owners.seen()[0].process.pid, std::os::unix::process::parent_id());
         assert!(matches!(theirs.options, OptionsSeen::Read(_)), "{:?}", theirs.options);
         let wants_more = here.unseen.iter().any(|unseen| unseen.why.contains("CAP_"));
         assert!(!wants_more, "{:?}", here.unseen);
@@ -63,7 +63,7 @@ fn in_another_pid_namespace_owners_have_the_numbers_of_that_namespace() {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let here = survey_from(&Scope::Current, Sources::Bpf).unwrap();
         let ours = by_port(&here, client.local_addr().unwrap().port());
-        assert_eq!(ours.owners.seen()[0].pid, std::process::id());
+        assert_eq!(ours.owners.seen()[0].process.pid, std::process::id());
     });
 }
 
@@ -107,7 +107,7 @@ fn look_as_an_ordinary_user(port_of_root: u16) {
     assert!(told.why.contains("CAP_SYS_PTRACE"), "{told:?}");
 
     let ours = by_port(&here, client.local_addr().unwrap().port());
-    assert_eq!(ours.owners.seen()[0].pid, std::process::id());
+    assert_eq!(ours.owners.seen()[0].process.pid, std::process::id());
     assert!(matches!(ours.options, OptionsSeen::Read(_)), "{:?}", ours.options);
 
     let all = survey(&Scope::All).unwrap();

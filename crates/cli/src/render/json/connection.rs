@@ -1,6 +1,6 @@
 //! Owns the JSON of one connection, the same in every schema.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use halfopen_core::{
     Diagnosis, Evidence, Owners, Sample, TcpState,
@@ -13,7 +13,7 @@ use crate::render::words;
 
 /// One connection.
 #[derive(Debug, Serialize)]
-pub(crate) struct Connection {
+pub(crate) struct Connection<'a> {
     id: String,
     netns: u64,
     family: &'static str,
@@ -22,40 +22,40 @@ pub(crate) struct Connection {
     state: String,
     verdict: &'static str,
     severity: &'static str,
-    headline: String,
-    evidence: Vec<EvidenceItem>,
+    headline: Cow<'a, str>,
+    evidence: Vec<EvidenceItem<'a>>,
     refuted_by: &'static str,
-    last_heard_ms: Field<u64>,
-    learns: DetectionTime,
-    owners: Field<Vec<Owner>>,
+    last_heard_ms: Field<'a, u64>,
+    learns: DetectionTime<'a>,
+    owners: Field<'a, Vec<Owner<'a>>>,
     remedies: Vec<Remedy>,
 }
 
 #[derive(Debug, Serialize)]
-struct DetectionTime {
-    idle: Field<LearnsItem>,
-    busy: Field<LearnsItem>,
-    now: Field<LearnsItem>,
+struct DetectionTime<'a> {
+    idle: Field<'a, LearnsItem<'a>>,
+    busy: Field<'a, LearnsItem<'a>>,
+    now: Field<'a, LearnsItem<'a>>,
 }
 
 /// One value of detection time.
 #[derive(Debug)]
-pub(crate) enum LearnsItem {
+pub(crate) enum LearnsItem<'a> {
     Never(NeverBecause),
-    Within(Prediction),
+    Within(&'a Prediction),
 }
 
 #[derive(Debug)]
-struct EvidenceItem(Evidence);
+pub(super) struct EvidenceItem<'a>(pub(super) &'a Evidence);
 
 #[derive(Debug, Serialize)]
-struct Owner {
+pub(super) struct Owner<'a> {
     pid: u32,
-    command: String,
+    command: &'a str,
     fd: u32,
-    uid: Field<u32>,
-    cgroup: Field<String>,
-    unit: Option<String>,
+    uid: Field<'a, u32>,
+    cgroup: Field<'a, &'a str>,
+    unit: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,9 +64,9 @@ struct Remedy {
     command: String,
 }
 
-impl Connection {
+impl<'a> Connection<'a> {
     /// The JSON of `diagnosis`.
-    pub(crate) fn of(diagnosis: &Diagnosis) -> Self {
+    pub(crate) fn of(diagnosis: &'a Diagnosis) -> Self {
         let Diagnosis { observation, verdict, learns } = diagnosis;
         let sample = &observation.sample;
         Self {
@@ -78,8 +78,8 @@ impl Connection {
             state: sample.state.to_string(),
             verdict: verdict.kind().word(),
             severity: verdict.severity().word(),
-            headline: verdict.headline().to_owned(),
-            evidence: verdict.evidence().cloned().map(EvidenceItem).collect(),
+            headline: verdict.headline(),
+            evidence: verdict.evidence().map(EvidenceItem).collect(),
             refuted_by: verdict.refuter(),
             last_heard_ms: last_heard(sample),
             learns: DetectionTime {
@@ -90,54 +90,57 @@ impl Connection {
             owners: owners(&observation.owners),
             remedies: verdict
                 .remedies()
-                .iter()
-                .map(|one| Remedy { purpose: one.purpose.clone(), command: one.command.clone() })
+                .map(|one| Remedy {
+                    purpose: one.purpose(observation),
+                    command: one.command(observation),
+                })
                 .collect(),
         }
     }
 }
 
-fn last_heard(sample: &Sample) -> Field<u64> {
+fn last_heard(sample: &Sample) -> Field<'static, u64> {
     match sample.last_heard() {
         Some(ago) => Field::Known(millis(ago)),
         None if sample.state == TcpState::SynSent => Field::NotApplicable,
-        None => Field::Unknown("the kernel gives no TCP_INFO for this socket".to_owned()),
+        None => Field::Unknown("the kernel gives no TCP_INFO for this socket".into()),
     }
 }
 
 /// One value of detection time, as every schema writes it.
-pub(crate) fn learns_field(learns: &Learns) -> Field<LearnsItem> {
+pub(crate) fn learns_field(learns: &Learns) -> Field<'_, LearnsItem<'_>> {
     match learns {
         Learns::Never(because) => Field::Known(LearnsItem::Never(*because)),
-        Learns::Within(prediction) => Field::Known(LearnsItem::Within(prediction.clone())),
-        Learns::Unknown(why) => Field::Unknown(why.clone()),
+        Learns::Within(prediction) => Field::Known(LearnsItem::Within(prediction)),
+        Learns::Unknown(why) => Field::Unknown(why.as_ref().into()),
         Learns::NotApplicable(_) => Field::NotApplicable,
     }
 }
 
-fn owners(owners: &Owners) -> Field<Vec<Owner>> {
+pub(super) fn owners(owners: &Owners) -> Field<'_, Vec<Owner<'_>>> {
     match owners {
         Owners::Known(all) => Field::Known(all.iter().map(Owner::of).collect()),
         Owners::None => Field::Known(Vec::new()),
-        Owners::Unseen(why) => Field::Unknown(why.clone()),
+        Owners::Unseen(why) => Field::Unknown(why.as_ref().into()),
     }
 }
 
-impl Owner {
-    fn of(owner: &halfopen_core::Owner) -> Self {
+impl<'a> Owner<'a> {
+    fn of(owner: &'a halfopen_core::Owner) -> Self {
         const UNREAD: &str = "/proc did not say";
+        let process = &owner.process;
         Self {
-            pid: owner.pid,
-            command: owner.command.clone(),
+            pid: process.pid,
+            command: &process.command,
             fd: owner.fd,
-            uid: Field::known_or(owner.uid, UNREAD),
-            cgroup: Field::known_or(owner.cgroup.clone(), UNREAD),
-            unit: owner.unit.clone(),
+            uid: Field::known_or(process.uid, UNREAD),
+            cgroup: Field::known_or(process.cgroup.as_deref(), UNREAD),
+            unit: process.unit.as_deref(),
         }
     }
 }
 
-impl Serialize for LearnsItem {
+impl Serialize for LearnsItem<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         match self {
@@ -161,7 +164,7 @@ impl Serialize for LearnsItem {
     }
 }
 
-impl Serialize for EvidenceItem {
+impl Serialize for EvidenceItem<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("kind", self.0.kind())?;

@@ -15,13 +15,15 @@ fn ls_document() -> Value {
         verdict: first.verdict.kind(),
         counters: vec!["resets (EstabResets) rose by 1".to_owned()],
     };
-    serde_json::to_value(LsDocument::of(&picture).with_gone(&[gone])).unwrap()
+    let mut out = Vec::new();
+    LsDocument::of(&picture).with_gone(&[gone]).write(&mut out, Layout::Lines).unwrap();
+    serde_json::from_slice(&out).unwrap()
 }
 
 fn why_document(cookie: u64) -> Value {
     let picture = fixtures::picture();
-    let find = |one: &&halfopen_core::Diagnosis| one.observation.sample.id.cookie.0 == cookie;
-    let one = picture.connections.iter().find(find).unwrap();
+    let mut all = picture.connections.iter();
+    let one = all.find(|one| one.observation.sample.id.cookie.0 == cookie).unwrap();
     let story = Story::of(one, &picture.place(one.observation.sample.id.netns));
     serde_json::to_value(WhyDocument::of(one, &story, &picture)).unwrap()
 }
@@ -137,7 +139,8 @@ fn what_is_not_known_is_never_a_number() {
 #[test]
 fn a_frame_of_a_watch_is_one_line() {
     let mut out = Vec::new();
-    write_line(&mut out, &LsDocument::of(&fixtures::picture()).with_gone(&[])).unwrap();
+    let picture = fixtures::picture();
+    LsDocument::of(&picture).with_gone(&[]).write(&mut out, Layout::OneLine).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert_eq!(text.matches('\n').count(), 1);
     assert!(text.ends_with('\n'));

@@ -14,14 +14,14 @@ use crate::{
 
 /// The document of `why CONNECTION --json`.
 #[derive(Debug, Serialize)]
-pub(crate) struct WhyDocument {
+pub(crate) struct WhyDocument<'a> {
     schema: &'static str,
     host: String,
     taken_at: String,
     unseen: Vec<Unseen>,
-    connection: Connection,
-    keepalive: Field<Keepalive>,
-    forgetful: Field<Vec<Box>>,
+    connection: Connection<'a>,
+    keepalive: Field<'a, Keepalive>,
+    forgetful: Field<'a, Vec<Box>>,
     story: Vec<Section>,
 }
 
@@ -53,9 +53,9 @@ struct Section {
     lines: Vec<String>,
 }
 
-impl WhyDocument {
+impl<'a> WhyDocument<'a> {
     /// The document that tells `story`, of `diagnosis`, seen in `picture`.
-    pub(crate) fn of(diagnosis: &Diagnosis, story: &Story, picture: &Picture) -> Self {
+    pub(crate) fn of(diagnosis: &'a Diagnosis, story: &Story, picture: &Picture) -> Self {
         Self {
             schema: "halfopen.why/1",
             host: picture.host.clone(),
@@ -76,7 +76,7 @@ impl WhyDocument {
     }
 }
 
-fn keepalive_of(diagnosis: &Diagnosis) -> Field<Keepalive> {
+fn keepalive_of(diagnosis: &Diagnosis) -> Field<'static, Keepalive> {
     let on = |set: middlebox::Keepalive, assumed| {
         Field::Known(Keepalive {
             on: true,
@@ -93,11 +93,11 @@ fn keepalive_of(diagnosis: &Diagnosis) -> Field<Keepalive> {
         KeepaliveSeen::On(set) => on(set, false),
         KeepaliveSeen::Assumed(set) => on(set, true),
         KeepaliveSeen::NotSent => Field::NotApplicable,
-        KeepaliveSeen::Unknown(why) => Field::Unknown(why),
+        KeepaliveSeen::Unknown(why) => Field::Unknown(why.into()),
     }
 }
 
-fn forgetful(diagnosis: &Diagnosis) -> Field<Vec<Box>> {
+fn forgetful(diagnosis: &Diagnosis) -> Field<'static, Vec<Box>> {
     let seen = &diagnosis.observation;
     let half_closed = is_half_closed(seen.sample.state);
     if seen.sample.endpoints.is_loopback() {
@@ -107,7 +107,7 @@ fn forgetful(diagnosis: &Diagnosis) -> Field<Vec<Box>> {
         KeepaliveSeen::Off => None,
         KeepaliveSeen::On(set) | KeepaliveSeen::Assumed(set) => Some(set),
         KeepaliveSeen::NotSent => return Field::NotApplicable,
-        KeepaliveSeen::Unknown(why) => return Field::Unknown(why),
+        KeepaliveSeen::Unknown(why) => return Field::Unknown(why.into()),
     };
     let found = middlebox::forgetful(set, half_closed, seen.tick);
     Field::Known(

@@ -43,11 +43,11 @@ fn established() -> Raw {
 }
 
 fn read(raw: &Raw) -> Record {
-    decode(&raw.bytes(), tick(), &Sysctls::linux_defaults()).unwrap()
+    decode(&raw.bytes(), tick(), &Sysctls::linux_defaults(), &mut SharedOptions::default()).unwrap()
 }
 
 fn options(raw: &Raw) -> SocketOptions {
-    read(raw).beyond.options.unwrap()
+    (*read(raw).beyond.options.unwrap()).clone()
 }
 
 #[test]
@@ -229,7 +229,10 @@ fn shutdown_names_the_directions() {
 
 #[test]
 fn another_family_and_another_kind_are_refused_where_they_stand() {
-    let refused = |raw: &Raw| decode(&raw.bytes(), tick(), &Sysctls::default()).unwrap_err();
+    let refused = |raw: &Raw| {
+        decode(&raw.bytes(), tick(), &Sysctls::default(), &mut SharedOptions::default())
+            .unwrap_err()
+    };
     let WireError::Family { offset, got } = refused(&Raw { family: 7, ..established() }) else {
         panic!("not refused for its family");
     };
@@ -243,7 +246,7 @@ fn another_family_and_another_kind_are_refused_where_they_stand() {
 proptest! {
     #[test]
     fn any_bytes_are_a_record_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let decoded = decode(&bytes, tick(), &Sysctls::linux_defaults());
+        let decoded = decode(&bytes, tick(), &Sysctls::linux_defaults(), &mut SharedOptions::default());
         prop_assert!(bytes.len() >= LENGTH || decoded.is_err());
     }
 
@@ -254,6 +257,6 @@ proptest! {
     ) {
         bytes[Raw::FAMILY_AT..Raw::FAMILY_AT + 2].copy_from_slice(&2_u16.to_ne_bytes());
         bytes[Raw::KIND_AT] = kind;
-        prop_assert!(decode(&bytes, tick(), &Sysctls::default()).is_ok());
+        prop_assert!(decode(&bytes, tick(), &Sysctls::default(), &mut SharedOptions::default()).is_ok());
     }
 }

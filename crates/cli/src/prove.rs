@@ -1,0 +1,252 @@
+//! Owns the verb `prove`: which connections are tested, by which method, and how that ends.
+//! Sends nothing itself (see `driver`); what is proved is decided in `halfopen_core::proving`.
+//! Read: docs/tasks/my-client-hangs.md.
+
+mod answer;
+mod driver;
+mod progress;
+mod space;
+
+use std::io::Write;
+
+use halfopen_core::{
+    Diagnosis, Observation, OptionsSeen,
+    proving::{Means, Method, Patience, Unprovable, choose, patience_for},
+};
+use halfopen_sys::{Privilege, Sources, probe::Target};
+
+pub(crate) use self::answer::{Answer, Proved};
+use self::{driver::Driver, progress::Progress};
+use crate::{
+    args::{MethodKey, Prove, Selectors, SortKey},
+    exit::{Exit, Failure},
+    look::Look,
+    picture::Picture,
+    render::{json, write_proved, write_proved_sum},
+    select::Selection,
+    signals,
+    span::Given,
+    terminal::Terminal,
+};
+
+/// Tests connections.
+///
+/// # Errors
+/// [`Failure`] where nothing is selected, nothing may be tested, or the host cannot be looked at.
+pub(crate) fn run(arguments: &Prove, out: &mut impl Write) -> Result<Exit, Failure> {
+    let patience = patience(arguments)?;
+    if !arguments.all && chooses_nothing(&arguments.selectors) {
+        return Err(Failure::Usage(
+            "say which connections to test, e.g. --peer 10.0.0.7 or --process myclient; --all \
+             tests every connection of the host"
+                .to_owned(),
+        ));
+    }
+    // From here on a signal ends the run in good order, with everything put back.
+    let ends = signals::listen(false)?;
+    let forced = arguments.method.map(method);
+    let (mut picture, cases) = look(arguments, forced, patience)?;
+    let terminal = Terminal::of_stdout();
+    let paint = terminal.paint(arguments.face.color);
+    let mut progress = Progress::begin(&cases, patience);
+    let mut proved = Vec::with_capacity(cases.len());
+    let mut driver = Driver::new(cases).map_err(|error| {
+        Failure::System(format!("cannot {error}; without that nothing is touched"))
+    })?;
+    driver.run(&ends, &mut |one: Proved, left: usize| {
+        progress.clear();
+        if !arguments.face.json {
+            write_proved(out, &one, paint)?;
+            out.flush()?;
+        }
+        proved.push(one);
+        progress.tell(left);
+        Ok(())
+    })?;
+    progress.clear();
+    picture.connections = Vec::new();
+    if arguments.face.json {
+        let document = json::ProveDocument::of(&picture, &proved, patience);
+        json::write_document(out, &document)?;
+    } else {
+        write_proved_sum(out, &picture, &proved, terminal.width)?;
+    }
+    out.flush()?;
+    ends_with(&proved)
+}
+
+/// 1 if a peer is gone; 3 if privilege was all that was missing, everywhere.
+fn ends_with(proved: &[Proved]) -> Result<Exit, Failure> {
+    if proved.iter().any(|one| one.answer.is_dead()) {
+        return Ok(Exit::Problem);
+    }
+    let refused = |one: &Proved| one.answer == Answer::Unprovable && one.lacks_privilege;
+    if proved.iter().all(refused) {
+        return Err(Failure::Privilege(format!(
+            "cannot test any of the {} connections: they belong to other users' processes; run it \
+             as root (CAP_SYS_PTRACE and CAP_NET_ADMIN)",
+            proved.len()
+        )));
+    }
+    Ok(Exit::Fine)
+}
+
+fn patience(arguments: &Prove) -> Result<Patience, Failure> {
+    let default = Patience::default();
+    let probes = arguments.probes.unwrap_or(default.probes());
+    let interval = arguments.interval.map_or(default.interval(), |Given(interval)| interval);
+    let patience = Patience::new(probes, interval);
+    if patience.interval() != interval {
+        return Err(Failure::Usage(
+            "--interval must be 1s at least: a peer answers at most one probe in 500ms, so closer \
+             ones would prove nothing"
+                .to_owned(),
+        ));
+    }
+    Ok(patience)
+}
+
+const fn method(key: MethodKey) -> Method {
+    match key {
+        MethodKey::WindowProbe => Method::WindowProbe,
+        MethodKey::Keepalive => Method::KeepaliveOneShot,
+        MethodKey::CraftedAck => Method::CraftedAck,
+    }
+}
+
+/// Namespaces and loopback say where, not which.
+fn chooses_nothing(selectors: &Selectors) -> bool {
+    let Selectors {
+        peer,
+        local,
+        port,
+        process,
+        state,
+        verdict,
+        idle_over,
+        netns,
+        all_namespaces: _,
+        cgroup,
+        id,
+        loopback: _,
+    } = selectors;
+    let lists = [
+        peer.is_empty(),
+        local.is_empty(),
+        port.is_empty(),
+        process.is_empty(),
+        state.is_empty(),
+        verdict.is_empty(),
+        cgroup.is_empty(),
+        id.is_empty(),
+    ];
+    lists.into_iter().all(|empty| empty) && idle_over.is_none() && netns.is_none()
+}
+
+/// One connection that was selected, as it was before anything was touched.
+#[derive(Debug)]
+pub(crate) struct Case {
+    /// What was seen, and what followed from it.
+    pub before: Diagnosis,
+    /// The way to its descriptor, if a process holds it.
+    pub target: Option<Target>,
+    /// What to do with it.
+    pub plan: Plan,
+}
+
+/// What to do with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// The peer was heard within a second: that is an answer.
+    Heard,
+    /// Test it.
+    Probe(Method, Patience),
+    /// It cannot be tested.
+    Leave(Unprovable),
+}
+
+/// Looks at the host and plans. Where connections could be tested if their sequence numbers were
+/// known, looks once more, through BPF.
+fn look(
+    arguments: &Prove,
+    forced: Option<Method>,
+    patience: Patience,
+) -> Result<(Picture, Vec<Case>), Failure> {
+    let selection = Selection::new(&arguments.selectors);
+    let mut look = Look::new(selection, &arguments.looking, &arguments.judging, SortKey::default());
+    let privilege = halfopen_sys::privilege();
+    let mut picture = look.take()?;
+    let mut cases = cases(&mut picture, forced, patience, privilege);
+    let would_help = |case: &Case| match case.plan {
+        Plan::Leave(why) => matches!(
+            why,
+            Unprovable::NoDescriptor
+                | Unprovable::UserTimeoutHazard
+                | Unprovable::KeepaliveSpent
+                | Unprovable::MethodDoesNotFit(Method::CraftedAck)
+        ),
+        _ => false,
+    };
+    if look.sources == Sources::Auto && cases.iter().any(would_help) {
+        look.sources = Sources::Bpf;
+        // Without BPF the first look stands.
+        if let Ok(better) = look.take() {
+            picture = better;
+            cases = self::cases(&mut picture, forced, patience, privilege);
+        }
+    }
+    if cases.is_empty() {
+        let hidden = match picture.hidden.loopback {
+            0 => String::new(),
+            hidden => format!("; {hidden} loopback connections are left out (--loopback)"),
+        };
+        return Err(Failure::NoSuchConnection(format!(
+            "no such connection now; `halfopen ls` shows those there are{hidden}"
+        )));
+    }
+    Ok((picture, cases))
+}
+
+fn cases(
+    picture: &mut Picture,
+    forced: Option<Method>,
+    patience: Patience,
+    privilege: Privilege,
+) -> Vec<Case> {
+    std::mem::take(&mut picture.connections)
+        .into_iter()
+        .map(|before| {
+            let seen = &before.observation;
+            let target = Target::of(seen);
+            let plan = match choose(seen, means(seen, target.as_ref(), privilege), forced) {
+                _ if was_just_heard(seen) => Plan::Heard,
+                Ok(method) => Plan::Probe(method, patience_for(method, seen, patience)),
+                Err(why) => Plan::Leave(why),
+            };
+            Case { target, plan, before: *before }
+        })
+        .collect()
+}
+
+fn means(seen: &Observation, target: Option<&Target>, privilege: Privilege) -> Means {
+    let may_duplicate = privilege.sys_ptrace || matches!(seen.options, OptionsSeen::Read(_));
+    Means {
+        descriptor: target.is_some() && may_duplicate,
+        net_admin: privilege.net_admin,
+        net_raw: privilege.net_raw,
+        sequence: seen.sample.inside.sequence.is_some(),
+    }
+}
+
+/// A probe would tell nothing that is not known.
+fn was_just_heard(seen: &Observation) -> bool {
+    use halfopen_core::TcpState::{CloseWait, Established, FinWait2};
+    let open = [Established, CloseWait, FinWait2].contains(&seen.sample.state);
+    open && seen.sample.last_heard().is_some_and(|ago| ago < JUST)
+}
+
+/// What a probe would show of a peer that lives is no newer than this when it is read.
+const JUST: std::time::Duration = std::time::Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+use std::io;
+
+use halfopen_core::{KernelTimer, TcpState, Thresholds, VerdictKind};
+use jiff::Timestamp;
+
+use super::*;
+use crate::{
+    counted::Seen,
+    fixtures::{self, observation},
+    picture::Hidden,
+    render::Paint,
+};
+
+fn diagnosed(cookie: u64, change: impl FnOnce(&mut halfopen_core::Observation)) -> Diagnosis {
+    let mut seen = observation(cookie);
+    change(&mut seen);
+    Diagnosis::of(seen, &Thresholds::default())
+}
+
+fn silent(cookie: u64) -> Diagnosis {
+    let one = diagnosed(cookie, |seen| {
+        seen.proof = Some(halfopen_core::Proof::Unanswered {
+            probes: 3,
+            apart: std::time::Duration::from_secs(1),
+        });
+        seen.sample.timer = KernelTimer::Off;
+    });
+    assert_eq!(one.verdict.kind(), VerdictKind::Silent);
+    one
+}
+
+fn close_wait(cookie: u64) -> Diagnosis {
+    diagnosed(cookie, |seen| seen.sample.state = TcpState::CloseWait)
+}
+
+fn reaping(connections: Vec<Diagnosis>, licence: Licence) -> Reaping {
+    let judge = Judge { licence, means: Means::Destroy, thresholds: Thresholds::default() };
+    let fates = connections.iter().map(|one| judge.fate(one)).collect();
+    let picture = Picture {
+        host: "web1".to_owned(),
+        taken_at: Timestamp::UNIX_EPOCH,
+        namespaces: Vec::new(),
+        connections: connections.into_iter().map(Box::new).collect(),
+        hidden: Hidden::default(),
+        listeners: Vec::new(),
+        unseen: Vec::new(),
+        owners_unseen: 0,
+        seen: Seen::default(),
+    };
+    Reaping { picture, fates, means: Means::Destroy, audit: None }
+}
+
+fn text(reaping: &Reaping) -> String {
+    let mut out = Vec::new();
+    write_reap(&mut out, reaping, 80, Paint::when(false)).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn those_with_the_same_fate_stand_together_with_what_everybody_sees() {
+    let licence =
+        Licence { half_closed_over: Some(std::time::Duration::from_secs(60)), unproved: false };
+    let quiet = diagnosed(5, |_| {});
+    let mut reaping = reaping(
+        vec![silent(1), silent(2), close_wait(3), quiet.clone(), quiet.clone(), quiet],
+        licence,
+    );
+    let before = text(&reaping);
+    reaping.audit = Some("/var/log/halfopen/audit.jsonl".into());
+    let Fate::WouldEnd(ending) = reaping.fates[0].clone() else { panic!("not proved") };
+    reaping.fates[0] = Fate::Ended(ending);
+    reaping.fates[1] = Fate::SparedAtLast(Spared::NotProved(VerdictKind::Alive));
+    reaping.fates[2] = Fate::Gone;
+    reaping.fates[3] = Fate::Failed("cannot end it: the kernel answered ENOMEM".to_owned());
+    insta::assert_snapshot!(format!("{before}\n---- with --apply\n\n{}", text(&reaping)));
+}
+
+#[test]
+fn the_document_has_every_fate() {
+    let mut reaping = reaping(vec![silent(1), diagnosed(2, |_| {})], Licence::default());
+    reaping.audit = Some("/tmp/audit".into());
+    let mut written = Vec::new();
+    json::ReapDocument::of(&reaping).write(&mut written).unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    assert_eq!(document["schema"], "halfopen.reap/1");
+    let first = &document["connections"][0];
+    assert_eq!(first["fate"], "would-end");
+    assert_eq!(first["because"]["kind"], "proved");
+    assert_eq!(first["application"]["kind"], "aborted");
+    assert_eq!(first["peer"]["kind"], "reset");
+    let second = &document["connections"][1];
+    assert_eq!(
+        (&second["fate"], &second["because"]["kind"]),
+        (&"spared".into(), &"not-proved".into())
+    );
+    assert!(second["application"].is_null());
+}
+
+#[test]
+fn without_a_selector_nothing_is_looked_at() {
+    let refused = run(&Reap::default(), &mut io::sink()).unwrap_err();
+    assert_eq!(refused.exit(), Exit::Usage);
+    assert!(refused.to_string().contains("--all"), "{refused}");
+}
+
+/// A connection of a server to a client that was switched off while data was on its way to it.
+fn ghost(cookie: u64, peer: &str) -> Diagnosis {
+    let one = diagnosed(cookie, |seen| {
+        at_server(seen, peer);
+        seen.sample.timer = KernelTimer::Retransmit {
+            retransmits: 8,
+            expires_in: std::time::Duration::from_secs(31),
+        };
+        if let Some(info) = &mut seen.sample.info {
+            info.unacked_segments = Some(1);
+            info.retransmits = Some(8);
+            info.backoff = Some(8);
+            info.total_rto_recoveries = Some(1);
+            info.total_rto_time = Some(std::time::Duration::from_secs(82));
+        }
+    });
+    assert_eq!(one.verdict.kind(), VerdictKind::Silent);
+    one
+}
+
+fn at_server(seen: &mut halfopen_core::Observation, peer: &str) {
+    seen.sample.endpoints.local = "10.0.0.7:5432".parse().unwrap();
+    seen.sample.endpoints.peer = peer.parse().unwrap();
+    seen.owners = halfopen_core::Owners::Known(vec![fixtures::owner(812, "postgres")]);
+}
+
+/// What the page on ghosts shows (`cargo xtask tidy` compares the two) is what this test draws. Run it
+/// with HALFOPEN_WRITE_EXAMPLES=1 to write the files anew.
+#[test]
+fn the_session_in_the_page_on_ghosts_is_what_reap_prints() {
+    let quiet = diagnosed(0x2c, |seen| at_server(seen, "10.0.0.33:50110"));
+    let left = diagnosed(0x2d, |seen| {
+        at_server(seen, "10.0.0.34:41022");
+        seen.sample.state = TcpState::CloseWait;
+    });
+    let connections =
+        vec![ghost(0x2a, "10.0.0.31:47001"), ghost(0x2b, "10.0.0.32:38814"), left, quiet];
+    let mut reaping = reaping(connections, Licence::default());
+    example("reap.txt", &text(&reaping));
+    reaping.audit = Some("/var/log/halfopen/audit.jsonl".into());
+    for fate in &mut reaping.fates {
+        if let Fate::WouldEnd(ending) = fate {
+            *fate = Fate::Ended(*ending);
+        }
+    }
+    // The second client was switched on again in between.
+    reaping.fates[1] = Fate::SparedAtLast(Spared::NotProved(VerdictKind::Alive));
+    *reaping.picture.connections[1] = diagnosed(0x2b, |seen| {
+        at_server(seen, "10.0.0.32:38814");
+        if let Some(info) = &mut seen.sample.info {
+            let lately = std::time::Duration::from_millis(300);
+            (info.last_data_received, info.last_ack_received) = (Some(lately), Some(lately));
+        }
+    });
+    example("reap-apply.txt", &text(&reaping));
+}
+
+#[track_caller]
+fn example(name: &str, text: &str) {
+    let path = format!("{}/../../docs/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+}

@@ -1,0 +1,59 @@
+//! Owns the table: times, ratios and memory, for people and for docs/benchmarks.md.
+
+use std::fs;
+
+use crate::{
+    contest::{Measured, SS_INFO, SS_OWNERS},
+    timing::Timing,
+};
+
+/// The machine, in one line.
+pub(crate) fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "machine: {}, {cores} cores, Linux {}, load before {}",
+        model.map_or("unknown", |(_, name)| name),
+        read("/proc/sys/kernel/osrelease").trim(),
+        read("/proc/loadavg").split(' ').next().unwrap_or("unknown"),
+    )
+}
+
+/// The measured entries as a table in Markdown. Ratios are of time passed and, behind a slash, of
+/// processors' time, which a busy machine disturbs less.
+pub(crate) fn table(results: &[Measured], sockets: usize) -> String {
+    if results.is_empty() {
+        return String::new();
+    }
+    let timing = |name: &str| results.iter().find(|one| one.name == name).map(|one| one.timing);
+    let (owners, info) = (timing(SS_OWNERS), timing(SS_INFO));
+    let mut lines = vec![
+        format!(
+            "| {sockets} sockets | time | processors | `{SS_OWNERS}` takes | `{SS_INFO}` takes | \
+             peak memory |"
+        ),
+        "|---|--:|--:|--:|--:|--:|".to_owned(),
+    ];
+    for Measured { name, timing } in results {
+        lines.push(format!(
+            "| {name} | {:.2} s | {:.2} s | {} | {} | {} B/socket |",
+            timing.took.as_secs_f64(),
+            timing.cpu.as_secs_f64(),
+            times(owners, *timing),
+            times(info, *timing),
+            timing.peak / u64::try_from(sockets).unwrap_or(u64::MAX).max(1),
+        ));
+    }
+    lines.join("\n")
+}
+
+/// How many times as long `base` takes.
+fn times(base: Option<Timing>, timing: Timing) -> String {
+    base.map_or_else(String::new, |base| {
+        let took = base.took.as_secs_f64() / timing.took.as_secs_f64();
+        let cpu = base.cpu.as_secs_f64() / timing.cpu.as_secs_f64();
+        format!("{took:.1} / {cpu:.1} times")
+    })
+}

@@ -1,0 +1,80 @@
+//! Owns one measurement: how long a program runs, and how much memory it takes at its peak.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+
+/// What was measured of one program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// From its start to its end.
+    pub(crate) took: Duration,
+    /// How long processors worked for it, which other programs disturb less.
+    pub(crate) cpu: Duration,
+    /// The most memory that was resident (VmHWM), in bytes.
+    pub(crate) peak: u64,
+}
+
+/// Runs `line` to its end, its output thrown away by the kernel.
+pub(crate) fn measure(line: &[String]) -> anyhow::Result<Timing> {
+    let (begun, cpu_before) = (Instant::now(), cpu_of_children());
+    // setpriv becomes the program; the program then dies with this process.
+    let mut child = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        .args(line)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("run setpriv (package util-linux)")?;
+    let (pid, (ended, end)) = (child.id(), channel());
+    let (status, took, peak) = thread::scope(|scope| {
+        let watcher = scope.spawn(move || watch_peak(pid, &end));
+        let status = child.wait();
+        let took = begun.elapsed();
+        drop(ended);
+        (status, took, watcher.join().unwrap_or_default())
+    });
+    let status = status?;
+    ensure!(status.success(), "{} failed: {status}", line.join(" "));
+    Ok(Timing { took, cpu: cpu_of_children().saturating_sub(cpu_before), peak })
+}
+
+/// What the processors have worked for children that have ended (cutime and cstime of
+/// proc_pid_stat(5)).
+fn cpu_of_children() -> Duration {
+    /// USER_HZ, which is the same on every architecture that Rust knows of.
+    const TICKS_PER_SECOND: u64 = 100;
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The fields from the state on, which is the third.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+    let ticks: u64 = fields.skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+}
+
+/// The highest VmHWM of process `pid` until it has ended. It never falls, so all that is missed is
+/// the growth in the last moments.
+fn watch_peak(pid: u32, end: &Receiver<()>) -> u64 {
+    /// Short beside the shortest look that is worth measuring, and no load to speak of.
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut peak = 0;
+    while end.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or_default() * 1024);
+    }
+    peak
+}
+
+/// The timing in the middle, by time taken.
+pub(crate) fn median(mut timings: Vec<Timing>) -> Option<Timing> {
+    timings.sort_by_key(|timing| timing.took);
+    timings.get(timings.len() / 2).copied()
+}

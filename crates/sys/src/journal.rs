@@ -1,0 +1,272 @@
+//! Owns the journal of what a probe has to put back: written before a socket is touched, removed
+//! after, and carried out by the next run if its writer was killed in between.
+//!
+//! A file for each batch, locked (flock(2)) for as long as its writer lives, so that a dead writer is
+//! known for certain, whatever has become of its pid. It lies where a reboot empties it, and names
+//! the boot all the same. Touches sockets only to put back. Read: flock(2), open(2) on O_TMPFILE.
+
+pub(crate) mod entry;
+
+use std::{
+    collections::HashSet,
+    env,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    },
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, FlockOperation, flock, linkat},
+    io::Errno,
+};
+
+pub(crate) use self::entry::{Entry, Was};
+use crate::{holder::Holders, options::OptionsError, owners::owners};
+
+/// Where this user's journals lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    directory: PathBuf,
+}
+
+/// A batch that was written down, and whose sockets may now be touched.
+#[derive(Debug)]
+pub(crate) struct Note {
+    /// Keeps the lock.
+    _file: File,
+    path: PathBuf,
+}
+
+/// Why nothing could be written down, so that nothing may be touched.
+#[derive(Debug, thiserror::Error)]
+#[error("write down in {path} what a probe must put back: {cause}", path = path.display())]
+#[non_exhaustive]
+pub struct JournalError {
+    /// The directory or file.
+    pub path: PathBuf,
+    /// What the kernel answered.
+    pub cause: io::Error,
+}
+
+impl Journal {
+    /// Finds or makes the directory: /run/halfopen for root, else $XDG_RUNTIME_DIR/halfopen, else
+    /// one of this user's own in the directory for temporary files.
+    pub(crate) fn open() -> Result<Self, JournalError> {
+        let mut refused = None;
+        for directory in places() {
+            match own_directory(&directory) {
+                Ok(()) => return Ok(Self { directory }),
+                Err(cause) => refused = refused.or(Some(JournalError { path: directory, cause })),
+            }
+        }
+        Err(refused.unwrap_or_else(|| JournalError {
+            path: PathBuf::new(),
+            cause: io::ErrorKind::NotFound.into(),
+        }))
+    }
+
+    /// Writes `entries` down. The file appears whole and locked, or not at all.
+    pub(crate) fn note(&self, entries: &[Entry]) -> Result<Note, JournalError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = self.directory.join(format!("{}-{number}{SUFFIX}", std::process::id()));
+        let failed = |cause| JournalError { path: path.clone(), cause };
+        let mut text = format!("{HEADING} {}\n", boot_id().map_err(failed)?);
+        for entry in entries {
+            text.push_str(&format!("{entry}\n"));
+        }
+        let write = || -> io::Result<File> {
+            let flags = libc::O_TMPFILE | libc::O_CLOEXEC;
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .custom_flags(flags)
+                .mode(0o600)
+                .open(&self.directory)?;
+            flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            // Not synced to the disk: a power failure that would take it takes the sockets too, and
+            // a killed process takes neither.
+            file.write_all(text.as_bytes())?;
+            let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+            match linkat(CWD, &name, CWD, &path, AtFlags::SYMLINK_FOLLOW) {
+                // What a dead process of the same number left and nobody could put back.
+                Err(Errno::EXIST) => {
+                    let aside = path.with_extension(format!("{}.journal", file.metadata()?.ino()));
+                    fs::rename(&path, aside)?;
+                    linkat(CWD, &name, CWD, &path, AtFlags::SYMLINK_FOLLOW)?;
+                }
+                linked => linked?,
+            }
+            Ok(file)
+        };
+        Ok(Note { _file: write().map_err(failed)?, path: path.clone() })
+    }
+}
+
+impl Note {
+    /// Everything is as it was: forgets the batch.
+    pub(crate) fn done(self) {
+        // If it cannot be removed, the next run finds that nothing is left to put back.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What was found of a probe that was cut short.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Connections whose options were put back.
+    pub restored: usize,
+    /// Why others could not be reached, which are tried again by the next run: a clause each.
+    pub failed: Vec<String>,
+}
+
+/// Puts back what killed processes could not, if their connections still live; then forgets it.
+/// Options that have another value by now than the probe gave them are left alone: somebody else
+/// has set them since.
+///
+/// Costs one look into a directory that is empty as a rule. Never fails: what cannot be done is told.
+pub fn restore() -> Restored {
+    let mut sum = Restored::default();
+    for directory in places().iter().filter(|directory| is_ours(directory)) {
+        let Ok(found) = fs::read_dir(directory) else { continue };
+        let paths = found.filter_map(|entry| Some(entry.ok()?.path()));
+        for path in paths.filter(|path| path.to_string_lossy().ends_with(SUFFIX)) {
+            restore_file(&path, &mut sum);
+        }
+    }
+    sum
+}
+
+fn restore_file(path: &Path, sum: &mut Restored) {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
+    // Another run may have been faster.
+    let Ok(mut file) = options.open(path) else { return };
+    // Its writer lives, or somebody else is putting it back just now.
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return;
+    }
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text);
+    let mut lines = text.lines();
+    let heading = boot_id().map(|boot| format!("{HEADING} {boot}")).unwrap_or_default();
+    // Of another boot, or nothing of ours: there is nothing left that it could mean.
+    if read.is_err() || lines.next() != Some(heading.as_str()) {
+        let _ = fs::remove_file(path);
+        return;
+    }
+    let entries: Vec<Entry> = lines.filter_map(|line| line.parse().ok()).collect();
+    let failed = put_back_all(&entries, &mut Holders::default(), sum);
+    if failed.is_empty() {
+        let _ = fs::remove_file(path);
+    }
+    sum.failed.extend(failed);
+}
+
+/// Puts back what `entries` say, and returns why some could not be reached.
+pub(crate) fn put_back_all(
+    entries: &[Entry],
+    holders: &mut Holders,
+    sum: &mut Restored,
+) -> Vec<String> {
+    let mut failed = Vec::new();
+    let mut lost = Vec::new();
+    for entry in entries {
+        match put_back(entry, entry.pid, entry.fd, holders) {
+            Ok(changed) => sum.restored += usize::from(changed),
+            Err(PutBack::Elsewhere) => lost.push(entry),
+            Err(PutBack::Failed(why)) => failed.push(format!("{}: {why}", entry.id)),
+        }
+    }
+    // The descriptor may have got another number, or another process: the inode finds it.
+    let wanted: HashSet<u64> = lost.iter().filter_map(|entry| entry.inode).collect();
+    let table = owners(Some(&wanted)).unwrap_or_default();
+    for entry in lost {
+        for owner in entry.inode.into_iter().flat_map(|inode| table.of(inode)) {
+            match put_back(entry, owner.process.pid, owner.fd, holders) {
+                Ok(changed) => {
+                    sum.restored += usize::from(changed);
+                    break;
+                }
+                Err(PutBack::Elsewhere) => {}
+                Err(PutBack::Failed(why)) => failed.push(format!("{}: {why}", entry.id)),
+            }
+        }
+    }
+    failed
+}
+
+/// Why one connection was not put back.
+enum PutBack {
+    /// The descriptor is gone or means another file; the connection, as a rule, is gone too.
+    Elsewhere,
+    /// It was refused.
+    Failed(String),
+}
+
+/// Puts back one connection through one descriptor; says whether anything was left to do.
+fn put_back(entry: &Entry, pid: u32, fd: u32, holders: &mut Holders) -> Result<bool, PutBack> {
+    let duplicate = match holders.duplicate(pid, fd, entry.id.cookie) {
+        Ok(duplicate) => duplicate,
+        Err(OptionsError::Gone { .. } | OptionsError::AnotherSocket { .. }) => {
+            return Err(PutBack::Elsewhere);
+        }
+        Err(error) => return Err(PutBack::Failed(error.to_string())),
+    };
+    entry.was.put_back(duplicate.as_fd()).map_err(|cause| PutBack::Failed(cause.to_string()))
+}
+
+/// Where journals may lie, best first. Looked through in full, since what one run could use
+/// another may have lacked.
+fn places() -> Vec<PathBuf> {
+    let uid = rustix::process::geteuid();
+    let mut places = Vec::new();
+    if uid.is_root() {
+        places.push(PathBuf::from("/run/halfopen"));
+    } else if let Some(runtime) = env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()) {
+        places.push(PathBuf::from(runtime).join("halfopen"));
+    }
+    places.push(env::temp_dir().join(format!("halfopen-{}", uid.as_raw())));
+    places
+}
+
+/// Makes the directory if need be, and insists that nobody else can write to it.
+fn own_directory(directory: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(cause),
+        _ => {}
+    }
+    if is_ours(directory) {
+        Ok(())
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "it is no directory of ours, or others may write to it",
+        ))
+    }
+}
+
+/// What others could have written must never be carried out.
+fn is_ours(directory: &Path) -> bool {
+    fs::symlink_metadata(directory).is_ok_and(|found| {
+        found.is_dir()
+            && found.uid() == rustix::process::geteuid().as_raw()
+            && found.mode() & 0o022 == 0
+    })
+}
+
+fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// The first line, with the format's version; the boot's id follows.
+const HEADING: &str = "halfopen-journal 1";
+const SUFFIX: &str = ".journal";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! Owns the choice of how options are set on many sockets: through duplicates of descriptors, or by
+//! BPF where that is faster or reaches what has no descriptor. Read: `bpf::keep`.
+
+use std::collections::HashMap;
+
+use halfopen_core::{NetnsId, Owner};
+
+use super::{NotSet, Setting, set_through};
+use crate::{Netns, NetnsError, bpf::keep::Keeper, holder::Holders};
+
+/// A setting, and who holds the socket.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// What is to be set.
+    pub setting: Setting,
+    /// The processes that hold it, for where BPF is not used.
+    pub owners: &'a [Owner],
+}
+
+/// Sets options, batch by batch.
+#[derive(Debug)]
+pub struct Setter {
+    keeper: Option<Keeper>,
+}
+
+impl Setter {
+    /// Gets ready for `sockets` settings in all, `at_once` of them in one batch.
+    pub fn open(sockets: usize, at_once: usize) -> Self {
+        // Without BPF, for whatever reason, the other way does the same, more slowly.
+        let keeper = if at_once >= BPF_PAYS_FROM { Keeper::open(sockets).ok() } else { None };
+        Self { keeper }
+    }
+
+    /// Sets a batch, and says of each what came of it, in their order.
+    pub fn set(&self, targets: &[Target<'_>]) -> Vec<Result<(), NotSet>> {
+        let Some(keeper) = self.keeper.as_ref().filter(|_| targets.len() >= BPF_PAYS_FROM) else {
+            let mut holders = Holders::default();
+            return targets.iter().map(|target| one(&mut holders, target)).collect();
+        };
+        let mut outcomes = vec![Err(NotSet::Gone); targets.len()];
+        let mut by_netns: HashMap<NetnsId, Vec<usize>> = HashMap::new();
+        for (index, target) in targets.iter().enumerate() {
+            by_netns.entry(target.setting.id.netns).or_default().push(index);
+        }
+        for (netns, indices) in by_netns {
+            let batch: Vec<_> = indices.iter().filter_map(|index| targets.get(*index)).collect();
+            let done = match inside(keeper, netns, &batch) {
+                Some(done) => done,
+                None => {
+                    let mut holders = Holders::default();
+                    batch.into_iter().map(|target| one(&mut holders, target)).collect()
+                }
+            };
+            for (index, outcome) in indices.into_iter().zip(done) {
+                if let Some(slot) = outcomes.get_mut(index) {
+                    *slot = outcome;
+                }
+            }
+        }
+        outcomes
+    }
+}
+
+/// By BPF; `None` where the namespace cannot be entered or the iterator broke off.
+fn inside(
+    keeper: &Keeper,
+    netns: NetnsId,
+    batch: &[&Target<'_>],
+) -> Option<Vec<Result<(), NotSet>>> {
+    let settings: Vec<_> = batch.iter().map(|target| target.setting).collect();
+    namespace(netns).ok()?.enter(|| keeper.set(&settings)).ok()?.ok()
+}
+
+fn namespace(id: NetnsId) -> Result<Netns, NetnsError> {
+    let own = Netns::current()?;
+    if own.id() == id { Ok(own) } else { Netns::named(&id.to_string()) }
+}
+
+/// Through the first descriptor that lets us.
+fn one(holders: &mut Holders, target: &Target<'_>) -> Result<(), NotSet> {
+    let mut outcome = Err(NotSet::Unreachable(
+        "no process that we can see holds it, and without BPF there is no other way".to_owned(),
+    ));
+    for owner in target.owners {
+        outcome = set_through(holders, owner.process.pid, owner.fd, &target.setting);
+        if !matches!(outcome, Err(NotSet::Gone | NotSet::Unreachable(_))) {
+            break;
+        }
+    }
+    outcome
+}
+
+/// Loading takes some 20 ms, and a pass over all sockets of the host some 60; a duplicate 20 µs.
+const BPF_PAYS_FROM: usize = 4_000;

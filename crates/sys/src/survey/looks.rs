@@ -1,0 +1,104 @@
+//! Owns the looks into the namespaces of a survey, and the account of those that hide.
+//! Joins nothing (see `survey`). Read: `netns`, which finds and enters them.
+
+use halfopen_core::{NetnsId, Sysctls, Tracking};
+
+use super::{NamespaceSeen, Scope, SurveyError, Unseen};
+use crate::{
+    conntrack::{TrackingSeen, tracking},
+    netns::{Census, Netns, census},
+    samples::{self, Sockets},
+    sources::Chosen,
+    sysctls,
+};
+
+/// What was seen inside one namespace.
+pub(super) struct Look {
+    pub(super) namespace: NamespaceSeen,
+    pub(super) sysctls: Sysctls,
+    pub(super) sockets: Sockets,
+    /// One for each connection, in their order.
+    pub(super) tracking: Vec<Tracking>,
+}
+
+/// Looks into every namespace of the scope. What hides of [`Scope::All`] goes to `unseen`; the one
+/// namespace of another scope has to be seen.
+pub(super) fn looks(
+    scope: &Scope,
+    source: &Chosen,
+    unseen: &mut Vec<Unseen>,
+) -> Result<Vec<Look>, SurveyError> {
+    let own = Netns::current()?;
+    let others = match scope {
+        Scope::Current => return Ok(vec![look(&own, own.id(), source, unseen)?]),
+        Scope::Named(name) => {
+            return Ok(vec![look(&Netns::named(name)?, own.id(), source, unseen)?]);
+        }
+        Scope::All => census(),
+    };
+    let Census { mut namespaces, hidden } = others?;
+    if hidden.processes > 0 {
+        let count = hidden.processes;
+        unseen.push(Unseen {
+            what: format!("network namespaces of {count} hidden processes, where not listed"),
+            why: "processes, as a rule of other users, may not be looked at: needs CAP_SYS_PTRACE \
+                  (run as root)"
+                .to_owned(),
+        });
+    }
+    for (id, why) in hidden.unopened {
+        unseen.push(Unseen { what: format!("connections of network namespace {id}"), why });
+    }
+    if !namespaces.iter().any(|netns| netns.id() == own.id()) {
+        namespaces.push(Netns::current()?);
+    }
+    let mut looks = Vec::with_capacity(namespaces.len());
+    for netns in namespaces {
+        match look(&netns, own.id(), source, unseen) {
+            Ok(look) => looks.push(look),
+            Err(error) if netns.id() == own.id() => return Err(error),
+            Err(error) => {
+                let name = netns.name().map(|name| format!(" ({name})")).unwrap_or_default();
+                unseen.push(Unseen {
+                    what: format!("connections of network namespace {}{name}", netns.id()),
+                    why: error.to_string(),
+                });
+            }
+        }
+    }
+    Ok(looks)
+}
+
+fn look(
+    netns: &Netns,
+    own: NetnsId,
+    source: &Chosen,
+    unseen: &mut Vec<Unseen>,
+) -> Result<Look, SurveyError> {
+    let (looked, sysctls) = netns.enter(|| {
+        let sysctls = sysctls();
+        let sockets = samples::of_this_namespace(source, &sysctls);
+        let tracked = |sockets: Sockets| (tracking(&sockets.connections), sockets);
+        (sockets.map(tracked), sysctls)
+    })?;
+    let (tracking, mut sockets) = looked?;
+    let missed = std::mem::take(&mut sockets.missed);
+    unseen.extend(missed.into_iter().map(|(what, why)| Unseen { what, why }));
+    if sysctls == Sysctls::default() {
+        unseen.push(Unseen {
+            what: format!("sysctls of network namespace {}", netns.id()),
+            why: "/proc/sys/net/ipv4 could not be read; is it mounted here?".to_owned(),
+        });
+    }
+    let TrackingSeen { each: tracking, missed } = tracking;
+    unseen.extend(missed.map(|why| Unseen {
+        what: format!("connection tracking of network namespace {}", netns.id()),
+        why,
+    }));
+    let namespace = NamespaceSeen {
+        id: netns.id(),
+        name: netns.name().map(str::to_owned),
+        is_own: netns.id() == own,
+    };
+    Ok(Look { namespace, sysctls, sockets, tracking })
+}

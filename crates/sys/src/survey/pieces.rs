@@ -1,0 +1,87 @@
+//! Owns the sharing of much work among the cores. Knows nothing of the work.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+/// A piece fits the cache of a core, and is handed out in no time beside what is done with it.
+const PIECE: usize = 256;
+
+/// Memory is given back in portions that are worth the call.
+const PORTION: usize = 32 * PIECE;
+
+/// Work that can be handed out piece by piece.
+pub(super) trait Pile: Sized + Send {
+    /// How many items are left.
+    fn height(&self) -> usize;
+
+    /// Takes the items from the one numbered `first` on.
+    fn take_from(&mut self, first: usize) -> Self;
+
+    /// Gives back the memory of what has been taken.
+    fn give_back_memory(&mut self);
+}
+
+/// Does `work` on all of `pile`, a piece at a time, on as many threads as there are cores. The
+/// memory of what has been handed out is given back as the work goes on.
+pub(super) fn on_all_cores<P: Pile>(pile: P, work: impl Fn(P) + Sync) {
+    if pile.height() <= PIECE {
+        return work(pile);
+    }
+    let left = Mutex::new(pile);
+    let next = || {
+        let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = left.height().saturating_sub(1) / PIECE * PIECE;
+        let piece = left.take_from(first);
+        if first.is_multiple_of(PORTION) {
+            left.give_back_memory();
+        }
+        Some(piece).filter(|piece| piece.height() > 0)
+    };
+    let work_on = || {
+        while let Some(piece) = next() {
+            work(piece);
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 1..cores {
+            // Where no more threads may be started, those that there are do the work.
+            let _ = thread::Builder::new().spawn_scoped(scope, work_on);
+        }
+        work_on();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Pile for Vec<usize> {
+        fn height(&self) -> usize {
+            self.len()
+        }
+
+        fn take_from(&mut self, first: usize) -> Self {
+            self.split_off(first)
+        }
+
+        fn give_back_memory(&mut self) {
+            self.shrink_to_fit();
+        }
+    }
+
+    #[test]
+    fn every_item_is_worked_on_once_at_every_boundary_of_pieces() {
+        for length in [0, 1, PIECE, PIECE + 1, 5 * PIECE + 7] {
+            let done = Mutex::new(Vec::new());
+            on_all_cores((0..length).collect(), |mut piece| {
+                done.lock().unwrap().append(&mut piece)
+            });
+            let mut done = done.into_inner().unwrap();
+            done.sort_unstable();
+            assert_eq!(done, (0..length).collect::<Vec<_>>());
+        }
+    }
+}

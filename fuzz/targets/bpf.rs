@@ -1,0 +1,4 @@
+//! Feeds made-up bytes to the reader of the BPF program's records. What has to hold is in `halfopen_sys::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| halfopen_sys::fuzzing::bpf(bytes));
