@@ -55,12 +55,14 @@ pub(super) fn read(record: &Record) -> Vec<Trial> {
 
 /// Predicted beside measured, a line each.
 pub(super) fn table(trials: &[Trial]) -> String {
-    let mut text = format!("{:<42} {:>23}  {:>13}\n", "case", "predicted s", "measured s");
+    let width = trials.iter().map(|trial| trial.name().len()).max().unwrap_or_default();
+    let mut text = format!("{:<width$} {:>23}  {:>13}\n", "case", "predicted s", "measured s");
     for trial in trials {
         let verdict = if trial.is_hit() { "hit" } else { "MISS" };
         let (predicted, measured) = (trial.predicted(), trial.measured());
         // Writing into a String cannot fail.
-        let _ = writeln!(text, "{:<42} {predicted:>23}  {measured:>13}  {verdict}", trial.name());
+        let _ =
+            writeln!(text, "{:<width$} {predicted:>23}  {measured:>13}  {verdict}", trial.name());
     }
     let hits = trials.iter().filter(|trial| trial.is_hit()).count();
     text + &format!("{hits} of {} as predicted", trials.len())
