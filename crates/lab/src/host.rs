@@ -2,9 +2,11 @@
 //! Knows no cables and no addresses. Read: namespaces(7), unshare(1), nsenter(1), pid_namespaces(7).
 
 use std::{
+    env,
     ffi::OsStr,
     fmt, fs,
     io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -56,7 +58,8 @@ impl Host {
         let failed = |cause| HostError::Boot { host: self.name.clone(), cause };
         let mut maker = Command::new("unshare")
             .args(["--net", "--mount", "--pid", "--fork", "--kill-child=KILL"])
-            .args(["--propagation", "private", "--", "/bin/sh", "-c", FIRST_PROCESS])
+            .args(["--propagation", "private", "--", "/bin/sh", "-c", FIRST_PROCESS, "host"])
+            .args(env::current_exe().ok().and_then(|program| kept_below_tmp(&program)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -211,7 +214,19 @@ impl fmt::Debug for Host {
 /// `sleep` that is told of its parent's death, since the kernel reports the death of the *thread*
 /// that forked (PR_SET_PDEATHSIG), and hosts may outlive the thread that made them.
 const FIRST_PROCESS: &str = "read -r pid rest < /proc/self/stat && mount -t proc proc /proc \
-     && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /tmp && echo \"$pid\" && exec cat > /dev/null";
+     && mount -t tmpfs tmpfs /run \
+     && if [ \"$1\" ]; then mkdir /run/kept && mount --bind \"$1\" /run/kept; fi \
+     && mount -t tmpfs tmpfs /tmp \
+     && if [ \"$1\" ]; then mkdir \"$1\" && mount --move /run/kept \"$1\" && rmdir /run/kept; fi \
+     && echo \"$pid\" && exec cat > /dev/null";
+
+/// The directory right below /tmp that `program` lives in, if it does: it stays visible on every
+/// host, or a build below /tmp could not run itself there.
+fn kept_below_tmp(program: &Path) -> Option<PathBuf> {
+    let first = program.strip_prefix("/tmp").ok()?.components().next()?;
+    let directory = Path::new("/tmp").join(first);
+    (directory != program).then_some(directory)
+}
 
 /// What `unshare` or the first process wrote before it gave up.
 fn refusal(maker: &mut Child) -> io::Error {
@@ -366,6 +381,14 @@ pub enum HostError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_below_tmp_keeps_its_directory_and_no_other_does() {
+        let kept = |program: &str| kept_below_tmp(Path::new(program));
+        assert_eq!(kept("/tmp/clone/target/debug/halfopen"), Some("/tmp/clone".into()));
+        assert_eq!(kept("/tmp/halfopen"), None);
+        assert_eq!(kept("/usr/bin/halfopen"), None);
+    }
 
     const HEADING: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 

@@ -13,11 +13,14 @@ const WORDS_WOULD_COME: Duration = Duration::from_millis(500);
 #[test]
 fn a_host_sees_only_its_own_processes_and_files() {
     requires_lab!();
+    let ours = format!("/tmp/halfopen-lab-{}", std::process::id());
+    std::fs::write(&ours, "seen by nobody on a host").unwrap();
     let host = Host::boot("alone").unwrap();
-    let mut shell =
-        host.spawn("sh", &["-c", "ls /tmp | wc -l; ls -d /proc/[0-9]* | wc -l"]).unwrap();
+    let look = format!("test -e {ours} && echo seen || echo hidden; ls -d /proc/[0-9]* | wc -l");
+    let mut shell = host.spawn("sh", &["-c", &look]).unwrap();
     let lines: Vec<_> = std::iter::from_fn(|| shell.line(SOON)).map(|line| line.text).collect();
-    assert_eq!(lines[0].trim(), "0");
+    std::fs::remove_file(&ours).unwrap();
+    assert_eq!(lines[0].trim(), "hidden");
     // cat, sh, ls and wc.
     assert!(lines[1].trim().parse::<u32>().unwrap() <= 4, "{lines:?}");
     assert!(shell.ended(SOON).unwrap().unwrap().success());
