@@ -168,10 +168,10 @@ impl Holders {
         match &self.found {
             Found::Failed(failure) => failure.clone(),
             Found::NotAsked => "they were not asked for".to_owned(),
-            Found::ByInode(OwnerTable { refused: 1.., .. }) => format!(
-                "{} processes, as a rule of other users, may not be looked into: needs \
+            Found::ByInode(OwnerTable { refused: refused @ 1.., .. }) => format!(
+                "{refused} {}, as a rule of other users, may not be looked into: needs \
                  CAP_SYS_PTRACE (run as root)",
-                self.refused()
+                if *refused == 1 { "process" } else { "processes" }
             ),
             Found::ByInode(OwnerTable { trouble: Some(_), .. }) => {
                 "some processes could not be looked into; look again".to_owned()
@@ -181,13 +181,6 @@ impl Holders {
                  belong to the kernel, io_uring or another pid namespace"
                     .to_owned()
             }
-        }
-    }
-
-    const fn refused(&self) -> usize {
-        match &self.found {
-            Found::ByInode(table) => table.refused,
-            _ => 0,
         }
     }
 
