@@ -231,12 +231,16 @@ mod tests {
     fn more_than_a_batch_is_ended_at_once_and_the_gone_are_told_apart() {
         let mut diag = SocketDiag::open().unwrap();
         let connections: Vec<_> = (0..BATCH + 3).map(|_| ends()).collect();
-        let locals: Vec<_> = connections.iter().map(|(near, _)| near.local_addr()).collect();
-        let locals: Vec<_> = locals.into_iter().map(Result::unwrap).collect();
+        // By both ends: another test's connection may have used the same port a moment ago.
+        let pairs: Vec<_> = connections
+            .iter()
+            .map(|(near, _)| (near.local_addr().unwrap(), near.peer_addr().unwrap()))
+            .collect();
         let dumped = diag.dump().unwrap().samples;
-        let mut samples: Vec<_> =
-            dumped.iter().filter(|sample| locals.contains(&sample.endpoints.local)).collect();
-        assert_eq!(samples.len(), locals.len());
+        let is_ours =
+            |sample: &&Sample| pairs.contains(&(sample.endpoints.local, sample.endpoints.peer));
+        let mut samples: Vec<_> = dumped.iter().filter(is_ours).collect();
+        assert_eq!(samples.len(), pairs.len());
         let first = samples[0];
         samples.push(first);
         let mut results = destroy(&mut diag, &samples).unwrap();
