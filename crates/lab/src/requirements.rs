@@ -25,6 +25,24 @@ pub enum Missing {
     },
 }
 
+/// Ends a test early, and says so, where the machine lacks what a lab needs; under CI that is a
+/// failure. Programs that the test needs besides are named with the Debian packages that have them:
+/// `requires_lab!("telnet" from "inetutils-telnet")`.
+#[macro_export]
+macro_rules! requires_lab {
+    ($($program:literal from $package:literal),*) => {
+        let lacks = [
+            $crate::requirements::check().err(),
+            $($crate::requirements::find($program, $package).err(),)*
+        ];
+        if let Some(missing) = lacks.into_iter().flatten().next() {
+            assert!(std::env::var_os("CI").is_none(), "failed to {missing}");
+            eprintln!("skipped: needs to {missing}");
+            return;
+        }
+    };
+}
+
 /// Checks that this process may build a lab: capabilities and the programs of util-linux and iproute2.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 mod crash;
 mod loss;
-mod matrix;
-mod peer;
+pub(crate) mod peer;
+mod restart;
 mod stage;
 mod unprivileged;

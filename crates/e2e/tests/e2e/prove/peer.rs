@@ -2,9 +2,11 @@
 //! its host. It is this test binary, started to run the one ignored test below.
 
 use std::{
+    collections::BTreeMap,
     env,
     io::{BufRead as _, stdin},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
@@ -15,17 +17,17 @@ use halfopen_lab::{Host, Program};
 const ROLE: &str = "HALFOPEN_TEST_ROLE";
 
 /// Holds what it accepts.
-pub(super) const HOLDS: u16 = 1001;
+pub(crate) const HOLDS: u16 = 1001;
 /// Ends its direction at once.
-pub(super) const CLOSES: u16 = 1002;
-/// Never accepts, with room for one.
-pub(super) const FULL: u16 = 1005;
+pub(crate) const CLOSES: u16 = 1002;
+/// Never accept, with room for one: over IPv4, over IPv6.
+pub(crate) const FULL: [u16; 2] = [1005, 1006];
 
 /// Longer than a program takes to start on a busy machine.
-pub(super) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Starts the peer, which listens once this returns.
-pub(super) fn start(host: &Host) -> Program {
+pub(crate) fn start(host: &Host) -> Program {
     let exe = env::current_exe().unwrap();
     let role = format!("{ROLE}=peer");
     let name = "prove::peer::play_the_peer";
@@ -37,9 +39,15 @@ pub(super) fn start(host: &Host) -> Program {
 }
 
 /// Makes the peer connect to `to` and hold it.
-pub(super) fn connect(program: &mut Program, to: SocketAddr) {
+pub(crate) fn connect(program: &mut Program, to: SocketAddr) {
     program.type_line(&to.to_string()).unwrap();
     assert!(program.line_with("connected", SOON).is_some(), "the peer does not connect to {to}");
+}
+
+/// Makes the peer end its direction of what it accepted from `from`.
+pub(crate) fn end(program: &mut Program, from: SocketAddr) {
+    program.type_line(&format!("end {from}")).unwrap();
+    assert!(program.line_with("ended", SOON).is_some(), "the peer does not end {from}");
 }
 
 #[test]
@@ -48,26 +56,48 @@ fn play_the_peer() {
     if env::var_os(ROLE).is_none() {
         return;
     }
-    let listen = |port| TcpListener::bind(("::", port)).unwrap();
-    let (holds, closes) = (listen(HOLDS), listen(CLOSES));
-    let full = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
-    full.bind(&SocketAddr::from(([0u16; 8], FULL)).into()).unwrap();
-    full.listen(0).unwrap();
-    for (listener, close) in [(holds, false), (closes, true)] {
+    let accepted: Accepted = Arc::default();
+    for (port, close) in [(HOLDS, false), (CLOSES, true)] {
+        let listener = TcpListener::bind(("::", port)).unwrap();
+        let accepted = Arc::clone(&accepted);
         thread::spawn(move || {
-            let mut held = Vec::new();
             for stream in listener.incoming().map_while(Result::ok) {
                 if close {
                     stream.shutdown(Shutdown::Write).unwrap();
                 }
-                held.push(stream);
+                accepted.lock().unwrap().insert(plain(stream.peer_addr().unwrap()), stream);
             }
         });
     }
+    let _full = FULL.map(never_accepts);
     println!("listening");
     let mut held = Vec::new();
     for line in stdin().lock().lines().map_while(Result::ok) {
-        held.push(TcpStream::connect(line.trim()).unwrap());
-        println!("connected");
+        match line.trim().strip_prefix("end ") {
+            Some(from) => {
+                let accepted = accepted.lock().unwrap();
+                accepted[&from.parse().unwrap()].shutdown(Shutdown::Write).unwrap();
+                println!("ended");
+            }
+            None => {
+                held.push(TcpStream::connect(line.trim()).unwrap());
+                println!("connected");
+            }
+        }
     }
+}
+
+/// What was accepted, by the address of its other end.
+type Accepted = Arc<Mutex<BTreeMap<SocketAddr, TcpStream>>>;
+
+/// An address of IPv4 as itself, whatever socket it came by.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn never_accepts(port: u16) -> socket2::Socket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([0u16; 8], port)).into()).unwrap();
+    socket.listen(0).unwrap();
+    socket
 }
