@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::{
     kind::Kind,
-    stage::{OUTSIDE, PATIENCE, Stage, look_until, signal},
+    stage::{NEVER_FINISHES, OUTSIDE, PATIENCE, Stage, look_until, signal},
 };
 
 /// How the peer is.
@@ -110,6 +110,11 @@ pub(super) fn bring_about(stage: &mut Stage, condition: Condition) {
             kind => !kind.waits_for_window() || sample.is_none(),
         });
     }
+    if condition == Condition::NatRelearns {
+        // A SYN-ACK is no segment in the middle of a connection. It leaves under its private address,
+        // and is reset by a host that has never heard of that.
+        stage.wait_for("the reset", |kind, sample| kind != Kind::SynReceived || sample.is_none());
+    }
     if condition.is_silence() {
         // Then the kernel's own probes are proof enough, and no cell depends on the moment.
         stage.wait_for("the silence", |kind, sample| {
@@ -166,24 +171,17 @@ pub(super) fn masquerade(stage: &Stage) {
 }
 
 /// Lets every idle entry of the router's table expire: the box's patience becomes a second, for what
-/// is there and for what comes.
+/// is there and for what comes. Where it makes new entries, those may stay.
 fn expire(stage: &Stage) {
     let router = stage.lab.host(ROUTER).unwrap();
-    for state in [
-        "established",
-        "close_wait",
-        "fin_wait",
-        "last_ack",
-        "unacknowledged",
-        "max_retrans",
-        "syn_recv",
-        "syn_sent",
-    ] {
-        let name = format!("net.netfilter.nf_conntrack_tcp_timeout_{state}");
-        router.set_sysctl(&name, "1").unwrap();
-    }
+    be_patient_for(router, "1");
     for family in ["ipv4", "ipv6"] {
         run(router, "conntrack", &["-U", "-f", family, "-p", "tcp", "--timeout", "1"]);
+        // The listener asks every second, and is answered. Its entry is made to go; if it has gone by
+        // itself, conntrack says so by its exit code.
+        let port = NEVER_FINISHES.to_string();
+        let arguments = ["-D", "-f", family, "-p", "tcp", "--dport", &port];
+        router.spawn("conntrack", &arguments).unwrap().ended(PATIENCE).unwrap();
     }
     // A table that is read gives up what has expired; window probes may keep some of it alive.
     let speaks =
@@ -198,6 +196,26 @@ fn expire(stage: &Stage) {
         (!idle.iter().any(|actor| knows(actor.local.port()))).then_some(())
     });
     assert!(forgotten.is_some(), "the router does not forget");
+    if stage.condition == Condition::NatRelearns {
+        be_patient_for(router, "300");
+    }
+}
+
+/// For how many seconds the router remembers an idle connection, in whatever state.
+fn be_patient_for(router: &Host, seconds: &str) {
+    for state in [
+        "established",
+        "close_wait",
+        "fin_wait",
+        "last_ack",
+        "unacknowledged",
+        "max_retrans",
+        "syn_recv",
+        "syn_sent",
+    ] {
+        let name = format!("net.netfilter.nf_conntrack_tcp_timeout_{state}");
+        router.set_sysctl(&name, seconds).unwrap();
+    }
 }
 
 pub(super) fn nft(host: &Host, rules: &str) {

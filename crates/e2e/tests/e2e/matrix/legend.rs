@@ -24,7 +24,9 @@ pub(super) const fn of_verb(verb: Verb) -> &'static [Explained] {
 
 const GONE: Explained = (
     "not there any more",
-    "our kernel had segments to send by itself, and met the reset of the rebooted host before the verb looked",
+    "our kernel had segments to send by itself, and was answered with a reset before the verb looked: by the \
+     rebooted host; or, behind the NAT, since a SYN-ACK makes no new entry, leaves under its private address, \
+     and comes to a host that has no connection with that",
 );
 
 const PROVED: &[Explained] = &[
@@ -86,6 +88,10 @@ const REAPED: &[Explained] = &[
     (
         "spared: alive is not proved",
         "the peer was heard within the last minute, before it came to be as it is now; nothing was done",
+    ),
+    (
+        "spared: alive, or blocked, is not proved",
+        "the same; blocked, once nobody has accepted it for a while",
     ),
     ("spared: … is not proved", "this verdict is no proof of death, so nothing was done"),
     GONE,

@@ -31,7 +31,7 @@ pub(super) const OUTSIDE: &str = "eth1";
 
 /// Our listeners: one that never accepts, and one whose clients' last acknowledgement is lost.
 const NEVER_ACCEPTS: u16 = 2001;
-const NEVER_FINISHES: u16 = 2002;
+pub(super) const NEVER_FINISHES: u16 = 2002;
 
 /// Over which protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -31,9 +31,11 @@ impl Verb {
             Self::ProveCrafted => {
                 &["prove", "--probes", "3", "--source", "bpf", "--method", "crafted-ack"]
             }
-            Self::Keep => &["keep", "--detect-within", "5s", "--apply"],
-            Self::Reap => &["reap", "--all", "--apply"],
-            Self::ReapUnproved => &["reap", "--all", "--unproved", "--apply"],
+            Self::Keep => &["keep", "--detect-within", "5s", "--source", "sock-diag", "--apply"],
+            Self::Reap => &["reap", "--all", "--source", "sock-diag", "--apply"],
+            Self::ReapUnproved => {
+                &["reap", "--all", "--unproved", "--source", "sock-diag", "--apply"]
+            }
         }
     }
 
@@ -94,7 +96,7 @@ impl Verb {
         match self {
             Self::Prove | Self::ProveCrafted => answer(one, actor.kind),
             Self::Keep => kept(one),
-            Self::Reap | Self::ReapUnproved => fate(one),
+            Self::Reap | Self::ReapUnproved => fate(one, actor.kind),
         }
     }
 }
@@ -149,17 +151,24 @@ fn kept(one: &Value) -> String {
         }
     };
     let outcome = one["outcome"].as_str().unwrap();
+    if let Some(error) = one["error"].as_str() {
+        return format!("{outcome}: {error}");
+    }
     if one["after"]["learns"]["busy"].is_null() {
         return format!("{outcome}: {}", learns("idle"));
     }
     format!("{outcome}: {}, {}", learns("idle"), learns("busy"))
 }
 
-fn fate(one: &Value) -> String {
+fn fate(one: &Value, kind: Kind) -> String {
     let fate = one["fate"].as_str().unwrap();
     match one["because"]["kind"].as_str() {
         Some("not-proved") => {
-            let verdict = one["connection"]["verdict"].as_str().unwrap();
+            let verdict = match (kind, one["connection"]["verdict"].as_str().unwrap()) {
+                // Nobody has accepted it for a while: a long one, if the machine is busy.
+                (Kind::Unaccepted, "alive" | "blocked") => "alive, or blocked,",
+                (_, verdict) => verdict,
+            };
             format!("{fate}: {verdict} is not proved")
         }
         Some("proved") => {
