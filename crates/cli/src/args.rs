@@ -255,19 +255,27 @@ pub struct Prove {
     /// What counts as what.
     #[command(flatten)]
     pub judging: Judging,
-    /// A peer is silent after this many unanswered probes [default: 15]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100),
-        help_heading = "Probing")]
-    pub probes: Option<u32>,
-    /// From one probe of a connection to the next, 1s at least [default: 1s]
-    #[arg(long, value_name = "DUR", help_heading = "Probing")]
-    pub interval: Option<Given>,
-    /// Test by this method and no other; by default the one that costs a connection least
-    #[arg(long, value_name = "METHOD", value_enum, help_heading = "Probing")]
-    pub method: Option<MethodKey>,
+    /// How connections are tested.
+    #[command(flatten)]
+    pub probing: Probing,
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// How connections are tested.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Probing")]
+pub struct Probing {
+    /// A peer is silent after this many unanswered probes [default: 15]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub probes: Option<u32>,
+    /// From one probe of a connection to the next, 1s at least [default: 1s]
+    #[arg(long, value_name = "DUR")]
+    pub interval: Option<Given>,
+    /// Test by this method and no other; by default the one that costs a connection least
+    #[arg(long, value_name = "METHOD", value_enum)]
+    pub method: Option<MethodKey>,
 }
 
 /// The methods of `prove`.
@@ -335,6 +343,9 @@ pub struct Reap {
     /// What may be ended.
     #[command(flatten)]
     pub licence: ReapLicence,
+    /// How connections are tested, with --prove.
+    #[command(flatten)]
+    pub probing: Probing,
     /// Where connections are read from.
     #[command(flatten)]
     pub looking: Looking,
@@ -357,6 +368,10 @@ pub struct ReapLicence {
     /// than this
     #[arg(long, value_name = "DUR")]
     pub half_closed_over: Option<Given>,
+    /// Test what is not proved yet, as `prove` does, and end what comes out dead. Without --apply
+    /// no probe is sent
+    #[arg(long, conflicts_with = "unproved")]
+    pub prove: bool,
     /// Also what is not proved dead, as long as it is selected: living connections too
     #[arg(long)]
     pub unproved: bool,
