@@ -293,7 +293,8 @@ pub enum MethodKey {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Keep {
     /// The owner is to learn within this time that an idle peer is gone
-    #[arg(long, value_name = "DUR", required_unless_present = "undo", help_heading = "Objective")]
+    #[arg(long, value_name = "DUR", required_unless_present_any = ["undo", "list"],
+        help_heading = "Objective")]
     pub detect_within: Option<Given>,
     /// A box on the path forgets what is idle for this long: do not let it
     #[arg(long, value_name = "DUR", help_heading = "Objective")]
@@ -302,6 +303,10 @@ pub struct Keep {
     /// peers that live and do not read
     #[arg(long, help_heading = "Objective")]
     pub user_timeout: bool,
+    /// Also connections that are opened or accepted later, by the programs in the cgroups of those
+    /// that are chosen (needs cgroup v2, root and BPF). Stays until --undo, or as long as the cgroup
+    #[arg(long, help_heading = "Objective")]
+    pub future: bool,
     /// Which connections.
     #[command(flatten)]
     pub selectors: Selectors,
@@ -316,8 +321,12 @@ pub struct Keep {
     pub acting: Acting,
     /// Put the options back that earlier runs have changed, where nobody has changed them since
     #[arg(long, help_heading = "Acting",
-        conflicts_with_all = ["detect_within", "survive_idle", "user_timeout", "apply"])]
+        conflicts_with_all = ["detect_within", "survive_idle", "user_timeout", "future", "apply"])]
     pub undo: bool,
+    /// List what is kept: of connections that are opened later, and how many the record knows of
+    #[arg(long, help_heading = "Acting", conflicts_with_all =
+        ["detect_within", "survive_idle", "user_timeout", "future", "apply", "undo"])]
+    pub list: bool,
     /// After --apply, watch the kernel's counters for this long, and put everything back if they
     /// rise [default: until the first probes, 60s at most; 0s for 1,000 connections or fewer]
     #[arg(long, value_name = "DUR", help_heading = "Acting")]
