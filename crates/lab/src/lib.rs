@@ -22,11 +22,13 @@ mod script;
 mod topology;
 pub mod trial;
 pub mod wait;
+pub mod wire;
 
-pub use cable::{Cable, Fate, FrameSeen, Loss};
+pub use cable::{Cable, FrameSeen};
 pub use frame::{Arp, Flags, Frame, Segment};
 pub use host::{Host, HostError};
 pub use lab::{Lab, LabError};
 pub use program::{Line, Program};
 pub use requirements::Missing;
 pub use topology::{CLIENT, CablePlan, End, EndPlan, HostPlan, ROUTER, SERVER, Topology};
+pub use wire::{Fate, Loss};
