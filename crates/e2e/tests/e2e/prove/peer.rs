@@ -28,12 +28,17 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Starts the peer, which listens once this returns.
 pub(crate) fn start(host: &Host) -> Program {
+    start_after(host, ":")
+}
+
+/// As [`start`], after the shell has done this: the peer is the process that did it.
+pub(crate) fn start_after(host: &Host, does: &str) -> Program {
     let exe = env::current_exe().unwrap();
-    let role = format!("{ROLE}=peer");
+    let (role, shell) = (format!("{ROLE}=peer"), format!("{does} && exec env \"$@\""));
     let name = "prove::peer::play_the_peer";
     let exe = exe.to_str().unwrap();
-    let program =
-        host.spawn("env", &[&role, exe, "--ignored", "--exact", name, "--nocapture"]).unwrap();
+    let words = ["-c", &shell, "sh", &role, exe, "--ignored", "--exact", name, "--nocapture"];
+    let program = host.spawn("sh", &words).unwrap();
     assert!(program.line_with("listening", SOON).is_some(), "the peer does not start");
     program
 }
