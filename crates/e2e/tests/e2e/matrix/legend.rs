@@ -18,7 +18,7 @@ pub(super) const fn of_verb(verb: Verb) -> &'static [Explained] {
     match verb {
         Verb::Prove | Verb::ProveCrafted => PROVED,
         Verb::Keep => KEPT,
-        Verb::Reap | Verb::ReapUnproved => REAPED,
+        Verb::Reap | Verb::ReapProve | Verb::ReapUnproved => REAPED,
     }
 }
 
@@ -83,7 +83,28 @@ const KEPT: &[Explained] = &[
 ];
 
 const REAPED: &[Explained] = &[
-    ("ended: proved silent", "the kernel's own questions went unanswered"),
+    (
+        "ended: proved silent",
+        "the kernel's own retransmissions or window probes go unanswered; or, with `--prove`, three probes did",
+    ),
+    (
+        "ended-by-reset",
+        "the peer had forgotten it: its answer to the test was a reset, which has ended the connection",
+    ),
+    ("spared: answered", "the peer has answered a probe, or has just been heard: it lives"),
+    (
+        "spared: heard lately",
+        "the peer has acknowledged data, or a window probe of the kernel's: it lives",
+    ),
+    (
+        "untested (in flight)",
+        "spared: data or a FIN of ours waits, so the kernel itself is asking, and has not proved anything yet",
+    ),
+    ("untested (handshake)", "spared: there is no connection yet"),
+    (
+        "untested (no descriptor)",
+        "spared: no process holds it, and without BPF it cannot be tested",
+    ),
     ("ended: unproved", "nothing proves it dead, and `--unproved` was given"),
     (
         "spared: alive is not proved",

@@ -17,12 +17,19 @@ pub(super) enum Verb {
     ProveCrafted,
     Keep,
     Reap,
+    ReapProve,
     ReapUnproved,
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Prove, Self::ProveCrafted, Self::Keep, Self::Reap, Self::ReapUnproved];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Prove,
+        Self::ProveCrafted,
+        Self::Keep,
+        Self::Reap,
+        Self::ReapProve,
+        Self::ReapUnproved,
+    ];
 
     /// What is typed.
     pub(super) const fn words(self) -> &'static [&'static str] {
@@ -33,6 +40,9 @@ impl Verb {
             }
             Self::Keep => &["keep", "--detect-within", "5s", "--source", "sock-diag", "--apply"],
             Self::Reap => &["reap", "--all", "--source", "sock-diag", "--apply"],
+            Self::ReapProve => {
+                &["reap", "--all", "--prove", "--probes", "3", "--source", "sock-diag", "--apply"]
+            }
             Self::ReapUnproved => {
                 &["reap", "--all", "--unproved", "--source", "sock-diag", "--apply"]
             }
@@ -51,6 +61,7 @@ impl Verb {
             }
             Self::Keep => "The application is asked once those five seconds are over.",
             Self::Reap => "Only what is proved dead is ended; nothing is tested for that.",
+            Self::ReapProve => "What is not proved yet is tested, and ended if it comes out dead.",
             Self::ReapUnproved => {
                 "What ending a connection by force looks like from both ends. A reset is sent where the state has \
                  one; what a cut cable, or a NAT that has forgotten the connection, does not let through, the peer \
@@ -78,7 +89,7 @@ impl Verb {
                 wait_for_the_objective(stage);
                 document
             }
-            Self::Reap | Self::ReapUnproved => {
+            Self::Reap | Self::ReapProve | Self::ReapUnproved => {
                 let record = Record::new();
                 let arguments = ["--netns", &netns, "--json", "--audit", record.path()];
                 json(&[&[*verb], &arguments[..], more].concat())
@@ -96,6 +107,17 @@ impl Verb {
         match self {
             Self::Prove | Self::ProveCrafted => answer(one, actor.kind),
             Self::Keep => kept(one),
+            Self::ReapProve => match (actor.kind, fate(one, actor.kind).as_str()) {
+                // Whether it has just been heard, or asks again, is a matter of moments.
+                (
+                    Kind::ZeroWindow | Kind::DataOutstanding,
+                    "spared: answered"
+                    | "spared: alive is not proved"
+                    | "spared: blocked is not proved"
+                    | "untested (in flight)",
+                ) => "spared: heard lately".to_owned(),
+                (_, fate) => fate.to_owned(),
+            },
             Self::Reap | Self::ReapUnproved => fate(one, actor.kind),
         }
     }
@@ -115,17 +137,7 @@ fn wait_for_the_objective(stage: &Stage) {
 
 fn answer(one: &Value, kind: Kind) -> String {
     let answer = one["answer"].as_str().unwrap();
-    let how = one["method"].as_str().unwrap_or_else(|| {
-        let why = one["why"].as_str().unwrap();
-        let reasons = [
-            ("heard within", "heard"),
-            ("data of ours", "in flight"),
-            ("handshake", "handshake"),
-            ("no process", "no descriptor"),
-            ("does not work here", "another method"),
-        ];
-        reasons.iter().find(|(text, _)| why.contains(text)).map_or(why, |(_, word)| word)
-    });
+    let how = one["method"].as_str().unwrap_or_else(|| reason(one));
     // Whether a peer that answers has just done so is a matter of moments.
     match (kind, answer, how) {
         (Kind::ZeroWindow, "alive", "heard") | (Kind::ZeroWindow, "unprovable", "in flight") => {
@@ -134,6 +146,18 @@ fn answer(one: &Value, kind: Kind) -> String {
         (Kind::DataOutstanding, "alive", _) => "alive (heard, or probed)".to_owned(),
         _ => format!("{answer} ({how})"),
     }
+}
+
+/// In a word, why it was not probed.
+fn reason(one: &Value) -> &str {
+    let why = one["why"].as_str().unwrap();
+    let reasons = [
+        ("heard within", "heard"),
+        ("data of ours", "in flight"),
+        ("handshake", "handshake"),
+        ("no process", "no descriptor"),
+    ];
+    reasons.iter().find(|(text, _)| why.contains(text)).map_or(why, |(_, word)| word)
 }
 
 fn kept(one: &Value) -> String {
@@ -176,6 +200,7 @@ fn fate(one: &Value, kind: Kind) -> String {
             format!("{fate}: proved {verdict}")
         }
         Some(because) => format!("{fate}: {because}"),
-        None => format!("{fate}: {}", one["why"].as_str().unwrap_or_default()),
+        None if fate == "untested" => format!("{fate} ({})", reason(one)),
+        None => fate.to_owned(),
     }
 }
