@@ -7,7 +7,7 @@ NEED := .ci/need
 FEATURES := .ci/features
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test outage tidy bpf check
+.PHONY: help run build test outage stress tidy bpf check
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -37,6 +37,12 @@ outage: ## keep 20,000 connections at once, and hold them for a minute: none may
 	@$(NEED) --tool $(CARGO)
 	features=$$($(FEATURES)); $(CARGO) build --package halfopen-cli $$features
 	$(CARGO) test --package halfopen-e2e twenty_thousand -- --ignored --nocapture
+
+stress: ## 200,000 probes of connections in use: no byte may change, no call fail, no peer be called dead
+	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux
+	@$(NEED) --tool $(CARGO)
+	features=$$($(FEATURES)); $(CARGO) build --package halfopen-cli $$features
+	$(CARGO) test --package halfopen-e2e two_hundred_thousand -- --ignored --nocapture
 
 tidy: ## check the style that compilers do not check
 	@$(NEED) cc=gcc

@@ -21,6 +21,7 @@ mod prove;
 mod reap;
 mod record;
 mod story;
+mod stress;
 mod unprivileged;
 mod uptime;
 mod vanishing;

@@ -60,6 +60,9 @@ pub(super) struct Actor {
     pub(super) kind: Kind,
     pub(super) family: Family,
     pub(super) local: SocketAddr,
+    /// The address that it was connected to: two connections to different ports may have one port of
+    /// ours. `None` where the peer has connected, to a port that only this connection has.
+    pub(super) to: Option<SocketAddr>,
     /// `None` where no process holds it.
     pub(super) socket: Option<Socket>,
 }
@@ -171,7 +174,7 @@ impl Stage {
             let seen_from_there = if self.condition.is_behind_nat() { ROUTER } else { CLIENT };
             let there = address(&self.lab, seen_from_there, family);
             peer::connect(self.peer.as_mut().unwrap(), SocketAddr::new(there, port));
-            self.actors.push(Actor { kind, family, local: here, socket: None });
+            self.actors.push(Actor { kind, family, local: here, to: None, socket: None });
         }
     }
 
@@ -185,7 +188,7 @@ impl Stage {
             // The router keeps the port, as nobody else has it.
             seen_as.set_ip(outside(&self.lab, family));
         }
-        peer::end(self.peer.as_mut().unwrap(), seen_as);
+        peer::end(self.peer.as_mut().unwrap(), seen_as, HOLDS);
         self.reaches(closing, TcpState::Closing);
         let last = self.connect_and_fill(Kind::LastAck, family, CLOSES);
         self.socket(last).shutdown(Shutdown::Write).unwrap();
@@ -205,7 +208,8 @@ impl Stage {
             let probes = matches!(sample.timer, KernelTimer::WindowProbe { .. });
             (probes && sample.in_flight() == Some(false) && window == Some(0)).then_some(())
         });
-        assert!(shut.is_some(), "{:#?}", self.sample(at));
+        let said = || self.peer.as_ref().and_then(|peer| peer.line(Duration::ZERO));
+        assert!(shut.is_some(), "the peer says {:?}: {:#?}", said(), self.sample(at));
         at
     }
 
@@ -224,7 +228,7 @@ impl Stage {
             socket
         });
         let local = socket.local_addr().unwrap().as_socket().unwrap();
-        self.actors.push(Actor { kind, family, local, socket: Some(socket) });
+        self.actors.push(Actor { kind, family, local, to: Some(to), socket: Some(socket) });
         self.actors.len() - 1
     }
 
@@ -275,8 +279,9 @@ impl Stage {
         if self.condition == Condition::Silent {
             return;
         }
-        let there = SocketAddr::new(address(&self.lab, SERVER, Family::V4), 9);
+        let there = SocketAddr::new(address(&self.lab, SERVER, Family::V4), 0);
         let ear = inside(self.lab.server().unwrap(), || UdpSocket::bind(there).unwrap());
+        let there = ear.local_addr().unwrap();
         ear.set_read_timeout(Some(PATIENCE)).unwrap();
         let send = || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"mark", there).unwrap();
         inside(self.lab.client().unwrap(), send);
@@ -309,11 +314,13 @@ impl Actor {
             .find(|sample| sample.endpoints.local == self.local && sample.state != TcpState::Listen)
     }
 
-    /// The other end, in the table of the peer's kernel. Every port is one connection's own.
+    /// The other end, in the table of the peer's kernel.
     pub(super) fn in_far_table<'a>(&self, samples: &'a [Sample]) -> Option<&'a Sample> {
         samples.iter().find(|sample| {
-            let peer = sample.endpoints.peer;
-            peer.port() == self.local.port() && self.family.of(peer)
+            let (local, peer) = (sample.endpoints.local, sample.endpoints.peer);
+            peer.port() == self.local.port()
+                && self.family.of(peer)
+                && self.to.is_none_or(|to| to.port() == local.port())
         })
     }
 }

@@ -102,7 +102,10 @@ impl Verb {
     fn said(self, document: &Value, actor: &Actor) -> String {
         let local = actor.local.to_string();
         let all = document["connections"].as_array().unwrap();
-        let of = |one: &&Value| one["local"] == *local || one["connection"]["local"] == *local;
+        let is_it = |one: &Value| {
+            one["local"] == *local && actor.to.is_none_or(|to| one["peer"] == *to.to_string())
+        };
+        let of = |one: &&Value| is_it(one) || is_it(&one["connection"]);
         let Some(one) = all.iter().find(of) else { return "not there any more".to_owned() };
         match self {
             Self::Prove | Self::ProveCrafted => answer(one, actor.kind),

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use halfopen_lab::{Host, Program};
+use halfopen_lab::{Host, Program, wait};
 
 /// Set in the copy that plays the peer.
 const ROLE: &str = "HALFOPEN_TEST_ROLE";
@@ -49,9 +49,9 @@ pub(crate) fn connect(program: &mut Program, to: SocketAddr) {
     assert!(program.line_with("connected", SOON).is_some(), "the peer does not connect to {to}");
 }
 
-/// Makes the peer end its direction of what it accepted from `from`.
-pub(crate) fn end(program: &mut Program, from: SocketAddr) {
-    program.type_line(&format!("end {from}")).unwrap();
+/// Makes the peer end its direction of what it accepted from `from` on this port.
+pub(crate) fn end(program: &mut Program, from: SocketAddr, port: u16) {
+    program.type_line(&format!("end {from} {port}")).unwrap();
     assert!(program.line_with("ended", SOON).is_some(), "the peer does not end {from}");
 }
 
@@ -70,7 +70,8 @@ fn play_the_peer() {
                 if close {
                     stream.shutdown(Shutdown::Write).unwrap();
                 }
-                accepted.lock().unwrap().insert(plain(stream.peer_addr().unwrap()), stream);
+                let from = plain(stream.peer_addr().unwrap());
+                accepted.lock().unwrap().insert(format!("{from} {port}"), stream);
             }
         });
     }
@@ -80,8 +81,10 @@ fn play_the_peer() {
     for line in stdin().lock().lines().map_while(Result::ok) {
         match line.trim().strip_prefix("end ") {
             Some(from) => {
-                let accepted = accepted.lock().unwrap();
-                accepted[&from.parse().unwrap()].shutdown(Shutdown::Write).unwrap();
+                // It is connected before it is accepted.
+                let stream =
+                    wait::until(SOON, || accepted.lock().unwrap().get(from)?.try_clone().ok());
+                stream.unwrap().shutdown(Shutdown::Write).unwrap();
                 println!("ended");
             }
             None => {
@@ -92,8 +95,9 @@ fn play_the_peer() {
     }
 }
 
-/// What was accepted, by the address of its other end.
-type Accepted = Arc<Mutex<BTreeMap<SocketAddr, TcpStream>>>;
+/// What was accepted, by the address of its other end and our port: two connections to different
+/// ports may come from one address.
+type Accepted = Arc<Mutex<BTreeMap<String, TcpStream>>>;
 
 /// An address of IPv4 as itself, whatever socket it came by.
 fn plain(address: SocketAddr) -> SocketAddr {
