@@ -85,9 +85,16 @@ pub fn find(program: &'static str, package: &'static str) -> Result<PathBuf, Mis
     env::split_paths(&path)
         // An ordinary user's PATH lacks the directories of daemons, which are readable all the same.
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(of_postgresql())
         .map(|directory| directory.join(program))
         .find(|candidate| candidate.is_file())
         .ok_or(Missing::Program { program, package })
+}
+
+/// Where Debian keeps the programs of PostgreSQL's server: on nobody's PATH, one directory a version.
+fn of_postgresql() -> impl Iterator<Item = PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin"))
 }
 
 /// The capabilities that the lab uses, with their bits (uapi/linux/capability.h): namespaces,
