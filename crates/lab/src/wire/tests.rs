@@ -88,7 +88,10 @@ pub(super) fn pass(wire: &mut Wire, until: Moment, log: &mut Vec<String>) {
     while let Some(now) = wire.deadline().filter(|deadline| *deadline <= until) {
         while let Some((emission, fate)) = wire.due(now) {
             let arrow = if emission.to == End::Right { "=>" } else { "<=" };
-            let fate = if fate == Fate::Delivered { String::new() } else { format!(": {fate}") };
+            let fate = match fate {
+                Fate::Dropped(_) => format!(": {fate}"),
+                _ => String::new(),
+            };
             log.push(format!("{} {arrow} {}{fate}", now.0.as_millis(), words(&emission.bytes)));
         }
         tell_forged(wire, log);

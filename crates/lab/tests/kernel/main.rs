@@ -5,6 +5,8 @@
 
 mod book;
 mod cable;
+mod capture;
+mod faults;
 mod leftovers;
 mod power;
 mod trial;

@@ -1,0 +1,1 @@
+//! Each fault of the wire against real kernels.
