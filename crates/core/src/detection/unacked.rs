@@ -276,10 +276,17 @@ impl Model {
 
     /// How many firings, at the cap, are so far from the limit that none can end anything.
     fn idle_firings(&self, firing: Firing, rto: Duration, limit: Option<Duration>) -> Option<u32> {
+        if rto < self.rto_max {
+            return None;
+        }
         let far = limit?.checked_sub(firing.counted.max())?;
         let late = self.tick.firing(rto, Phase::UNKNOWN).0.max();
+        // Hardly any limit is that far, and dividing takes longer than multiplying.
+        if far < late.saturating_mul(MANY_FIRINGS) {
+            return None;
+        }
         let firings = u32::try_from(far.as_millis() / late.as_millis().max(1)).ok()?;
-        (rto >= self.rto_max && firings > MANY_FIRINGS).then(|| firings - MANY_FIRINGS / 2)
+        (firings > MANY_FIRINGS).then(|| firings - MANY_FIRINGS / 2)
     }
 
     /// The time-out that the timer of firing `number` was armed for.
@@ -296,7 +303,7 @@ impl Model {
         }
         let doublings = number.saturating_sub(linear_firings);
         let start = if linear && linear_firings > 0 { self.rto } else { interval };
-        start.saturating_mul(2u32.saturating_pow(doublings.min(20))).min(self.rto_max)
+        start.saturating_mul(1 << doublings.min(20)).min(self.rto_max)
     }
 
     /// How long the kernel counts before it gives up, at a firing whose timer was armed for `rto`.
@@ -318,7 +325,7 @@ impl Model {
 
 /// tcp_model_timeout: how long `retries` retransmissions would take if the first time-out were 200 ms.
 fn model_timeout(retries: u32, rto_max: Duration) -> Duration {
-    let ratio = rto_max.as_millis() / RTO_BASE.as_millis();
+    let ratio = u64::try_from(rto_max.as_millis()).unwrap_or(u64::MAX) / RTO_BASE_MS;
     let threshold = ratio.max(1).ilog2();
     let doubled = |retries: u32| RTO_BASE.saturating_mul((2u32 << retries.min(20)) - 1);
     if retries <= threshold {
@@ -361,7 +368,8 @@ pub(super) fn info(seen: &Observation) -> Result<&TcpInfo, Missing> {
 }
 
 /// TCP_RTO_MIN as a constant: tcp_model_timeout does not follow the sysctl.
-const RTO_BASE: Duration = Duration::from_millis(200);
+const RTO_BASE: Duration = Duration::from_millis(RTO_BASE_MS);
+const RTO_BASE_MS: u64 = 200;
 /// TCP_TIMEOUT_INIT: the tail loss probe of a connection without a round-trip time.
 const TIMEOUT_INIT: Duration = Duration::from_secs(1);
 /// TCP_TIMEOUT_MIN: two ticks at 1000 Hz; what the probe waits beyond two round trips when more
