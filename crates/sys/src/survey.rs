@@ -11,7 +11,7 @@ use halfopen_core::{
     ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Sysctls, Tracking,
     detection::Tick,
 };
-use holders::{Finder, Holders, Wanted};
+use holders::{Finder, Holders, Reader, Wanted};
 use looks::{Look, looks};
 use pieces::{Pile, on_all_cores};
 
@@ -218,7 +218,11 @@ fn survey_of(
         };
         survey.listeners.extend(place.listeners.all());
         let columns = Columns { connections, beyond, tracking };
-        on_all_cores(columns, |piece| each(place.observations(piece, keep)));
+        on_all_cores(columns, || {
+            let mut worker = place.worker();
+            let each = &each;
+            move |piece| each(worker.observations(piece, keep))
+        });
     }
     if let (Chosen::SockDiag { instead_of: Some(error) }, true) = (&source, holders.missed_some()) {
         survey.unseen.push(Unseen {
@@ -240,10 +244,25 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn observations(&self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
-        let mut reader = self.holders.reader();
-        // Each piece has its own, so that cores do not wait for each other to count references.
-        let sysctls = Arc::new(self.sysctls.clone());
+    fn worker(&self) -> Worker<'_> {
+        Worker {
+            place: self,
+            reader: self.holders.reader(),
+            sysctls: Arc::new(self.sysctls.clone()),
+        }
+    }
+}
+
+/// One thread's part in putting observations together. What is shared by many of them it has for
+/// itself, so that cores do not wait for each other to count references.
+struct Worker<'a> {
+    place: &'a Place<'a>,
+    reader: Reader<'a>,
+    sysctls: Arc<Sysctls>,
+}
+
+impl Worker<'_> {
+    fn observations(&mut self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
         let Columns { connections, beyond, tracking } = piece;
         connections
             .into_iter()
@@ -251,14 +270,14 @@ impl Place<'_> {
             .zip(tracking)
             .filter(|((sample, _), _)| keep(sample))
             .map(|((sample, beyond), tracking)| {
-                let (owners, options) = reader.of(&sample, beyond);
+                let (owners, options) = self.reader.of(&sample, beyond);
                 Observation {
                     options,
-                    sysctls: Arc::clone(&sysctls),
-                    tick: self.tick,
+                    sysctls: Arc::clone(&self.sysctls),
+                    tick: self.place.tick,
                     owners,
-                    listener: self.listeners.covering(&sample),
-                    siblings: self.tallies.siblings_of(&sample),
+                    listener: self.place.listeners.covering(&sample),
+                    siblings: self.place.tallies.siblings_of(&sample),
                     tracking,
                     proof: None,
                     sample,

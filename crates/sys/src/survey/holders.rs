@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use halfopen_core::{KernelTimer, OptionsSeen, Owner, Owners, Sample};
+use halfopen_core::{KernelTimer, OptionsSeen, Owner, Owners, Process, Sample};
 
 use super::Unseen;
 use crate::{
@@ -150,18 +150,19 @@ impl Holders {
             too_many: TOO_MANY.into(),
             nobody_to_ask: NOBODY_TO_ASK.into(),
             nobody: "no process holds it".into(),
+            processes: Vec::new(),
             shared: SharedOptions::default(),
             missed: Missed::new(),
         }
     }
 
-    fn owners(&self, sample: &Sample, address: Option<u64>) -> Vec<Owner> {
-        let (table, key) = match &self.found {
-            Found::ByInode(table) => (table, sample.inode),
-            Found::ByAddress(table) => (table, address),
-            Found::NotAsked | Found::NotYet | Found::Failed(_) => return Vec::new(),
-        };
-        key.map(|key| table.of(key).cloned().collect()).unwrap_or_default()
+    /// Where to look for the owners of a socket, and by what.
+    fn table(&self, sample: &Sample, address: Option<u64>) -> Option<(&OwnerTable, u64)> {
+        match &self.found {
+            Found::ByInode(table) => Some((table, sample.inode?)),
+            Found::ByAddress(table) => Some((table, address?)),
+            Found::NotAsked | Found::NotYet | Found::Failed(_) => None,
+        }
     }
 
     fn why_unseen(&self) -> String {
@@ -228,6 +229,8 @@ pub(super) struct Reader<'a> {
     too_many: Arc<str>,
     nobody_to_ask: Arc<str>,
     nobody: Arc<str>,
+    /// Copies of its own, so that cores do not wait for each other to count references.
+    processes: Vec<Option<Arc<Process>>>,
     shared: SharedOptions,
     missed: Missed,
 }
@@ -246,7 +249,7 @@ impl Reader<'_> {
             let unread = || OptionsSeen::Unread(Arc::clone(&self.nobody));
             return (Owners::None, told.unwrap_or_else(unread));
         }
-        let found = self.holders.owners(sample, socket);
+        let found = self.owners(sample, socket);
         if found.is_empty() {
             let what = if told.is_some() { "owners" } else { "owners and options" };
             self.miss(what, &Arc::clone(&self.why_unseen));
@@ -255,6 +258,19 @@ impl Reader<'_> {
         }
         let options = told.unwrap_or_else(|| self.options(&found, sample));
         (Owners::Known(found), options)
+    }
+
+    fn owners(&mut self, sample: &Sample, address: Option<u64>) -> Vec<Owner> {
+        let Some((table, socket)) = self.holders.table(sample, address) else { return Vec::new() };
+        let mut owners = Vec::new();
+        for (place, fd) in table.held_by(socket) {
+            // As a rule there is one.
+            owners.reserve_exact(1);
+            owners.extend(
+                own_copy(&mut self.processes, table, place).map(|process| Owner { process, fd }),
+            );
+        }
+        owners
     }
 
     fn options(&mut self, owners: &[Owner], sample: &Sample) -> OptionsSeen {
@@ -294,6 +310,20 @@ impl Drop for Reader<'_> {
             *all.entry(missed).or_default() += count;
         }
     }
+}
+
+/// The process at `place` in `table`, from the copies made before if it is among them.
+fn own_copy(
+    copies: &mut Vec<Option<Arc<Process>>>,
+    table: &OwnerTable,
+    place: usize,
+) -> Option<Arc<Process>> {
+    let process = table.processes().get(place)?;
+    if copies.len() <= place {
+        copies.resize(table.processes().len(), None);
+    }
+    let copy = copies.get_mut(place)?;
+    Some(Arc::clone(copy.get_or_insert_with(|| Arc::new(Process::clone(process)))))
 }
 
 /// Whether the options can change more than an assumption: another timer hides whether keepalive is

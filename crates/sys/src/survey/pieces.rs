@@ -23,11 +23,12 @@ pub(super) trait Pile: Sized + Send {
     fn give_back_memory(&mut self);
 }
 
-/// Does `work` on all of `pile`, a piece at a time, on as many threads as there are cores. The
-/// memory of what has been handed out is given back as the work goes on.
-pub(super) fn on_all_cores<P: Pile>(pile: P, work: impl Fn(P) + Sync) {
+/// Does work on all of `pile`, a piece at a time, on as many threads as there are cores: each gets a
+/// worker of its own from `hire`. The memory of what has been handed out is given back as the work
+/// goes on.
+pub(super) fn on_all_cores<P: Pile, W: FnMut(P)>(pile: P, hire: impl Fn() -> W + Sync) {
     if pile.height() <= PIECE {
-        return work(pile);
+        return hire()(pile);
     }
     let left = Mutex::new(pile);
     let next = || {
@@ -40,6 +41,7 @@ pub(super) fn on_all_cores<P: Pile>(pile: P, work: impl Fn(P) + Sync) {
         Some(piece).filter(|piece| piece.height() > 0)
     };
     let work_on = || {
+        let mut work = hire();
         while let Some(piece) = next() {
             work(piece);
         }
@@ -76,8 +78,8 @@ mod tests {
     fn every_item_is_worked_on_once_at_every_boundary_of_pieces() {
         for length in [0, 1, PIECE, PIECE + 1, 5 * PIECE + 7] {
             let done = Mutex::new(Vec::new());
-            on_all_cores((0..length).collect(), |mut piece| {
-                done.lock().unwrap().append(&mut piece)
+            on_all_cores((0..length).collect(), || {
+                |mut piece: Vec<usize>| done.lock().unwrap().append(&mut piece)
             });
             let mut done = done.into_inner().unwrap();
             done.sort_unstable();
