@@ -1,7 +1,7 @@
 //! Owns the picture: what a survey has seen, judged, chosen and ordered. Every face of the output
 //! (text, JSON, frames of `--watch`) is drawn from it. Prints nothing.
 
-use halfopen_core::{Diagnosis, Listener, NetnsId, Observation, Owners, Severity};
+use halfopen_core::{Diagnosis, Judge, Listener, NetnsId, Observation, Owners, Severity};
 use halfopen_sys::{NamespaceSeen, Survey, Unseen};
 use jiff::Timestamp;
 
@@ -55,12 +55,13 @@ impl Judged {
     /// Judges `observations` and keeps what `look` means.
     pub(crate) fn of(observations: Vec<Observation>, look: &Look) -> Self {
         let mut judged = Self::default();
+        let mut judge = Judge::new(look.thresholds);
         for observation in observations {
             if look.remembers {
                 judged.seen.note(&observation.sample);
             }
             judged.owners_unseen += usize::from(matches!(observation.owners, Owners::Unseen(_)));
-            let diagnosis = Box::new(Diagnosis::of(observation, &look.thresholds));
+            let diagnosis = Box::new(judge.diagnosis(observation));
             if !look.selection.matches(&diagnosis) {
                 continue;
             }

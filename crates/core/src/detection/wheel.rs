@@ -70,7 +70,7 @@ impl std::fmt::Display for Interval {
 }
 
 /// The length of the kernel's tick (1 / CONFIG_HZ).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tick(Duration);
 
 impl Tick {

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::ensure;
-use halfopen_core::{Diagnosis, Thresholds};
+use halfopen_core::{Judge, Thresholds};
 use halfopen_sys::{Ask, Scope, Sources, survey_each};
 
 use crate::arguments::SourceKey;
@@ -17,8 +17,8 @@ pub(crate) fn run(source: SourceKey, owners: bool) -> anyhow::Result<()> {
     let thresholds = Thresholds::default();
     let judged = Mutex::new(Vec::new());
     survey_each(&Ask { scope: Scope::Current, sources, owners }, |piece| {
-        let piece: Vec<_> =
-            piece.into_iter().map(|seen| Diagnosis::of(seen, &thresholds)).collect();
+        let mut judge = Judge::new(thresholds);
+        let piece: Vec<_> = piece.into_iter().map(|seen| judge.diagnosis(seen)).collect();
         judged.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
     })?;
     let judged = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
