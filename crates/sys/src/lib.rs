@@ -36,6 +36,7 @@ mod owners;
 mod packet;
 mod privilege;
 pub mod probe;
+mod roomy;
 mod samples;
 pub mod set_options;
 pub mod silence;

@@ -176,18 +176,34 @@ impl OwnerTable {
 
     /// The owners of one socket, by process and descriptor.
     pub fn of(&self, inode: u64) -> impl Iterator<Item = Owner> {
-        self.held_by(inode).filter_map(|(place, fd)| {
-            Some(Owner { process: Arc::clone(self.processes.get(place)?), fd })
+        let places = self.places(&[Some(inode)]).into_iter();
+        places.flat_map(|place| self.held(place)).filter_map(|(process, fd)| {
+            Some(Owner { process: Arc::clone(self.processes.get(process)?), fd })
         })
     }
 
-    /// As [`OwnerTable::of`], with each process by its place among [`OwnerTable::processes`].
-    pub(crate) fn held_by(&self, inode: u64) -> impl Iterator<Item = (usize, u32)> {
-        let socket = scattered(inode);
-        let near = self.held.get(self.index.near(socket)).unwrap_or_default();
-        near.iter()
-            .filter(move |held| held.socket == socket)
-            .map(|held| (held.process as usize, held.fd))
+    /// Where the holders of each of these sockets are, for [`OwnerTable::held`].
+    pub(crate) fn places(&self, inodes: &[Option<u64>]) -> Vec<Range<usize>> {
+        // The table is larger than a cache. In a loop that does nothing else the processor asks for
+        // the memory of several sockets at once: first the index of all, then their holders.
+        let near = |inode: &Option<u64>| inode.map_or(0..0, |one| self.index.near(scattered(one)));
+        let mut places: Vec<_> = inodes.iter().map(near).collect();
+        for (place, inode) in places.iter_mut().zip(inodes) {
+            let socket = inode.map(scattered);
+            let is_other = |held: &&Held| Some(held.socket) != socket;
+            let near = self.held.get(place.clone()).unwrap_or_default();
+            place.start += near.iter().take_while(is_other).count();
+            let rest = self.held.get(place.clone()).unwrap_or_default();
+            place.end = place.start + rest.iter().take_while(|held| !is_other(held)).count();
+        }
+        places
+    }
+
+    /// Those at such a place: each process by its place among [`OwnerTable::processes`], and its
+    /// descriptor.
+    pub(crate) fn held(&self, place: Range<usize>) -> impl Iterator<Item = (usize, u32)> {
+        let held = self.held.get(place).unwrap_or_default();
+        held.iter().map(|held| (held.process as usize, held.fd))
     }
 
     /// The processes that hold sockets.

@@ -264,13 +264,15 @@ struct Worker<'a> {
 impl Worker<'_> {
     fn observations(&mut self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
         let Columns { connections, beyond, tracking } = piece;
+        let held = self.place.holders.places(connections.iter().zip(&beyond));
         connections
             .into_iter()
             .zip(beyond)
             .zip(tracking)
-            .filter(|((sample, _), _)| keep(sample))
-            .map(|((sample, beyond), tracking)| {
-                let (owners, options) = self.reader.of(&sample, beyond);
+            .zip(held)
+            .filter(|(((sample, _), _), _)| keep(sample))
+            .map(|(((sample, beyond), tracking), held)| {
+                let (owners, options) = self.reader.of(&sample, beyond, held);
                 Observation {
                     options,
                     sysctls: Arc::clone(&self.sysctls),
@@ -322,8 +324,9 @@ fn listeners(
 ) -> Listeners {
     let mut reader = holders.reader();
     let mut listeners = Listeners::default();
-    for (sample, beyond) in listening {
-        let (_, options) = reader.of(sample, beyond.clone());
+    let held = holders.places(listening.iter().map(|(sample, beyond)| (sample, beyond)));
+    for ((sample, beyond), held) in listening.iter().zip(held) {
+        let (_, options) = reader.of(sample, beyond.clone(), held);
         listeners.add(sample, options.read(), sysctls);
     }
     for sample in connections {

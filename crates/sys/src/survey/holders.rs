@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     mem,
+    ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -156,11 +157,24 @@ impl Holders {
         }
     }
 
-    /// Where to look for the owners of a socket, and by what.
-    fn table(&self, sample: &Sample, address: Option<u64>) -> Option<(&OwnerTable, u64)> {
+    /// Where the table has the holders of each of these sockets. For many at a time, since the
+    /// processor then waits for several places of a large table at once.
+    pub(super) fn places<'s>(
+        &self,
+        sockets: impl Iterator<Item = (&'s Sample, &'s Beyond)>,
+    ) -> Vec<Range<usize>> {
+        let key = |(sample, beyond): (&Sample, &Beyond)| match self.found {
+            Found::ByInode(_) => sample.inode,
+            Found::ByAddress(_) => beyond.socket,
+            Found::NotAsked | Found::NotYet | Found::Failed(_) => None,
+        };
+        let keys: Vec<_> = sockets.map(key).collect();
+        self.table().map_or_else(|| vec![0..0; keys.len()], |table| table.places(&keys))
+    }
+
+    const fn table(&self) -> Option<&OwnerTable> {
         match &self.found {
-            Found::ByInode(table) => Some((table, sample.inode?)),
-            Found::ByAddress(table) => Some((table, address?)),
+            Found::ByInode(table) | Found::ByAddress(table) => Some(table),
             Found::NotAsked | Found::NotYet | Found::Failed(_) => None,
         }
     }
@@ -238,8 +252,13 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Who holds the socket, and its options: from its source, else through the first of them who
     /// lets us.
-    pub(super) fn of(&mut self, sample: &Sample, beyond: Beyond) -> (Owners, OptionsSeen) {
-        let Beyond { options, socket } = beyond;
+    pub(super) fn of(
+        &mut self,
+        sample: &Sample,
+        beyond: Beyond,
+        held: Range<usize>,
+    ) -> (Owners, OptionsSeen) {
+        let Beyond { options, .. } = beyond;
         let told = options.map(OptionsSeen::Read);
         if sample.inode.is_none() {
             // Mini sockets have no options; other sockets without a file do.
@@ -249,7 +268,7 @@ impl Reader<'_> {
             let unread = || OptionsSeen::Unread(Arc::clone(&self.nobody));
             return (Owners::None, told.unwrap_or_else(unread));
         }
-        let found = self.owners(sample, socket);
+        let found = self.owners(held);
         if found.is_empty() {
             let what = if told.is_some() { "owners" } else { "owners and options" };
             self.miss(what, &Arc::clone(&self.why_unseen));
@@ -260,16 +279,14 @@ impl Reader<'_> {
         (Owners::Known(found), options)
     }
 
-    fn owners(&mut self, sample: &Sample, address: Option<u64>) -> Vec<Owner> {
-        let Some((table, socket)) = self.holders.table(sample, address) else { return Vec::new() };
-        let mut owners = Vec::new();
-        for (place, fd) in table.held_by(socket) {
-            // As a rule there is one.
-            owners.reserve_exact(1);
-            owners.extend(
-                own_copy(&mut self.processes, table, place).map(|process| Owner { process, fd }),
-            );
-        }
+    fn owners(&mut self, held: Range<usize>) -> Vec<Owner> {
+        let Some(table) = self.holders.table() else { return Vec::new() };
+        // As a rule there is one, and then the list has no room for more.
+        let mut owners = Vec::with_capacity(held.len());
+        owners.extend(table.held(held).filter_map(|(place, fd)| {
+            let process = own_copy(&mut self.processes, table, place)?;
+            Some(Owner { process, fd })
+        }));
         owners
     }
 
