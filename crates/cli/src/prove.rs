@@ -19,6 +19,7 @@ pub(crate) use self::answer::{Answer, Proved};
 use self::{driver::Driver, progress::Progress};
 use crate::{
     args::{MethodKey, Prove, Selectors, SortKey},
+    connections::Connections,
     exit::{Exit, Failure},
     look::Look,
     picture::Picture,
@@ -64,7 +65,7 @@ pub(crate) fn run(arguments: &Prove, out: &mut impl Write) -> Result<Exit, Failu
         Ok(())
     })?;
     progress.clear();
-    picture.connections = Vec::new();
+    picture.connections = Connections::default();
     if arguments.face.json {
         let document = json::ProveDocument::of(&picture, &proved, patience);
         json::write_document(out, &document)?;
@@ -223,7 +224,7 @@ fn cases(
                 Ok(method) => Plan::Probe(method, patience_for(method, seen, patience)),
                 Err(why) => Plan::Leave(why),
             };
-            Case { target, plan, before: *before }
+            Case { target, plan, before }
         })
         .collect()
 }

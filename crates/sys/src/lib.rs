@@ -36,7 +36,7 @@ mod owners;
 mod packet;
 mod privilege;
 pub mod probe;
-mod roomy;
+pub mod roomy;
 mod samples;
 pub mod set_options;
 pub mod silence;

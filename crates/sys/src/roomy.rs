@@ -5,7 +5,7 @@
 use crate::syscall;
 
 /// An empty list with room for `capacity` items, on huge pages if that fills some.
-pub(crate) fn list<T>(capacity: usize) -> Vec<T> {
+pub fn list<T>(capacity: usize) -> Vec<T> {
     let mut list = Vec::with_capacity(capacity);
     if capacity.saturating_mul(size_of::<T>()) >= WORTH_IT {
         syscall::memory::advise_huge_pages(list.spare_capacity_mut());

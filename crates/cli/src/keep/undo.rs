@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
         Selection::new(&arguments.selectors).narrows() || arguments.selectors.netns.is_some();
     let audit = Audit::open(arguments.acting.audit.as_deref())?;
     let pictures = pictures(arguments, &pasts)?;
-    let there: Vec<_> = pictures.iter().flat_map(|picture| &picture.connections).collect();
+    let there: Vec<_> = pictures.iter().flat_map(|picture| picture.connections.iter()).collect();
 
     let mut finished = HashSet::new();
     let mut ways = Vec::new();
@@ -72,9 +72,7 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
             continue;
         };
         match past.way_back(now) {
-            Some(first) => {
-                ways.push((diagnosis.as_ref(), Setting { id, expected: now, wanted: first }))
-            }
+            Some(first) => ways.push((*diagnosis, Setting { id, expected: now, wanted: first })),
             None => {
                 finished.insert(id);
                 let is_restored = past.is_restored(now);
