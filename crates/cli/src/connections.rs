@@ -111,10 +111,16 @@ impl IntoIterator for Connections {
     }
 }
 
+impl Extend<Diagnosis> for Connections {
+    fn extend<T: IntoIterator<Item = Diagnosis>>(&mut self, all: T) {
+        all.into_iter().for_each(|one| self.push(one));
+    }
+}
+
 impl FromIterator<Diagnosis> for Connections {
     fn from_iter<T: IntoIterator<Item = Diagnosis>>(all: T) -> Self {
         let mut connections = Self::default();
-        all.into_iter().for_each(|one| connections.push(one));
+        connections.extend(all);
         connections
     }
 }

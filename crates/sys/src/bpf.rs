@@ -3,6 +3,7 @@
 //! process ends. Read: linux Documentation/bpf/bpf_iterators.rst, bpf(2); bpf/sockets.bpf.c.
 
 pub mod descriptor;
+pub mod future;
 pub mod keep;
 mod object;
 mod reading;
@@ -104,14 +105,14 @@ pub enum BpfError {
     )]
     NotBuilt,
     /// The kernel does not let us.
-    #[error("load the BPF iterators: {cause}; needs CAP_BPF and CAP_PERFMON (run as root)")]
+    #[error("load the BPF programs: {cause}; needs CAP_BPF and CAP_PERFMON (run as root)")]
     Refused {
         /// What the kernel answered.
         cause: String,
     },
     /// The kernel cannot.
     #[error(
-        "load the BPF iterators: {cause}; needs Linux 5.11 or later with CONFIG_DEBUG_INFO_BTF, and no lockdown"
+        "load the BPF programs: {cause}; needs Linux 5.11 or later with CONFIG_DEBUG_INFO_BTF, and no lockdown"
     )]
     Unusable {
         /// What the kernel or libbpf answered.

@@ -1,7 +1,7 @@
 //! Owns the carrying out of what `reap` decided: batch by batch, each connection looked at once more
 //! right before, each act on record. Decides nothing of its own.
 
-use halfopen_core::{ConnectionId, Diagnosis, Observation, reaping::Means};
+use halfopen_core::{ConnectionId, Diagnosis, reaping::Means};
 use halfopen_sys::{
     DestroyError, Netns, NetnsError, ShutDownError, Shutter, SocketDiag, SocketDiagError, destroy,
 };
@@ -129,7 +129,7 @@ fn look_again<'a>(
             return None;
         }
     };
-    let observation = Observation { sample: now, ..before.clone() };
+    let observation = before.seen_again(now);
     *one.seen = Diagnosis::of(observation, &judge.thresholds);
     match judge.fate(one.seen) {
         Fate::WouldEnd(ending) => Some(Condemned { fate: one.fate, diagnosis: one.seen, ending }),
@@ -218,4 +218,4 @@ fn record(
 }
 
 /// The kernel has no such socket any more; part of `halfopen.audit/1`.
-const GONE: &str = "GONE";
+pub(super) const GONE: &str = "GONE";

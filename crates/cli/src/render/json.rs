@@ -16,7 +16,7 @@ use serde::Serialize;
 use self::object::Object;
 pub(crate) use self::{
     brief::BriefConnection,
-    connection::{Connection, LearnsItem, learns_field},
+    connection::{Connection, LearnsItem, learns_field, millis},
     field::Field,
     object::Layout,
     prove::ProveDocument,
