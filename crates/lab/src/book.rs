@@ -171,7 +171,8 @@ impl Experiment {
 
         let silenced = self.lab.power_off(SERVER)?;
         drop(first_life);
-        self.note(Place::Host(End::Right), &format!("power off ({silenced} TCP silenced)"));
+        let told = format!("power off ({silenced} TCP silenced)");
+        self.note(Place::HostForgets(End::Right), &told);
         let what = "the server host lost its power; not one frame left it";
         self.step(Stage::PowerOff, what, at_step);
 

@@ -30,12 +30,12 @@ use halfopen_core::Moment;
 
 pub use fate::{Fate, Forgery, Loss, Marks};
 pub use filter::{Aim, Filter, Reset};
+pub(crate) use flow::Flow;
 pub use flow::{FlowKey, Kind};
 pub use link::{Direction, Link, Rate};
 pub use middlebox::{Keepalives, Middlebox, Refresh, Then};
 
 use self::{
-    flow::Flow,
     flows::Flows,
     path::{Path, Plan},
     table::{Judgment, Table},
@@ -409,4 +409,4 @@ impl PartialOrd for Emission {
 const BYTES_ON_THE_WAY_MAX: usize = 64 << 20;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

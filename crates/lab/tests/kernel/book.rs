@@ -11,7 +11,7 @@ use crate::requires_lab;
 fn redacted(ladder: &str) -> String {
     let lines = ladder.lines().skip(1).filter(|line| !line.contains("ARP"));
     let lines = lines.filter(|line| !line.contains(" s ."));
-    lines.map(|line| line.chars().skip(12).collect::<String>() + "\n").collect()
+    lines.map(|line| line.chars().skip(9).collect::<String>() + "\n").collect()
 }
 
 #[test]
