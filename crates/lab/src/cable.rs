@@ -314,7 +314,8 @@ impl State {
             }
             if let Some(capture) = &mut self.capture {
                 let Passage { number, fate, marks, .. } = &passage;
-                capture.add(Side::In, at, bytes, &format!("frame {number}: {fate}{marks}"));
+                let comment = format_args!("frame {number}: {fate}{marks}");
+                capture.add(Side::In, at, bytes, comment);
             }
             self.record.keep(passage);
             self.keep_forged();
@@ -334,8 +335,8 @@ impl State {
                 self.record.amend(emission.number, fate);
             }
             if let Some(capture) = &mut self.capture {
-                let comment = format!("frame {}: {fate}", emission.number);
-                capture.add(Side::Out, now, &emission.bytes, &comment);
+                let comment = format_args!("frame {}: {fate}", emission.number);
+                capture.add(Side::Out, now, &emission.bytes, comment);
             }
         }
         self.keep_forged();

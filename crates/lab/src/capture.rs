@@ -7,6 +7,7 @@
 mod pcapng;
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -59,7 +60,13 @@ impl Capture {
     }
 
     /// Adds a frame to the batch. Beyond [`BYTES_MAX`] frames are counted and left out.
-    pub(crate) fn add(&mut self, side: Side, at: Moment, frame: &[u8], comment: &str) {
+    pub(crate) fn add(
+        &mut self,
+        side: Side,
+        at: Moment,
+        frame: &[u8],
+        comment: fmt::Arguments<'_>,
+    ) {
         let index = side as usize;
         let [came, left_out] =
             [&mut self.came, &mut self.left_out].map(|counts| counts.get_mut(index));
@@ -73,8 +80,10 @@ impl Capture {
             return;
         }
         let kept = frame.get(..SNAP_LENGTH).unwrap_or(frame);
-        let record = pcapng::packet(index as u32, self.boot + at.0, kept, frame.len(), comment);
-        self.batch.extend(record);
+        // Not before it is known that there is room: words take longer than bytes.
+        let comment = comment.to_string();
+        let at = self.boot + at.0;
+        pcapng::packet(&mut self.batch, index as u32, at, kept, frame.len(), &comment);
     }
 
     /// Writes the batch in one go, so that a reader rarely sees half of a frame and little is lost when
@@ -103,7 +112,7 @@ impl Drop for Capture {
     fn drop(&mut self) {
         let now = self.boot + halfopen_sys::now().0;
         for ((index, came), left_out) in (0..).zip(self.came).zip(self.left_out) {
-            self.batch.extend(pcapng::statistics(index, now, came, left_out));
+            pcapng::statistics(&mut self.batch, index, now, came, left_out);
         }
         // A file without its last block is whole all the same.
         let _ = self.flush();
@@ -117,13 +126,14 @@ const SNAP_LENGTH: usize = 1518;
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 fn header() -> Vec<u8> {
-    let mut bytes = pcapng::section(concat!("halfopen ", env!("CARGO_PKG_VERSION")));
+    let mut bytes = Vec::new();
+    pcapng::section(&mut bytes, concat!("halfopen ", env!("CARGO_PKG_VERSION")));
     let interfaces = [
         ("in", "what the hosts sent; the comment is what became of it"),
         ("out", "what the wire gave to the hosts later, changed, or of its own making"),
     ];
     for (name, description) in interfaces {
-        bytes.extend(pcapng::interface(name, description, SNAP_LENGTH as u32));
+        pcapng::interface(&mut bytes, name, description, SNAP_LENGTH as u32);
     }
     bytes
 }
