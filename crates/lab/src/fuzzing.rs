@@ -27,7 +27,7 @@ pub fn frame(bytes: &[u8]) {
 }
 
 /// A wire takes whatever comes: nothing panics, every frame has one fate, what is owed leaves, and the wire
-/// comes to rest. The first [`SETTINGS`] bytes choose its faults; then each frame has a byte for its direction and
+/// comes to rest. The first eight bytes choose its faults; then each frame has a byte for its direction and
 /// the pause before it, and one for its length.
 pub fn wire(bytes: &[u8]) {
     let (settings, mut rest) = bytes.split_at(bytes.len().min(SETTINGS));
