@@ -1,0 +1,60 @@
+//! Owns a look at the relay's processes: how many descriptors they hold. Read: proc(5).
+
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How many descriptors the process and all its descendants hold; `None` where none of them can be seen.
+pub(crate) fn of_tree(pid: u32) -> Option<usize> {
+    tree(pid).into_iter().filter_map(of_one).reduce(|sum, one| sum + one)
+}
+
+/// Kills the process and all its descendants.
+pub(crate) fn kill_tree(pid: u32) {
+    for pid in tree(pid).into_iter().filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+        // It may be gone, which is as good.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+fn of_one(pid: u32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
+}
+
+/// The process and its descendants, parents first.
+fn tree(pid: u32) -> Vec<u32> {
+    let mut tree = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = tree.get(next).copied() {
+        tree.extend(children(parent));
+        next += 1;
+    }
+    tree
+}
+
+/// The children of all threads, as the kernel lists them (CONFIG_PROC_CHILDREN).
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
+        .flat_map(|text| {
+            text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_counted_with_its_children() {
+        let own = of_one(std::process::id()).unwrap();
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let counted = of_tree(std::process::id()).unwrap();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(counted > own, "{counted} with a child, {own} without");
+    }
+}
