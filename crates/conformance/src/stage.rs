@@ -251,6 +251,11 @@ impl Stage {
 }
 
 impl Place {
+    /// Each stage of it is a lab of its own.
+    pub(crate) const fn is_lab(&self) -> bool {
+        matches!(self, Self::Lab { .. } | Self::Direct { in_lab: true })
+    }
+
     const fn is_local(&self) -> bool {
         matches!(self, Self::Direct { in_lab: false })
     }

@@ -166,6 +166,7 @@ fn then_a_slow_answer(stage: &Stage, acting: Side) -> Ran {
     const PIECES: u32 = 4;
     let (soon, slow) = (stage.limits.soon, stage.limits.slow);
     let (mut one, mut other) = stage.pair(acting)?;
+    one.watch(SETTLED)?.open_after(0)?;
     one.finish()?;
     other.watch(soon)?.fin_after(0)?;
     let began = Instant::now();

@@ -130,6 +130,7 @@ fn while_the_other_is_half_closed(stage: &Stage, acting: Side) -> Ran {
 fn half_closed_under_a_stream(stage: &Stage, acting: Side) -> Ran {
     let soon = stage.limits.soon;
     let (mut one, mut other) = stage.pair(acting)?;
+    greet(&mut one, &mut other, soon)?;
     one.finish()?;
     other.watch(soon)?.fin_after(0)?;
     other.send(KIB)?;
