@@ -23,6 +23,7 @@ mod script;
 mod topology;
 pub mod trial;
 pub mod wait;
+pub mod warp;
 pub mod wire;
 
 pub use cable::{Cable, FrameSeen};
