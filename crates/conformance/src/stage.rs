@@ -153,8 +153,8 @@ impl Stage {
                 Ok(_) => return Ok(()),
                 Err(miss) => miss.to_string(),
             };
-            let said = self.cables.as_ref().map(Cables::said_by_relay).unwrap_or_default();
             if Instant::now() >= deadline {
+                let said = self.cables.as_ref().map(Cables::said_by_relay).unwrap_or_default();
                 return Err(StageError::NoRelay { entrance: self.entrance, cause, said });
             }
             std::thread::sleep(Duration::from_millis(50));

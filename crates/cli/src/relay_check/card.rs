@@ -20,8 +20,7 @@ pub(super) fn list(out: &mut impl Write, cases: &[Case]) -> io::Result<()> {
 pub(super) fn write(out: &mut impl Write, outcomes: &[(Case, Outcome)]) -> io::Result<()> {
     let width = outcomes.iter().map(|(case, _)| case.name.len()).max().unwrap_or(0);
     for family in Family::ALL {
-        let mut of_family =
-            outcomes.iter().filter(|(case, _)| case.family == family).peekable();
+        let mut of_family = outcomes.iter().filter(|(case, _)| case.family == family).peekable();
         if of_family.peek().is_some() {
             writeln!(out, "{}", family.word())?;
         }

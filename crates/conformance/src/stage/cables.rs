@@ -49,10 +49,11 @@ impl Cables {
         Ok(())
     }
 
-    /// What the relay said last, to be added to a sentence.
+    /// What the relay said first, to be added to a sentence.
     pub(super) fn said_by_relay(&self) -> String {
-        let line = self.relay.as_ref().and_then(|relay| relay.line(Duration::ZERO));
-        line.map_or_else(String::new, |line| format!(" It said: {}", line.text))
+        let lines = || self.relay.as_ref().and_then(|relay| relay.line(Duration::ZERO));
+        let said: Vec<_> = std::iter::from_fn(lines).take(3).map(|line| line.text).collect();
+        if said.is_empty() { String::new() } else { format!(" It said: {}", said.join(" / ")) }
     }
 
     /// The relay's process.
