@@ -81,8 +81,8 @@ impl Sight {
         }
         let brief = match self.ending {
             Some(Ending::Fin) if self.wrong_at.is_some() => format!("corrupt: {}", self.brief()),
-            Some(Ending::Fin) => format!("{} of {bytes} B: {}", self.bytes, self.brief()),
-            _ => self.brief(),
+            Some(Ending::Fin) | None => format!("{} of {bytes} B: {}", self.bytes, self.brief()),
+            Some(_) => self.brief(),
         };
         Err(Miss::failed(brief, format!("{}; {bytes} bytes and then FIN were due", self.said())))
     }

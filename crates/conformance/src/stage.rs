@@ -231,7 +231,7 @@ impl Stage {
             (_, Some(cables)) => cables.relay_pid(),
             _ => None,
         };
-        let counted = pid.and_then(descriptors::of_tree);
+        let counted = pid.and_then(descriptors::of_relay);
         counted.ok_or_else(|| Miss::NotRun("the relay's process could not be looked at".to_owned()))
     }
 

@@ -17,7 +17,8 @@ pub(super) fn with_tables(page: &str, results: &[(String, Value)]) -> anyhow::Re
 }
 
 fn sums(results: &[(String, Value)]) -> String {
-    let mut table = "| | relay | version | passed | failed | not run |\n|--:|---|---|--:|--:|--:|\n".to_owned();
+    let mut table =
+        "| | relay | version | passed | failed | not run |\n|--:|---|---|--:|--:|--:|\n".to_owned();
     for (number, (name, kept)) in (1..).zip(results) {
         let count = |key| &kept["result"][key];
         let version = kept["version"].as_str().unwrap_or_default();
@@ -68,7 +69,8 @@ fn cell(kept: &Value, name: &str) -> String {
 /// The version in what a program says of itself: the first word that has a number with a point in it.
 pub(super) fn version_in(said: &str) -> String {
     let has_number = |word: &&str| {
-        word.contains('.') && word.split('.').next_back().is_some_and(starts_with_digit)
+        word.contains('.')
+            && word.split('.').next_back().is_some_and(starts_with_digit)
             && word.contains(|c: char| c.is_ascii_digit())
     };
     let word = said.split_whitespace().find(has_number).unwrap_or("unknown");
@@ -89,9 +91,15 @@ mod tests {
     #[test]
     fn versions_are_found_in_what_programs_say() {
         for (said, version) in [
-            ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", "2.6.12-1+deb12u4"),
+            (
+                "HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/",
+                "2.6.12-1+deb12u4",
+            ),
             ("nginx version: nginx/1.22.1", "1.22.1"),
-            ("socat by Gerhard Rieger and contributors - see www.dest-unreach.org\nsocat version 1.7.4.4 on", "1.7.4.4"),
+            (
+                "socat by Gerhard Rieger and contributors - see www.dest-unreach.org\nsocat version 1.7.4.4 on",
+                "1.7.4.4",
+            ),
             ("3.3", "3.3"),
             ("version = \"1.54.0\"", "1.54.0"),
             ("simpleproxy v3.5 by lord@crocodile.org,vlad", "3.5"),
@@ -112,7 +120,12 @@ mod tests {
         let written = with_tables(&page, &[("relay".to_owned(), kept)]).unwrap();
         assert!(written.starts_with("above\n") && written.ends_with("\nbelow\n"));
         assert!(!written.contains("old"));
-        for line in ["| 1 | relay | 1.0 | 1 | 1 | 1 |", "| `a` | ok |", "| `b` | **fin@0.0** |", "| `c` | - |"] {
+        for line in [
+            "| 1 | relay | 1.0 | 1 | 1 | 1 |",
+            "| `a` | ok |",
+            "| `b` | **fin@0.0** |",
+            "| `c` | - |",
+        ] {
             assert!(written.lines().any(|there| there == line), "{line} in\n{written}");
         }
         assert!(with_tables("no lines", &[]).is_err());

@@ -30,6 +30,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("halfopen-e2e", &["halfopen-core", "halfopen-sys", "halfopen-lab", "halfopen-cli"]),
     ("halfopen-fuzz", &["halfopen-core", "halfopen-sys", "halfopen-lab", "halfopen-cli"]),
+    // A relay of somebody else's that docs/conformance.md compares.
+    ("realm", &[]),
     ("xtask", &["halfopen-core", "halfopen-lab", "halfopen-conformance", "halfopen-cli"]),
 ];
 

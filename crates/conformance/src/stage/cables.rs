@@ -65,7 +65,7 @@ impl Cables {
     pub(crate) fn kill_relay(&self) -> Result<(), Miss> {
         let pid = self.relay_pid();
         let pid = pid.ok_or_else(|| Miss::NotRun("the relay has ended already".to_owned()))?;
-        crate::descriptors::kill_tree(pid);
+        crate::descriptors::kill_relay(pid);
         Ok(())
     }
 
