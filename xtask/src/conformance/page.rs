@@ -20,8 +20,8 @@ fn sums(results: &[(String, Value)]) -> String {
     let mut table =
         "| | relay | version | passed | failed | not run |\n|--:|---|---|--:|--:|--:|\n".to_owned();
     for (number, (name, kept)) in (1..).zip(results) {
-        let count = |key| &kept["result"][key];
-        let version = kept["version"].as_str().unwrap_or_default();
+        let count = |key| kept.pointer(&format!("/result/{key}")).unwrap_or(&Value::Null);
+        let version = kept.get("version").and_then(Value::as_str).unwrap_or("unknown");
         // Writing into a String cannot fail.
         let _ = writeln!(
             table,
@@ -49,16 +49,19 @@ fn cases(results: &[(String, Value)]) -> String {
 
 /// The names of all cases, in the order of the relay that knows most of them.
 fn names(results: &[(String, Value)]) -> Vec<&str> {
-    let of = |kept: &'_ Value| kept["result"]["cases"].as_array().map_or(0, Vec::len);
-    let most = results.iter().max_by_key(|(_, kept)| of(kept));
-    let cases = most.and_then(|(_, kept)| kept["result"]["cases"].as_array());
-    cases.into_iter().flatten().filter_map(|case| case["name"].as_str()).collect()
+    let most = results.iter().map(|(_, kept)| played(kept)).max_by_key(|cases| cases.len());
+    most.into_iter().flatten().filter_map(|case| case.get("name")?.as_str()).collect()
+}
+
+fn played(kept: &Value) -> &[Value] {
+    kept.pointer("/result/cases").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn cell(kept: &Value, name: &str) -> String {
-    let cases = kept["result"]["cases"].as_array();
-    let case = cases.into_iter().flatten().find(|case| case["name"].as_str() == Some(name));
-    match case.and_then(|case| Some((case["mark"].as_str()?, case["brief"].as_str()?))) {
+    let is_named = |case: &&Value| case.get("name").and_then(Value::as_str) == Some(name);
+    let case = played(kept).iter().find(is_named);
+    let word = |key: &str| case?.get(key)?.as_str();
+    match word("mark").zip(word("brief")) {
         Some(("pass", _)) => "ok".to_owned(),
         Some(("fail", brief)) => format!("**{brief}**"),
         // Neither what was not run nor what is not kept is a pass.
