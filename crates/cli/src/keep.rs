@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
 fn look(arguments: &Keep, selection: Selection) -> Result<Picture, Failure> {
     let look = Look::new(selection, &arguments.looking, &Default::default(), SortKey::Local);
     let mut picture = look.take()?;
-    for diagnosis in &mut picture.connections {
+    for diagnosis in picture.connections.iter_mut() {
         let seen = &diagnosis.observation;
         if seen.options.read().is_some() {
             continue;
@@ -98,7 +98,7 @@ fn look(arguments: &Keep, selection: Selection) -> Result<Picture, Failure> {
         };
         if let Some(options) = seen.owners.seen().iter().find_map(read) {
             let seen = Observation { options: OptionsSeen::Read(options.into()), ..seen.clone() };
-            **diagnosis = Diagnosis::of(seen, &look.thresholds);
+            *diagnosis = Diagnosis::of(seen, &look.thresholds);
         }
     }
     Ok(picture)
