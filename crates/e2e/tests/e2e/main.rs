@@ -16,6 +16,7 @@ mod keep_future;
 mod keep_programs;
 mod listing;
 mod matrix;
+mod pages;
 mod pair;
 mod prove;
 mod reap;
