@@ -16,6 +16,8 @@
 mod ending;
 mod flow;
 mod side;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
