@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use relay::{Bounds, Finding, Relay};
+pub use relay::{BalanceKey, Bounds, Finding, HeaderKey, Relay};
 
 use crate::{
     select::{

@@ -36,6 +36,11 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
+    /// Bytes that come from no pool.
+    pub(crate) fn own(bytes: Vec<u8>) -> Hand {
+        Hand::Buffer { start: 0, end: bytes.len(), bytes: bytes.into_boxed_slice() }
+    }
+
     /// A buffer of [`BUFFER`] bytes.
     pub(crate) fn buffer(&mut self) -> Box<[u8]> {
         self.buffers.pop().unwrap_or_else(|| vec![0; BUFFER].into_boxed_slice())
@@ -64,7 +69,7 @@ impl Pools {
         match hand {
             Hand::Empty => {}
             Hand::Buffer { bytes, .. } => {
-                if self.buffers.len() < BUFFERS_KEPT {
+                if bytes.len() == BUFFER && self.buffers.len() < BUFFERS_KEPT {
                     self.buffers.push(bytes);
                 }
             }

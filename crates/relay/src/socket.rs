@@ -10,20 +10,20 @@ use std::{
 
 use halfopen_sys::stream;
 use rustix::{
-    io::Errno,
+    io::{Errno, ioctl_fionbio},
     net::{
-        AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, listen, socket_with,
-        sockopt,
+        AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, ipproto, listen,
+        socket_with, sockopt,
     },
 };
 
 use crate::{liveness::Liveness, pair::Cause};
 
-/// A socket that listens, with the options that the sockets which it accepts inherit.
+/// A socket that listens.
 ///
 /// # Errors
 /// What the kernel answers, EADDRINUSE and EACCES among it.
-pub(crate) fn listening(address: SocketAddr, liveness: &Liveness) -> io::Result<OwnedFd> {
+pub(crate) fn listening(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = tcp(address)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if address.is_ipv6() {
@@ -31,9 +31,24 @@ pub(crate) fn listening(address: SocketAddr, liveness: &Liveness) -> io::Result<
         sockopt::set_ipv6_v6only(&socket, false)?;
     }
     bind(&socket, &address)?;
-    keep(socket.as_fd(), liveness)?;
     listen(&socket, BACKLOG)?;
     Ok(socket)
+}
+
+/// The address that a socket is bound to.
+///
+/// # Errors
+/// What the kernel answers; for a socket of another family, that its address is unsupported.
+pub(crate) fn address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    Ok(SocketAddr::try_from(getsockname(socket)?)?)
+}
+
+/// Accepting must not block: another worker may have taken the client.
+///
+/// # Errors
+/// What the kernel answers.
+pub(crate) fn make_nonblocking(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(ioctl_fionbio(socket, true)?)
 }
 
 /// A socket that is being connected. Whether it succeeds, epoll tells.
@@ -77,6 +92,7 @@ pub(crate) fn cause(errno: Errno) -> Cause {
         Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => Cause::Reset,
         Errno::TIMEDOUT => Cause::KernelGaveUp,
         Errno::CONNREFUSED => Cause::Refused,
+        Errno::MFILE | Errno::NFILE => Cause::NoDescriptors,
         other => Cause::Errno(other.raw_os_error()),
     }
 }
