@@ -131,7 +131,7 @@ fn a_splice_of_nothing_is_no_end_before_a_read_says_so() {
             (Action::Take(Client, Taking::Splice), Event::Unclear(Client)),
             (Action::Take(Client, Taking::ReceiveAtMark), Event::TookUrgent(Client)),
             (Action::Give(Upstream, Giving::SendUrgent), Event::Gave(Upstream, 1)),
-            (Action::Take(Client, Taking::Receive), Event::Took(Client, 7, 65536)),
+            (Action::Take(Client, Taking::ReceiveAtMark), Event::Took(Client, 7, 65536)),
             (Action::Give(Upstream, Giving::Send), Event::Gave(Upstream, 7)),
         ],
     );
@@ -287,8 +287,13 @@ struct Draw {
     amount: usize,
 }
 
+/// Small amounts, and such that fill whatever room there is.
+fn amount() -> impl Strategy<Value = usize> {
+    prop_oneof![1usize..100_000, Just(1 << 20)]
+}
+
 fn draws() -> impl Strategy<Value = Vec<Draw>> {
-    let one = (any::<u8>(), any::<bool>(), any::<u8>(), 1usize..100_000)
+    let one = (any::<u8>(), any::<bool>(), any::<u8>(), amount())
         .prop_map(|(extra, side, answer, amount)| Draw { extra, side, answer, amount });
     prop::collection::vec(one, 0..300)
 }
@@ -301,6 +306,8 @@ struct Truth {
     taken: Both<usize>,
     given: Both<usize>,
     failed: Both<Option<Instant>>,
+    /// How what is in hand has to be given, by the side to which.
+    giving: Both<Option<Giving>>,
     /// What was last measured, by the side to which it was sent.
     queue: Both<Option<usize>>,
 }
@@ -328,31 +335,32 @@ fn step(pair: &mut Pair, truth: &mut Truth, draw: Draw, now: Instant) {
                 failed: draw.answer & 16 != 0,
             },
         )),
-        61..=66 => Some(Event::Failed(side, Cause::Reset)),
-        67..=120 => Some(Event::Tick),
+        61 => Some(Event::Failed(side, Cause::Reset)),
+        62..=100 => Some(Event::Tick),
         _ => None,
     };
     if let Some(event) = unasked {
         note(truth, event, now);
         pair.handle(event, now);
     }
-    let event = match pair.poll() {
+    let action = pair.poll();
+    let event = match action {
         Action::Take(side, Taking::Splice) => match draw.answer % 5 {
             0 | 1 => Event::Took(side, draw.amount, 1 << 20),
             2 => Event::Unclear(side),
             3 => Event::NoPipe(side),
             _ => Event::Dry(side),
         },
-        Action::Take(side, _) => match draw.answer % 6 {
-            0 | 1 => Event::Took(side, draw.amount.min(65536), 65536),
-            2 => Event::TookUrgent(side),
-            3 => Event::Dry(side),
-            4 => Event::Ended(side),
+        Action::Take(side, _) => match draw.answer % 16 {
+            0..=9 => Event::Took(side, draw.amount.min(65536), 65536),
+            10 => Event::TookUrgent(side),
+            11..=13 => Event::Dry(side),
+            14 => Event::Ended(side),
             _ => Event::Failed(side, Cause::Reset),
         },
-        Action::Give(side, _) => match draw.answer % 4 {
-            0 | 1 => Event::Gave(side, draw.amount.min(pair.held(side.other()))),
-            2 => Event::Full(side),
+        Action::Give(side, _) => match draw.answer % 16 {
+            0..=12 => Event::Gave(side, draw.amount.min(pair.held(side.other()))),
+            13 | 14 => Event::Full(side),
             _ => Event::Failed(side, Cause::Reset),
         },
         Action::Finish(side) => match draw.answer % 2 {
@@ -368,6 +376,14 @@ fn step(pair: &mut Pair, truth: &mut Truth, draw: Draw, now: Instant) {
         }
         Action::Wait | Action::Reset(_) | Action::Close(_) => return,
     };
+    match (action, event) {
+        (Action::Take(from, taking), Event::Took(..)) => {
+            let spliced = taking == Taking::Splice;
+            truth.giving[from.other()] = Some(if spliced { Giving::Splice } else { Giving::Send });
+        }
+        (_, Event::TookUrgent(from)) => truth.giving[from.other()] = Some(Giving::SendUrgent),
+        _ => {}
+    }
     note(truth, event, now);
     pair.handle(event, now);
 }
@@ -396,8 +412,9 @@ fn check(pair: &Pair, truth: &Truth, now: Instant) -> Result<(), TestCaseError> 
             prop_assert_eq!(truth.given[to], truth.taken[from], "FIN before all bytes");
             prop_assert!(!truth.finished[to], "FIN twice");
         }
-        Action::Give(to, _) => {
+        Action::Give(to, giving) => {
             prop_assert!(!truth.finished[to], "bytes after FIN");
+            prop_assert_eq!(truth.giving[to], Some(giving), "given otherwise than taken");
         }
         Action::Close(_) => {
             prop_assert!(!truth.broken(), "a clean end of a broken pair");
