@@ -45,7 +45,6 @@ pub(crate) fn run(arguments: &args::Relay, out: &mut impl Write) -> Result<Exit,
         Relay::start(&wanted.plan, inherited()?).map_err(|error| failure(&error))?;
     let gauges = relay.gauges();
     let mut running = Running { relay, wanted, as_json: arguments.face.json };
-    running.tell_listeners();
     if let Some(address) = running.wanted.metrics {
         let served = metrics::serve(address, gauges.clone());
         let address = served.map_err(|error| {
@@ -53,6 +52,7 @@ pub(crate) fn run(arguments: &args::Relay, out: &mut impl Write) -> Result<Exit,
         })?;
         running.tell(&Entry::Metrics(address));
     }
+    running.tell_listeners();
     let writer = write_log(notices, gauges, arguments.face.json)?;
     // Nobody waits for it, or its socket is gone: the relay runs all the same.
     let _ = activation::notify("READY=1");

@@ -11,8 +11,8 @@ pub(crate) enum Hand {
     /// None.
     #[default]
     Empty,
-    /// In memory: those between `start` and `end`.
-    Buffer { bytes: Box<[u8]>, start: usize, end: usize },
+    /// In memory: those between `start` and `end`, which are short since every pair has room for two.
+    Buffer { bytes: Box<[u8]>, start: u32, end: u32 },
     /// In the kernel.
     Pipe(Pipe),
 }
@@ -38,7 +38,8 @@ pub(crate) struct Pools {
 impl Pools {
     /// Bytes that come from no pool.
     pub(crate) fn own(bytes: Vec<u8>) -> Hand {
-        Hand::Buffer { start: 0, end: bytes.len(), bytes: bytes.into_boxed_slice() }
+        let end = u32::try_from(bytes.len()).unwrap_or(0);
+        Hand::Buffer { start: 0, end, bytes: bytes.into_boxed_slice() }
     }
 
     /// A buffer of [`BUFFER`] bytes.

@@ -64,12 +64,16 @@ pub(crate) fn connecting(address: SocketAddr, liveness: &Liveness) -> io::Result
     }
 }
 
-/// The options of every leg: no waiting for more bytes to send, and what liveness needs.
+/// The options of every leg: no waiting for more bytes to send, what liveness needs, and an end by RST
+/// (SO_LINGER of zero) whenever it is closed before both directions have ended. So also if the process
+/// is killed, the kernel sends RST, and nothing that was cut looks complete; what has ended in both
+/// directions and is acknowledged is past the states in which `tcp_disconnect` sends one.
 ///
 /// # Errors
 /// What the kernel answers.
 pub(crate) fn keep(socket: BorrowedFd<'_>, liveness: &Liveness) -> io::Result<()> {
     sockopt::set_tcp_nodelay(socket, true)?;
+    sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
     let keepalive = liveness.keepalive;
     sockopt::set_tcp_keepidle(socket, keepalive.idle)?;
     sockopt::set_tcp_keepintvl(socket, keepalive.interval)?;
@@ -77,13 +81,6 @@ pub(crate) fn keep(socket: BorrowedFd<'_>, liveness: &Liveness) -> io::Result<()
     sockopt::set_socket_keepalive(socket, true)?;
     stream::set_rto_max(socket, liveness.back_off_max)?;
     Ok(())
-}
-
-/// Closes with RST, whatever is on its way (SO_LINGER of zero, `tcp_disconnect`).
-pub(crate) fn reset(socket: OwnedFd) {
-    // It fails for no open socket; if it ever did, closing is all that is left.
-    let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
-    drop(socket);
 }
 
 /// What an error of a call on a connection means for it.

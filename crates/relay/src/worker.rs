@@ -35,7 +35,6 @@ use crate::{
     notice::{Notice, Record},
     pair::{Action, Both, Cause, Ending, Event, Readiness, Side},
     reporter::Reporter,
-    socket,
     totals::Counters,
     transfer,
 };
@@ -279,11 +278,7 @@ impl Worker {
     /// Carries out the last action of a pair, and tells about it.
     fn end(&mut self, key: Key) {
         let Some(slot) = self.slots.try_remove(key.index()) else { return };
-        let (resets, ending) = match slot.pair.poll() {
-            Action::Close(ending) => (false, ending),
-            Action::Reset(ending) => (true, ending),
-            _ => return,
-        };
+        let (Action::Close(ending) | Action::Reset(ending)) = slot.pair.poll() else { return };
         if let Ending::Broken {
             side: Some(Side::Upstream),
             cause: Cause::Silent(_) | Cause::KernelGaveUp,
@@ -294,9 +289,8 @@ impl Worker {
         }
         let to = slot.upstream().map(|upstream| upstream.address);
         let Slot { sockets, hands, pair, .. } = slot;
-        for socket in [sockets.client, sockets.upstream].into_iter().flatten() {
-            if resets { socket::reset(socket) } else { drop(socket) }
-        }
+        // Closing them resets what has not ended in both directions (`socket::keep`).
+        drop(sockets);
         let each = |get: &dyn Fn(Side) -> u64| Both {
             client: get(Side::Client),
             upstream: get(Side::Upstream),

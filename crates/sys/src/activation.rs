@@ -1,15 +1,13 @@
 //! Owns the taking over of listening sockets that the process was started with, and the telling of a
 //! service supervisor how far it is. Read: sd_listen_fds(3), sd_notify(3).
-#![expect(unsafe_code, reason = "descriptors are known by number alone")]
 
 use std::{
     env, io,
     os::{
-        fd::{OwnedFd, RawFd},
+        fd::OwnedFd,
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr, UnixDatagram},
     },
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use crate::syscall;
@@ -21,10 +19,6 @@ use crate::syscall;
 /// # Errors
 /// What the kernel answers of a descriptor that should be there and is not.
 pub fn inherited_sockets() -> io::Result<Vec<(String, OwnedFd)>> {
-    static TAKEN: AtomicBool = AtomicBool::new(false);
-    if TAKEN.swap(true, Ordering::Relaxed) {
-        return Ok(Vec::new());
-    }
     let text = |name| env::var(name).unwrap_or_default();
     let names = announced(
         &text("LISTEN_PID"),
@@ -32,12 +26,8 @@ pub fn inherited_sockets() -> io::Result<Vec<(String, OwnedFd)>> {
         &text("LISTEN_FDNAMES"),
         std::process::id(),
     );
-    let sockets = (FIRST..).zip(names).map(|(number, name)| {
-        // SAFETY: the supervisor has opened these for this process, which has not used their numbers
-        // yet, and `TAKEN` lets nobody come here twice.
-        Ok((name, unsafe { syscall::stream::inherited(number)? }))
-    });
-    sockets.collect()
+    let sockets = syscall::stream::inherited(names.len())?;
+    Ok(names.into_iter().zip(sockets).collect())
 }
 
 /// Tells the supervisor that waits for it (`NOTIFY_SOCKET`), e.g. `READY=1`. Does nothing where nobody
@@ -65,9 +55,6 @@ fn announced(pid: &str, count: &str, names: &str, own_pid: u32) -> Vec<String> {
     // systemd calls a socket without a name "unknown".
     names.chain(std::iter::repeat("unknown".to_owned())).take(count).collect()
 }
-
-/// SD_LISTEN_FDS_START.
-const FIRST: RawFd = 3;
 
 #[cfg(test)]
 mod tests {

@@ -227,8 +227,29 @@ mod tests {
         let entries: Vec<_> = notices.chain(own).collect();
         let lines = [false, true].map(|as_json| {
             let lines = entries.iter().map(|entry| line(entry, Timestamp::UNIX_EPOCH, as_json));
-            lines.collect::<Vec<_>>().join("\n")
+            lines.map(|line| line + "\n").collect::<String>()
         });
-        insta::assert_snapshot!(lines.join("\n\n"));
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    /// docs/examples/relay-log.txt. Run with HALFOPEN_WRITE_EXAMPLES=1 to write it anew.
+    #[test]
+    fn the_example_in_the_documentation_is_what_is_written() {
+        let lost = Lost { unheard: Duration::from_millis(28_300), retransmits: 4, probes: 0 };
+        let notices = [
+            record(Ending::Finished { first: Side::Client }),
+            record(Ending::Broken { side: Some(Side::Upstream), cause: Cause::Reset }),
+            record(Ending::Broken { side: Some(Side::Client), cause: Cause::Silent(lost) }),
+        ];
+        let at: Timestamp = "2026-11-21T23:59:58.250Z".parse().unwrap();
+        let lines = [false, true].map(|as_json| {
+            let lines = notices.iter().map(|notice| line(&Entry::Notice(notice), at, as_json));
+            lines.map(|line| line + "\n").collect::<String>()
+        });
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/relay-log.txt");
+        if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
+            std::fs::write(path, lines.concat()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), lines.concat());
     }
 }

@@ -205,6 +205,30 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 mod tests {
     use super::*;
 
+    /// Every key of docs/relay/relay.example.toml has its default, commented out or not.
+    #[test]
+    fn the_example_file_is_what_the_defaults_are() {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/relay/relay.example.toml");
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/relay/config.md");
+        let text = std::fs::read_to_string(example).unwrap();
+        assert!(std::fs::read_to_string(page).unwrap().contains(&text), "the page shows another");
+        let read = |path: &str| {
+            let arguments = args::Relay { config: Some(path.into()), ..args::Relay::default() };
+            wanted(&arguments).unwrap()
+        };
+        let flags = args::Relay {
+            listen: vec!["127.0.0.1:5432".to_owned()],
+            to: vec!["10.0.0.7:5432".to_owned(), "10.0.0.8:5432".to_owned()],
+            ..args::Relay::default()
+        };
+        let mut by_flags = wanted(&flags).unwrap();
+        let by_file = read(example);
+        by_flags.plan.services[0].name = "postgres".into();
+        assert_eq!(by_file.plan, by_flags.plan);
+        assert_eq!(by_file.drain_within, by_flags.drain_within);
+        assert_eq!(by_file.metrics, by_flags.metrics);
+    }
+
     #[test]
     fn addresses_to_listen_on_are_read() {
         let read = |text: &str| text.parse::<ListenWish>().map(|wish| wish.0.to_string());

@@ -295,7 +295,7 @@ fn amount() -> impl Strategy<Value = usize> {
 fn draws() -> impl Strategy<Value = Vec<Draw>> {
     let one = (any::<u8>(), any::<bool>(), any::<u8>(), amount())
         .prop_map(|(extra, side, answer, amount)| Draw { extra, side, answer, amount });
-    prop::collection::vec(one, 0..300)
+    prop::collection::vec(one, 0..200)
 }
 
 /// What really happened, against which the pair's actions are held.
@@ -447,7 +447,7 @@ fn check(pair: &Pair, truth: &Truth, now: Instant) -> Result<(), TestCaseError> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn no_order_of_events_makes_a_broken_end_look_clean(draws in draws()) {

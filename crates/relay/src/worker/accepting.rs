@@ -142,7 +142,8 @@ impl Worker {
     }
 
     fn turn_away(&mut self, route: &Route, socket: OwnedFd, client: SocketAddr, cause: Cause) {
-        socket::reset(socket);
+        // Closing it resets it (`socket::keep`).
+        drop(socket);
         self.counters.count_turned_away();
         let service = Arc::clone(&route.service.name);
         self.reporter.tell(Notice::TurnedAway { service, client, cause });

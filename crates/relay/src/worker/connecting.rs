@@ -33,7 +33,7 @@ impl Worker {
                 return self.handle_pair(key, Event::Failed(Side::Upstream, cause));
             };
             slot.tried |= 1 << place;
-            slot.upstream = Some(place);
+            slot.upstream = u8::try_from(place).ok();
             let liveness = &slot.route.service.upstream;
             let outcome = socket::connecting(upstream.address, liveness).and_then(|socket| {
                 let token = Token::Socket(key, Side::Upstream).data();

@@ -31,7 +31,7 @@ pub(super) struct Slot {
     pub(super) turn: usize,
     pub(super) client: SocketAddr,
     /// The place of the one that is connected to, or is being.
-    pub(super) upstream: Option<usize>,
+    pub(super) upstream: Option<u8>,
     /// A bit for each upstream that was tried.
     pub(super) tried: u64,
     /// The client's PROXY header has not come yet.
@@ -72,7 +72,7 @@ impl Slot {
 
     /// The upstream that is connected to, or is being.
     pub(super) fn upstream(&self) -> Option<&Arc<Upstream>> {
-        self.route.upstreams.get(self.upstream?)
+        self.route.upstreams.get(usize::from(self.upstream?))
     }
 
     /// Does one thing that the pair wants done.
@@ -171,6 +171,12 @@ const SPECIAL: u32 = 1 << 31;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Half a KiB for an idle pair, of which this is the most.
+    #[test]
+    fn a_pair_with_all_that_belongs_to_it_is_small() {
+        assert!(size_of::<Slot>() <= 352, "{}", size_of::<Slot>());
+    }
 
     #[test]
     fn what_epoll_reports_is_what_it_was_told() {

@@ -6,6 +6,7 @@ use std::{
     ffi::{c_int, c_ulong},
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// An ioctl(2) that writes one C `int`.
@@ -17,16 +18,25 @@ pub(crate) fn asked_int(fd: BorrowedFd<'_>, request: c_ulong) -> io::Result<c_in
     if outcome == -1 { Err(io::Error::last_os_error()) } else { Ok(value) }
 }
 
-/// Takes over a descriptor that this process was started with, and keeps it from programs that this
-/// one starts.
-///
-/// # Safety
-/// Nothing else in this process may own the descriptor, now or later.
-pub(crate) unsafe fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: F_SETFD touches no memory; a number that is not open is answered with EBADF.
-    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
-        return Err(io::Error::last_os_error());
+/// Takes over the first `count` descriptors after the standard streams, with which a supervisor has
+/// started this process, and keeps them from programs that this one starts. Only the first call gets
+/// them, so that nothing has two owners.
+pub(crate) fn inherited(count: usize) -> io::Result<Vec<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Ok(Vec::new());
     }
-    // SAFETY: it is open, as was just seen, and the caller promises that nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    let take = |number: RawFd| {
+        // SAFETY: F_SETFD touches no memory; a number that is not open is answered with EBADF.
+        if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it is open, as was just seen. The supervisor opened it for this process, of whose
+        // own files none has a number that was taken, and `TAKEN` lets nobody come here twice.
+        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    };
+    (FIRST..).take(count).map(take).collect()
 }
+
+/// SD_LISTEN_FDS_START.
+const FIRST: RawFd = 3;
