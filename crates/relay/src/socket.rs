@@ -80,6 +80,8 @@ pub(crate) fn keep(socket: BorrowedFd<'_>, liveness: &Liveness) -> io::Result<()
     sockopt::set_tcp_keepcnt(socket, keepalive.probes)?;
     sockopt::set_socket_keepalive(socket, true)?;
     stream::set_rto_max(socket, liveness.back_off_max)?;
+    // Those that a listening socket accepts inherit it.
+    sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
     Ok(())
 }
 
