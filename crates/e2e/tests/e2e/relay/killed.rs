@@ -86,13 +86,16 @@ fn send_for_ever(mut stream: TcpStream) -> thread::JoinHandle<()> {
     })
 }
 
-/// Reads what there is after a mebibyte was seen and `then` was done: right up to where it was cut,
-/// and then told that it was.
-fn is_cut_and_told(mut reading: TcpStream, then: impl FnOnce()) {
+/// The first mebibyte.
+fn begun(reading: &mut TcpStream) -> Vec<u8> {
     let mut bytes = vec![0; 1 << 20];
     reading.set_read_timeout(Some(PATIENCE)).unwrap();
     reading.read_exact(&mut bytes).unwrap();
-    then();
+    bytes
+}
+
+/// Everything was right up to where it was cut, and the reader was told that it was.
+fn is_cut_and_told(mut bytes: Vec<u8>, mut reading: TcpStream) {
     let (more, end) = rest(&mut reading, PATIENCE);
     bytes.extend(more);
     assert_eq!(end, End::Rst, "after {} bytes", bytes.len());
@@ -103,11 +106,14 @@ fn is_cut_and_told(mut reading: TcpStream, then: impl FnOnce()) {
 #[test]
 fn a_relay_that_is_killed_in_the_middle_of_streams_resets_both_ends() {
     let mut relay = Running::start(&[]);
-    let (client, upstream) = relay.pair();
-    let senders = [&client, &upstream].map(|stream| send_for_ever(stream.try_clone().unwrap()));
-    let other = thread::spawn(move || is_cut_and_told(upstream, || {}));
-    is_cut_and_told(client, || relay.kill());
-    other.join().unwrap();
+    // One stream each way, in pairs of their own: an error of a socket is told once, to whoever asks.
+    let (sending, mut reading) = relay.pair();
+    let (mut client, upstream) = relay.pair();
+    let senders = [sending, upstream].map(send_for_ever);
+    let (to_upstream, to_client) = (begun(&mut reading), begun(&mut client));
+    relay.kill();
+    is_cut_and_told(to_upstream, reading);
+    is_cut_and_told(to_client, client);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
 }
 
