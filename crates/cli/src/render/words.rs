@@ -65,7 +65,7 @@ fn at_most(prediction: &Prediction) -> String {
 /// Who holds the connection: `COMMAND/PID`, `+N` for more holders, `-` for nobody.
 pub(crate) fn owner(owners: &Owners) -> String {
     match owners {
-        Owners::Known(all) => match all.as_slice() {
+        Owners::Known(all) => match &**all {
             [] => "?".to_owned(),
             [first, rest @ ..] => {
                 let others = match distinct_others(first.process.pid, rest) {
