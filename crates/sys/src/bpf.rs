@@ -15,7 +15,7 @@ use halfopen_core::{Sample, Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
-use crate::{options::SharedOptions, roomy, sources::tcp_sockets_here, wire::WireError};
+use crate::{options::SharedOptions, progress, roomy, sources::tcp_sockets_here, wire::WireError};
 use descriptor::Descriptor;
 use record::{Beyond, Record};
 
@@ -68,6 +68,9 @@ impl Bpf {
                 Ok(Record { sample, beyond }) => {
                     sockets.samples.push(sample);
                     sockets.beyond.push(beyond);
+                    if sockets.samples.len().is_multiple_of(COUNTED) {
+                        progress::count(COUNTED);
+                    }
                 }
                 Err(error) => {
                     let (first, count) = sockets.malformed.take().unwrap_or((error, 0));
@@ -91,6 +94,9 @@ impl Bpf {
         Ok(found)
     }
 }
+
+/// Sockets are counted by so many, since a count for each would take longer than it tells.
+const COUNTED: usize = 512;
 
 /// More than hosts have in one namespace; beyond it memory is taken as it is needed.
 const EXPECTED_MAX: usize = 1 << 20;

@@ -23,6 +23,7 @@ use rustix::{
 use crate::{
     boottime,
     netns::{Netns, NetnsError},
+    progress,
     wire::{
         WireError,
         answer::{self, Answer, End},
@@ -175,6 +176,7 @@ impl SocketDiag {
         loop {
             let mut dump = Dump::default();
             let asked = self.ask(NLM_F_DUMP, &body, |answer| {
+                progress::count(answer.samples.len());
                 dump.samples.extend(answer.samples);
                 dump.malformed.extend(answer.malformed);
                 dump.interrupted |= answer.interrupted;

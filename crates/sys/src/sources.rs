@@ -58,8 +58,8 @@ fn is_small() -> bool {
 }
 
 /// How many TCP sockets the calling thread's namespace has, TIME-WAIT included; requests are not
-/// counted, but each has a listener, which is.
-pub(crate) fn tcp_sockets_here() -> Option<u64> {
+/// counted, but each has a listener, which is. `None` where the kernel does not tell.
+pub fn tcp_sockets_here() -> Option<u64> {
     let four = fs::read_to_string("/proc/thread-self/net/sockstat").ok()?;
     // A kernel without IPv6 has no such file.
     let six = fs::read_to_string("/proc/thread-self/net/sockstat6").unwrap_or_default();
