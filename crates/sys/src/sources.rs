@@ -66,6 +66,15 @@ pub fn tcp_sockets_here() -> Option<u64> {
     count_tcp(&four, &six)
 }
 
+/// For how many sockets to make room before those of this namespace are listed: moving what has been
+/// gathered while it grows would take as long as gathering it, and leave holes.
+pub(crate) fn tcp_sockets_expected() -> usize {
+    /// More than hosts have in one namespace; beyond it memory is taken as it is needed.
+    const EXPECTED_MAX: usize = 1 << 20;
+    let count = tcp_sockets_here().and_then(|count| usize::try_from(count).ok());
+    count.unwrap_or_default().min(EXPECTED_MAX)
+}
+
 fn count_tcp(four: &str, six: &str) -> Option<u64> {
     let number = |line: &str, word: &str| {
         let mut words = line.split_ascii_whitespace().skip_while(|found| *found != word);
