@@ -152,7 +152,7 @@ fn write_v2(client: SocketAddr, local: SocketAddr) -> Vec<u8> {
     header
 }
 
-/// Both as IPv4 where both can be: clients of a socket that listens on [::] are ::ffff:a.b.c.d.
+/// Both as IPv4 where both can be: clients of a socket that listens on `[::]` are `::ffff:a.b.c.d`.
 fn alike(client: SocketAddr, local: SocketAddr) -> (SocketAddr, SocketAddr) {
     let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
     let (one, other) = (canonical(client), canonical(local));
