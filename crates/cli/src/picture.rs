@@ -1,11 +1,16 @@
 //! Owns the picture: what a survey has seen, judged, chosen and ordered. Every face of the output
 //! (text, JSON, frames of `--watch`) is drawn from it. Prints nothing.
 
-use halfopen_core::{Diagnosis, Listener, NetnsId, Observation, Owners, Severity};
-use halfopen_sys::{NamespaceSeen, Survey, Unseen};
+use halfopen_core::{Diagnosis, Listener, NetnsId, Observation, OptionsSeen, Owners, Severity};
+use halfopen_sys::{NamespaceSeen, Survey, Unseen, options::OptionsReader};
 use jiff::Timestamp;
 
-use crate::{counted::Seen, look::Look, order, story::Place};
+use crate::{
+    counted::Seen,
+    look::{Look, OptionsOf},
+    order,
+    story::Place,
+};
 
 /// One look at the host, ready to be drawn.
 #[derive(Debug, Clone)]
@@ -55,16 +60,22 @@ impl Judged {
     /// Judges `observations` and keeps what `look` means.
     pub(crate) fn of(observations: Vec<Observation>, look: &Look) -> Self {
         let mut judged = Self::default();
-        for observation in observations {
+        let mut options = OptionsReader::default();
+        for mut observation in observations {
             if look.remembers {
                 judged.seen.note(&observation.sample);
             }
             judged.owners_unseen += usize::from(matches!(observation.owners, Owners::Unseen(_)));
+            let is_meant = look.selection.may_mean(&observation);
+            let reads = look.options == OptionsOf::TheChosen && is_meant;
+            if reads && !look.selection.hides(&observation) {
+                read(&mut observation, &mut options);
+            }
             let diagnosis = Box::new(Diagnosis::of(observation, &look.thresholds));
             if !look.selection.matches(&diagnosis) {
                 continue;
             }
-            if look.selection.hides(&diagnosis) {
+            if look.selection.hides(&diagnosis.observation) {
                 let is_wrong = diagnosis.verdict.severity() == Severity::Problem;
                 judged.hidden.loopback += 1;
                 judged.hidden.problems += usize::from(is_wrong);
@@ -83,6 +94,18 @@ impl Judged {
         self.owners_unseen += other.owners_unseen;
         self.seen.add(other.seen);
     }
+}
+
+/// Reads the options, unless the source told them or nobody can be asked.
+fn read(observation: &mut Observation, reader: &mut OptionsReader) {
+    let owners = observation.owners.seen();
+    if observation.options.read().is_some() || owners.is_empty() {
+        return;
+    }
+    observation.options = match reader.read(owners, observation.sample.id.cookie) {
+        Ok(options) => OptionsSeen::Read(options),
+        Err(error) => OptionsSeen::Unread(error.to_string().into()),
+    };
 }
 
 impl Picture {

@@ -16,7 +16,7 @@ pub(crate) fn run(source: SourceKey, owners: bool) -> anyhow::Result<()> {
     };
     let thresholds = Thresholds::default();
     let judged = Mutex::new(Vec::new());
-    survey_each(&Ask { scope: Scope::Current, sources, owners }, |piece| {
+    survey_each(&Ask { sources, owners, ..Ask::all(Scope::Current) }, |piece| {
         let piece: Vec<_> =
             piece.into_iter().map(|seen| Diagnosis::of(seen, &thresholds)).collect();
         judged.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
