@@ -2,12 +2,14 @@
 //! Values are parsed here and judged in `select.rs`; the verbs act on them.
 
 mod relay;
+mod relay_check;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use relay::{Bounds, Finding, Relay};
+pub use relay_check::{CheckPlace, RelayCheck};
 
 use crate::{
     select::{
@@ -18,7 +20,8 @@ use crate::{
 
 const AFTER: &str = "\
 A duration is a whole number with a unit: 500ms, 90s, 15m, 2h, 1m30s.
-Exit codes: 0 fine, 1 something is wrong (ls --check; prove: a peer is gone),
+Exit codes: 0 fine, 1 something is wrong (ls --check; prove: a peer is gone;
+relay-check: a case failed),
 2 usage, 3 not enough privilege for what was asked, 4 no such connection, 70 a
 bug, 71 the system refused.";
 
@@ -58,6 +61,9 @@ pub enum Verb {
     /// Relay TCP connections true to half-close and reset, and find dead peers on both sides
     #[command(after_help = AFTER)]
     Relay(Relay),
+    /// Check any TCP relay: half-close, resets, vanished peers, byte for byte, case by case
+    #[command(after_help = AFTER)]
+    RelayCheck(RelayCheck),
     /// Replay a known experiment with real kernels, in network namespaces of its own
     Rehearse(Rehearse),
 }
@@ -403,7 +409,7 @@ pub struct Rehearse {
     /// Which experiment
     #[arg(value_enum)]
     pub experiment: Experiment,
-    /// Write every frame of the book's cable to this file (pcap)
+    /// Write every frame of the book's cable to this file (pcapng)
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
     /// The book's experiment alone, without the table of predicted and measured detection times

@@ -265,7 +265,7 @@ fn cases(
                 Ok(method) => Plan::Probe(method, patience_for(method, seen, patience)),
                 Err(why) => Plan::Leave(why),
             };
-            Case { target, plan, before: *before }
+            Case { target, plan, before }
         })
         .collect()
 }

@@ -200,7 +200,7 @@ impl Judge {
 impl Reaping {
     /// The connections with what they meet.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&Diagnosis, &Fate)> {
-        self.picture.connections.iter().map(Box::as_ref).zip(&self.fates)
+        self.picture.connections.iter().zip(&self.fates)
     }
 
     /// The listeners that were selected too. They are never ended.

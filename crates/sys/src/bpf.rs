@@ -15,7 +15,7 @@ use halfopen_core::{Sample, Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
-use crate::{options::SharedOptions, sources::tcp_sockets_here, wire::WireError};
+use crate::{options::SharedOptions, roomy, sources::tcp_sockets_here, wire::WireError};
 use descriptor::Descriptor;
 use record::{Beyond, Record};
 
@@ -59,8 +59,8 @@ impl Bpf {
         let expected = expected.unwrap_or_default().min(EXPECTED_MAX);
         let mut shared = SharedOptions::default();
         let mut sockets = Sockets {
-            samples: Vec::with_capacity(expected),
-            beyond: Vec::with_capacity(expected),
+            samples: roomy::list(expected),
+            beyond: roomy::list(expected),
             malformed: None,
         };
         read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {

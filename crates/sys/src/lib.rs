@@ -38,6 +38,7 @@ mod owners;
 mod packet;
 mod privilege;
 pub mod probe;
+pub mod roomy;
 mod samples;
 pub mod set_options;
 pub mod silence;

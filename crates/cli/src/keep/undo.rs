@@ -74,7 +74,7 @@ fn connections(arguments: &Keep, undone: &mut Undone) -> Result<(), Failure> {
     }
     let audit = Audit::open(arguments.acting.audit.as_deref())?;
     let pictures = pictures(arguments, &pasts)?;
-    let there: Vec<_> = pictures.iter().flat_map(|picture| &picture.connections).collect();
+    let there: Vec<_> = pictures.iter().flat_map(|picture| picture.connections.iter()).collect();
 
     let mut finished = HashSet::new();
     let mut ways = Vec::new();
@@ -88,9 +88,7 @@ fn connections(arguments: &Keep, undone: &mut Undone) -> Result<(), Failure> {
             continue;
         };
         match past.way_back(now) {
-            Some(first) => {
-                ways.push((diagnosis.as_ref(), Setting { id, expected: now, wanted: first }))
-            }
+            Some(first) => ways.push((*diagnosis, Setting { id, expected: now, wanted: first })),
             None => {
                 finished.insert(id);
                 let is_restored = past.is_restored(now);

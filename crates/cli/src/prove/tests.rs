@@ -76,7 +76,7 @@ fn session() -> Vec<Proved> {
 
 fn picture() -> Picture {
     let mut picture = fixtures::picture();
-    picture.connections.clear();
+    picture.connections.truncate(0);
     picture.unseen.clear();
     picture.hidden.loopback = 0;
     picture

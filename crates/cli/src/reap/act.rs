@@ -9,6 +9,7 @@ use halfopen_sys::{
 use super::{Ending, Fate, Judge};
 use crate::{
     audit::{Act, ActResult, Audit, Entries},
+    connections::Connections,
     exit::Failure,
 };
 
@@ -19,7 +20,7 @@ use crate::{
 /// [`Failure`] where an act cannot be put on record, or privilege lacks, which is the same for all
 /// that follow. What was done until then is in the fates.
 pub(super) fn carry_out(
-    connections: &mut [Box<Diagnosis>],
+    connections: &mut Connections,
     fates: &mut [Fate],
     judge: &Judge,
     audit: &Audit,

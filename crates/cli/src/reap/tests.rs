@@ -44,7 +44,7 @@ fn reaping(connections: Vec<Diagnosis>, licence: Licence) -> Reaping {
         host: "web1".to_owned(),
         taken_at: Timestamp::UNIX_EPOCH,
         namespaces: Vec::new(),
-        connections: connections.into_iter().map(Box::new).collect(),
+        connections: connections.into_iter().collect(),
         hidden: Hidden::default(),
         listeners: Vec::new(),
         unseen: Vec::new(),
@@ -161,7 +161,7 @@ fn the_session_in_the_page_on_ghosts_is_what_reap_prints() {
     }
     // The second client was switched on again in between.
     reaping.fates[1] = Fate::SparedAtLast(Spared::NotProved(VerdictKind::Alive));
-    *reaping.picture.connections[1] = diagnosed(0x2b, |seen| {
+    *reaping.picture.connections.iter_mut().nth(1).unwrap() = diagnosed(0x2b, |seen| {
         at_server(seen, "10.0.0.32:38814");
         if let Some(info) = &mut seen.sample.info {
             let lately = std::time::Duration::from_millis(300);

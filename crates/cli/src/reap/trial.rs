@@ -9,17 +9,18 @@ use halfopen_core::{ConnectionId, Diagnosis, VerdictKind, proving::Patience, rea
 use super::{Fate, Judge, act::GONE};
 use crate::{
     audit::{Act, ActResult, Audit, Entries},
+    connections::Connections,
     exit::Failure,
     prove::{self, Answer, Case, Plan, Proved, Ran},
 };
 
 /// What a connection meets that was selected: a test if nothing else decides.
-pub(super) fn of(case: Case, judge: &Judge) -> (Box<Diagnosis>, Fate) {
+pub(super) fn of(case: Case, judge: &Judge) -> (Diagnosis, Fate) {
     let fate = match judge.fate(&case.before) {
         Fate::Spared(Spared::NotProved(_)) => untried(&case, judge),
         decided => decided,
     };
-    (Box::new(case.before), fate)
+    (case.before, fate)
 }
 
 fn untried(case: &Case, judge: &Judge) -> Fate {
@@ -41,7 +42,7 @@ fn untried(case: &Case, judge: &Judge) -> Fate {
 /// # Errors
 /// [`Failure`] where that cannot be put on record, or nothing could be written down before it is touched.
 pub(super) fn carry_out(
-    connections: &mut [Box<Diagnosis>],
+    connections: &mut Connections,
     fates: &mut [Fate],
     judge: &Judge,
     patience: Patience,
@@ -52,7 +53,7 @@ pub(super) fn carry_out(
     let mut places = HashMap::new();
     for (one, fate) in connections.iter_mut().zip(fates) {
         if let Fate::WouldProve(method, _) = *fate {
-            cases.push(Case::to_probe((**one).clone(), method, patience));
+            cases.push(Case::to_probe(one.clone(), method, patience));
             places.insert(id_of(one), (one, fate));
         }
     }
@@ -66,7 +67,7 @@ pub(super) fn carry_out(
         if *fate == Fate::EndedByReset {
             record(&proved.diagnosis, &entries)?;
         }
-        **one = proved.diagnosis;
+        *one = proved.diagnosis;
         Ok(())
     })
 }
