@@ -111,3 +111,45 @@ const THREADS_MAX: usize = 2;
 const EACH_MIN: usize = 1_000;
 /// A signal is heeded within this time.
 const LISTEN: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use halfopen_core::{Cookie, Diagnosis, Thresholds};
+
+    use super::{super::Plan, *};
+    use crate::fixtures::observation;
+
+    #[test]
+    fn every_case_is_in_one_share_and_each_share_has_about_as_many() {
+        for (count, threads, sizes) in [(7, 2, vec![4, 3]), (2, 2, vec![1, 1]), (5, 1, vec![5])] {
+            let case = |cookie| {
+                let before = Diagnosis::of(observation(cookie), &Thresholds::default());
+                Case { target: None, plan: Plan::Heard, before }
+            };
+            let shares = shares((0..count).map(case).collect(), threads);
+            assert_eq!(shares.iter().map(Vec::len).collect::<Vec<_>>(), sizes);
+            let cookies =
+                shares.iter().flatten().map(|one| one.before.observation.sample.id.cookie);
+            assert!(cookies.eq((0..count).map(Cookie)));
+        }
+    }
+
+    #[test]
+    fn a_crowd_on_two_threads_is_told_to_the_last_and_an_answer_that_cannot_be_told_ends_it() {
+        let case = |cookie| {
+            let before = Diagnosis::of(observation(cookie), &Thresholds::default());
+            Case { target: None, plan: Plan::Heard, before }
+        };
+        let crowd = || (0..2 * EACH_MIN as u64).map(case).collect::<Vec<_>>();
+        let (_keep, ends) = mpsc::channel();
+        let mut lefts = Vec::new();
+        let ran = run(crowd(), &ends, &mut |_, left| {
+            lefts.push(left);
+            Ok(())
+        });
+        assert_eq!(ran.unwrap(), Ran::ToItsEnd);
+        assert!(lefts.into_iter().eq((0..2 * EACH_MIN).rev()));
+        let refused = run(crowd(), &ends, &mut |_, _| Err(Failure::Usage("no".to_owned())));
+        assert!(refused.is_err());
+    }
+}
