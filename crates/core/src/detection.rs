@@ -7,6 +7,7 @@ mod fin_wait2;
 mod firing;
 mod keepalive;
 mod learns;
+mod silence;
 mod syn;
 mod unacked;
 mod wheel;
@@ -18,6 +19,7 @@ pub use learns::{
     AppTold, Assumption, Assumptions, Cause, DetectionTime, Learns, NeverBecause, PeerTold,
     Prediction,
 };
+pub use silence::silent_for;
 pub(crate) use unacked::unanswered_for;
 pub use wheel::{Interval, Tick};
 

@@ -30,6 +30,7 @@ mod connection;
 pub mod detection;
 mod diagnosis;
 mod evidence;
+pub mod eyeballs;
 pub mod keeping;
 mod listener;
 pub mod middlebox;

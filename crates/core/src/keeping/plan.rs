@@ -186,7 +186,7 @@ pub fn plan(seen: &Observation, objective: &Objective, longest_wait: Option<Dura
         return Planned::Met(learns_before);
     }
     let Some(mut keepalive) = times(seen.tick, objective) else {
-        return Planned::Refused(Refusal::TooShort { least: least(seen) });
+        return Planned::Refused(Refusal::TooShort { least: least(seen.tick) });
     };
     keepalive.idle = longest_wait.map_or(keepalive.idle, |most| keepalive.idle.min(most));
     let user_timeout = user_timeout(seen, objective, keepalive);
@@ -226,6 +226,15 @@ fn meets(seen: &Observation, learns: &DetectionTime, objective: &Objective) -> b
     within(&learns.idle) && survives && (!objective.user_timeout || within(&learns.busy))
 }
 
+/// The keepalive times that bring an objective on a system whose timers fire as late as `tick` says:
+/// what [`plan`] sets, for programs that set it on connections of their own.
+///
+/// # Errors
+/// [`Refusal::TooShort`], with the least that can be promised.
+pub fn keepalive_for(tick: Tick, objective: &Objective) -> Result<KeepaliveTimes, Refusal> {
+    times(tick, objective).ok_or_else(|| Refusal::TooShort { least: least(tick) })
+}
+
 /// Three probes: one lost one must not end a connection. They take half of the objective, the wait
 /// for the first takes the rest, less what the kernel's timers may be late.
 pub(super) fn times(tick: Tick, objective: &Objective) -> Option<KeepaliveTimes> {
@@ -244,9 +253,9 @@ pub(super) fn times(tick: Tick, objective: &Objective) -> Option<KeepaliveTimes>
 }
 
 /// One second to the first probe, one between probes, and what the timers may be late.
-fn least(seen: &Observation) -> Duration {
+fn least(tick: Tick) -> Duration {
     let second = Duration::from_secs(1);
-    second * (PROBES + 1) + (seen.tick.lateness(second * 5) + seen.tick.length()) * (PROBES + 2)
+    second * (PROBES + 1) + (tick.lateness(second * 5) + tick.length()) * (PROBES + 2)
 }
 
 /// Never at or below the time for which the connection has been idle: one lost probe would then end
