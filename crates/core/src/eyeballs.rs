@@ -43,7 +43,10 @@ mod tests {
 
     #[test]
     fn one_family_alone_is_left_as_it_is_and_no_address_is_tried_twice() {
-        assert_eq!(order(&["10.0.0.2:1", "10.0.0.1:1", "10.0.0.2:1"]), ["10.0.0.2:1", "10.0.0.1:1"]);
+        assert_eq!(
+            order(&["10.0.0.2:1", "10.0.0.1:1", "10.0.0.2:1"]),
+            ["10.0.0.2:1", "10.0.0.1:1"]
+        );
         assert!(order(&[]).is_empty());
     }
 }

@@ -176,7 +176,10 @@ pub enum ConnectError {
         target: Target,
     },
     /// Every address failed.
-    #[error("connect to {target}: {}; check that the service runs and is let through", listed(failures))]
+    #[error(
+        "connect to {target}: {}; check that the service runs and is let through",
+        listed(failures)
+    )]
     Failed {
         /// Where to.
         target: Target,

@@ -107,7 +107,11 @@ impl fmt::Display for Learns {
         match self {
             Self::Within { earliest, latest } => {
                 let (earliest, latest) = (Span(*earliest).to_string(), Span(*latest).to_string());
-                if earliest == latest { f.pad(&latest) } else { f.pad(&format!("{earliest}..{latest}")) }
+                if earliest == latest {
+                    f.pad(&latest)
+                } else {
+                    f.pad(&format!("{earliest}..{latest}"))
+                }
             }
             Self::Never => f.pad("never"),
             Self::Unknown(why) => f.pad(&format!("unknown: {why}")),
@@ -192,7 +196,9 @@ pub enum DetectError {
         state: String,
     },
     /// This system has no option for it.
-    #[error("bound the time with data unacknowledged: this system has no TCP_USER_TIMEOUT; use a heartbeat")]
+    #[error(
+        "bound the time with data unacknowledged: this system has no TCP_USER_TIMEOUT; use a heartbeat"
+    )]
     NoUserTimeout,
     /// No options meet the objective now.
     #[error("detect within {}: no options bring that now, they would bring {found}; ask again when the connection is quiet, or use a heartbeat", Span(*wanted))]
@@ -211,5 +217,6 @@ pub enum DetectError {
     },
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;

@@ -14,9 +14,9 @@ use std::{
 };
 
 use halfopen_core::{
-    ConnectionId, Cookie, Endpoints, Family, Inside, KernelTimer, NetnsId, Observation, Owners,
-    OptionsSeen, Sample, Siblings, SocketOptions, Source, Sysctls, TcpInfo, TcpState, Tracking,
-    detection::Tick,
+    ConnectionId, Cookie, Endpoints, Family, Inside, KernelTimer, NetnsId, Observation,
+    OptionsSeen, Owners, Sample, Siblings, SocketOptions, Source, Sysctls, TcpInfo, TcpState,
+    Tracking, detection::Tick,
 };
 use rustix::net::sockopt;
 
@@ -35,6 +35,14 @@ pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
     let given =
         syscall::socket_option_bytes(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut bytes)?;
     Ok(decode(bytes.get(..given).unwrap_or(&bytes)))
+}
+
+/// How many bytes wait to be read.
+///
+/// # Errors
+/// What ioctl(2) with FIONREAD answers.
+pub fn unread(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(rustix::io::ioctl_fionread(socket)?)
 }
 
 /// What is the same for all sockets of a network namespace.

@@ -76,10 +76,9 @@ impl Detection {
 impl Learns {
     fn of(learns: &detection::Learns) -> Self {
         match learns {
-            detection::Learns::Within(prediction) => Self::Within {
-                earliest: prediction.within.min(),
-                latest: prediction.within.max(),
-            },
+            detection::Learns::Within(prediction) => {
+                Self::Within { earliest: prediction.within.min(), latest: prediction.within.max() }
+            }
             detection::Learns::Never(_) => Self::Never,
             detection::Learns::Unknown(why) => Self::Unknown(why.to_string()),
             detection::Learns::NotApplicable(why) => Self::Unknown((*why).to_owned()),

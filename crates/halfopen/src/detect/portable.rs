@@ -9,7 +9,7 @@ use std::os::windows::io::BorrowedSocket as Borrowed;
 use std::time::Duration;
 
 use halfopen_core::{
-    detection::Tick,
+    detection::{KeepaliveTimes, Tick},
     keeping::{Refusal, keepalive_for},
 };
 use socket2::{SockRef, TcpKeepalive};
@@ -18,16 +18,32 @@ use super::{DetectError, Detection, Learns, Objective};
 
 pub(super) fn detection(socket: Borrowed<'_>) -> Result<Detection, DetectError> {
     let socket = SockRef::from(&socket);
-    let busy = Learns::Unknown("this system does not tell when it gives up on data".to_owned());
-    if !socket.keepalive()? {
-        return Ok(Detection { idle: Learns::Never, busy });
-    }
-    let idle = socket.tcp_keepalive_time()?;
-    let interval = socket.tcp_keepalive_interval()?;
-    let probes = socket.tcp_keepalive_retries()?;
+    let idle = if socket.keepalive()? { idle(&socket)? } else { Learns::Never };
+    Ok(Detection { idle, busy: busy() })
+}
+
+#[cfg(not(windows))]
+fn idle(socket: &SockRef<'_>) -> std::io::Result<Learns> {
+    Ok(promise(KeepaliveTimes {
+        idle: socket.tcp_keepalive_time()?,
+        interval: socket.tcp_keepalive_interval()?,
+        probes: socket.tcp_keepalive_retries()?,
+    }))
+}
+
+#[cfg(windows)]
+fn idle(_: &SockRef<'_>) -> std::io::Result<Learns> {
+    Ok(Learns::Unknown("keepalive is on, and Windows does not tell its times".to_owned()))
+}
+
+fn busy() -> Learns {
+    Learns::Unknown("this system does not tell when it gives up on data".to_owned())
+}
+
+fn promise(times: KeepaliveTimes) -> Learns {
+    let KeepaliveTimes { idle, interval, probes } = times;
     let earliest = idle.saturating_add(interval.saturating_mul(probes));
-    let latest = earliest.saturating_add(late(idle, interval, probes));
-    Ok(Detection { idle: Learns::Within { earliest, latest }, busy })
+    Learns::Within { earliest, latest: earliest.saturating_add(late(idle, interval, probes)) }
 }
 
 fn late(idle: Duration, interval: Duration, probes: u32) -> Duration {
@@ -51,8 +67,12 @@ pub(super) fn detect_within(
         .with_time(times.idle)
         .with_interval(times.interval)
         .with_retries(times.probes);
+    let found = Detection { idle: promise(times), busy: busy() };
+    if !found.idle.is_within(objective.within) {
+        return Err(DetectError::NotMet { wanted: objective.within, found });
+    }
     SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
-    detection(socket)
+    Ok(found)
 }
 
 fn tick() -> Tick {

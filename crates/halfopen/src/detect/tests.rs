@@ -30,7 +30,8 @@ fn every_objective_down_to_the_least_is_met_and_less_is_refused_with_the_least()
     else {
         panic!("a tenth of a second cannot be promised");
     };
-    for within in [least, least + secs(1), secs(10), secs(15), secs(120), secs(3600), secs(86_400)] {
+    for within in [least, least + secs(1), secs(10), secs(15), secs(120), secs(3600), secs(86_400)]
+    {
         let (client, _server) = pair();
         let promised = client.detect_within(within).unwrap();
         assert!(promised.idle.is_within(within), "{within:?}: {promised}");

@@ -120,7 +120,10 @@ mod tests {
 
     /// Waits for the watch itself, as a reactor does.
     fn readable(watch: &HangupWatch, within: Duration) -> bool {
-        let timeout = Timespec { tv_sec: within.as_secs().cast_signed(), tv_nsec: within.subsec_nanos().into() };
+        let timeout = Timespec {
+            tv_sec: within.as_secs().cast_signed(),
+            tv_nsec: within.subsec_nanos().into(),
+        };
         poll(&mut [PollFd::new(watch, PollFlags::IN)], Some(&timeout)).unwrap() > 0
     }
 

@@ -58,9 +58,8 @@ mod tests {
         let _server = listener.accept().unwrap();
         let before = options::read(client.as_fd()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
-        let quiet_for = |span: Duration| {
-            tcp_info(client.as_fd()).unwrap().last_ack_received.unwrap() >= span
-        };
+        let quiet_for =
+            |span: Duration| tcp_info(client.as_fd()).unwrap().last_ack_received.unwrap() >= span;
         while !quiet_for(Duration::from_millis(1100)) {
             assert!(Instant::now() < deadline);
             thread::sleep(Duration::from_millis(20));
