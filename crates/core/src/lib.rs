@@ -26,11 +26,13 @@
 //! No I/O, no clock, no randomness, no environment, no `unsafe`, no async. Time is an argument.
 
 mod age;
+mod chance;
 mod connection;
 pub mod detection;
 mod diagnosis;
 mod evidence;
 pub mod eyeballs;
+pub mod heartbeat;
 pub mod keeping;
 mod listener;
 pub mod middlebox;
@@ -51,6 +53,7 @@ mod trace;
 mod tracking;
 mod verdict;
 
+pub use chance::Chance;
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};
 pub use diagnosis::Diagnosis;
 pub use evidence::Evidence;

@@ -337,10 +337,6 @@ impl<S> fmt::Debug for Sweep<S> {
 }
 
 /// A silence that has begun is then seen early enough to be timed exactly.
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(dead_code, reason = "only Linux tells what has gone unanswered")
-)]
 pub(crate) const ASKED_PER_LIMIT: u32 = 4;
 
 #[cfg(test)]
