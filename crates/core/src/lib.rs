@@ -41,6 +41,7 @@ mod options;
 mod owner;
 pub mod proving;
 pub mod reaping;
+pub mod reconnect;
 mod remedy;
 mod rules;
 mod sample;
