@@ -3,6 +3,7 @@
 
 mod accuracy;
 mod bpf;
+mod detector;
 mod old_kernel;
 mod tidy;
 
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["accuracy", options @ ..] => accuracy::run(options),
         ["old-kernel", arguments @ ..] => old_kernel::run(arguments),
+        ["detector"] => detector::run(),
         ["bpf"] => bpf::run(bpf::Task::Compile),
         ["bpf", "--check"] => bpf::run(bpf::Task::Check),
         _ => {
@@ -27,6 +29,7 @@ const USAGE: &str = "\
 usage: cargo xtask tidy                            check the style that compilers do not check
        cargo xtask accuracy [--cases N] [--seed S] [--only NUMBER]
                                                    predict, break and measure N random connections (root)
+       cargo xtask detector                        how good the failure detector of the library is
        cargo xtask bpf [--check]                   compile the BPF programs, or compare with what is committed
        cargo xtask old-kernel [--package NAME | --deb FILE]
                                                    check the program on an older kernel, emulated";

@@ -30,6 +30,7 @@ mod rehearse;
 mod render;
 pub mod select;
 mod signals;
+mod simulate_policy;
 pub mod span;
 mod story;
 mod terminal;
@@ -103,5 +104,6 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure>
         Some(Verb::Keep(keep)) => keep::run(keep, out),
         Some(Verb::Reap(reap)) => reap::run(reap, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
+        Some(Verb::SimulatePolicy(simulate)) => simulate_policy::run(simulate, out),
     }
 }

@@ -196,6 +196,10 @@ pub enum ConnectError {
         /// What some addresses had answered by then.
         failures: Vec<Failure>,
     },
+    /// It was opened, and what had to be done first on it failed (see
+    /// [`Reconnecting::resubscribe`](crate::Reconnecting::resubscribe)).
+    #[error("begin on the new connection: {0}")]
+    Subscribe(#[from] io::Error),
     /// It was opened, and cannot have the detection time that was asked for.
     #[error(transparent)]
     Detect(#[from] DetectError),
