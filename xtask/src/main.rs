@@ -5,6 +5,7 @@ mod accuracy;
 mod bpf;
 mod detector;
 mod old_kernel;
+mod soak;
 mod tidy;
 
 use std::{env, process::ExitCode};
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         ["accuracy", options @ ..] => accuracy::run(options),
         ["old-kernel", arguments @ ..] => old_kernel::run(arguments),
         ["detector"] => detector::run(),
+        ["soak", options @ ..] => soak::run(options),
         ["bpf"] => bpf::run(bpf::Task::Compile),
         ["bpf", "--check"] => bpf::run(bpf::Task::Check),
         _ => {
@@ -30,6 +32,8 @@ usage: cargo xtask tidy                            check the style that compiler
        cargo xtask accuracy [--cases N] [--seed S] [--only NUMBER]
                                                    predict, break and measure N random connections (root)
        cargo xtask detector                        how good the failure detector of the library is
+       cargo xtask soak [--clients N] [--days N] [--seed S] [--plant-saturdays]
+                                                   simulated weeks of the library's heartbeats and reconnects
        cargo xtask bpf [--check]                   compile the BPF programs, or compare with what is committed
        cargo xtask old-kernel [--package NAME | --deb FILE]
                                                    check the program on an older kernel, emulated";

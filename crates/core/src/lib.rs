@@ -53,6 +53,7 @@ mod tcp_info;
 mod trace;
 mod tracking;
 mod verdict;
+pub mod world;
 
 pub use chance::Chance;
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};

@@ -72,6 +72,9 @@ pub enum Heard<Message> {
 /// # }
 /// ```
 ///
+/// A task that is parked in `send` does not poll the stream. Either split it and receive in another task,
+/// or put a [`Watched`] with [`dead_after`](Watched::dead_after) below it, which ends parked writes.
+///
 /// Cancel-safe: a `next()` that is dropped loses nothing. The time that answers may take has to cover
 /// what lies unsent before a question: heartbeats do not overtake messages.
 #[derive(Debug)]

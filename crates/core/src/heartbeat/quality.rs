@@ -39,7 +39,7 @@ pub struct Quality {
 }
 
 /// Simulates a detector on a path: `alive_for` with a peer that lives, and then `deaths` peers that die
-/// at some moment of their second hour.
+/// after twenty to thirty minutes.
 pub fn quality(
     policy: Policy,
     path: &Path,
@@ -51,7 +51,7 @@ pub fn quality(
     let mut mistakes = 0;
     let mut beats = 0;
     let mut begin = Moment::default();
-    let mut line = Line::new(*path, &mut chance);
+    let mut line = Line::new(*path, seed);
     while begin.0 < alive_for {
         let run = run(policy, &mut line, begin, Moment(alive_for), None, &mut chance);
         beats += run.beats;
@@ -59,13 +59,19 @@ pub fn quality(
         mistakes += u32::from(run.dead_at.is_some());
         begin = run.dead_at.unwrap_or(Moment(alive_for));
     }
-    let hour = Duration::from_secs(3600);
+    let tenth = Duration::from_secs(600);
     let mut times = Vec::with_capacity(deaths as usize);
     while times.len() < deaths as usize {
-        let mut line = Line::new(Path { outage_every: None, ..*path }, &mut chance);
-        let death = Moment(hour + chance.up_to(hour));
-        let run =
-            run(policy, &mut line, Moment::default(), Moment(hour * 48), Some(death), &mut chance);
+        let mut line = Line::new(Path { outage_every: None, ..*path }, seed);
+        let death = Moment(tenth * 2 + chance.up_to(tenth));
+        let run = run(
+            policy,
+            &mut line,
+            Moment::default(),
+            Moment(tenth * 300),
+            Some(death),
+            &mut chance,
+        );
         // One that was called dead before it died is a mistake, and counted above.
         let noticed = run.dead_at.filter(|at| *at >= death);
         times.push(noticed.map_or(Duration::ZERO, |at| at.since(death)));
@@ -126,17 +132,20 @@ struct Line {
     there: Moment,
     back: Moment,
     outage: (Moment, Moment),
+    /// Apart from all other chance, so that every detector meets the same outages.
+    outages: Chance,
 }
 
 impl Line {
-    fn new(path: Path, chance: &mut Chance) -> Self {
+    fn new(path: Path, seed: u64) -> Self {
         let mut line = Self {
             path,
             there: Moment::default(),
             back: Moment::default(),
             outage: (Moment::default(), Moment::default()),
+            outages: Chance::new(seed).fork(),
         };
-        line.next_outage(Moment::default(), chance);
+        line.next_outage(Moment::default());
         line
     }
 
@@ -168,7 +177,7 @@ impl Line {
         let mut timeout = RTO_MIN + self.path.delay * 2;
         loop {
             while sent >= self.outage.1 {
-                self.next_outage(self.outage.1, chance);
+                self.next_outage(self.outage.1);
             }
             let is_out = sent >= self.outage.0;
             if !is_out && !chance.is(f64::from(self.path.loss_percent) / 100.0) {
@@ -180,13 +189,13 @@ impl Line {
         }
     }
 
-    fn next_outage(&mut self, after: Moment, chance: &mut Chance) {
+    fn next_outage(&mut self, after: Moment) {
         let never = Moment(Duration::from_secs(u64::MAX / 4));
         self.outage = match self.path.outage_every {
             None => (never, never),
             Some(every) => {
-                let begin = Moment(after.0 + chance.wait(every));
-                (begin, Moment(begin.0 + chance.wait(self.path.outage_for)))
+                let begin = Moment(after.0 + self.outages.wait(every));
+                (begin, Moment(begin.0 + self.outages.wait(self.path.outage_for)))
             }
         };
     }
