@@ -3,6 +3,7 @@
 
 mod accuracy;
 mod bpf;
+mod conformance;
 mod detector;
 mod old_kernel;
 mod soak;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         ["old-kernel", arguments @ ..] => old_kernel::run(arguments),
         ["detector"] => detector::run(),
         ["soak", options @ ..] => soak::run(options),
+        ["conformance", words @ ..] => conformance::run(words),
         ["bpf"] => bpf::run(bpf::Task::Compile),
         ["bpf", "--check"] => bpf::run(bpf::Task::Check),
         _ => {
@@ -35,5 +37,7 @@ usage: cargo xtask tidy                            check the style that compiler
        cargo xtask soak [--clients N] [--days N] [--seed S] [--plant-saturdays]
                                                    simulated weeks of the library's heartbeats and reconnects
        cargo xtask bpf [--check]                   compile the BPF programs, or compare with what is committed
+       cargo xtask conformance [--page | PEER...]
+                                                   check relays case by case, and write docs/conformance.md (root)
        cargo xtask old-kernel [--package NAME | --deb FILE]
                                                    check the program on an older kernel, emulated";

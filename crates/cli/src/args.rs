@@ -1,9 +1,15 @@
 //! Owns every flag of the command line, with its help. Decides nothing.
 //! Values are parsed here and judged in `select.rs`; the verbs act on them.
 
+mod relay;
+mod relay_check;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use relay::{Bounds, Finding, Relay};
+pub use relay_check::{CheckPlace, RelayCheck};
 
 use crate::{
     select::{
@@ -14,7 +20,8 @@ use crate::{
 
 const AFTER: &str = "\
 A duration is a whole number with a unit: 500ms, 90s, 15m, 2h, 1m30s.
-Exit codes: 0 fine, 1 something is wrong (ls --check; prove: a peer is gone),
+Exit codes: 0 fine, 1 something is wrong (ls --check; prove: a peer is gone;
+relay-check: a case failed),
 2 usage, 3 not enough privilege for what was asked, 4 no such connection, 70 a
 bug, 71 the system refused.";
 
@@ -51,6 +58,12 @@ pub enum Verb {
     /// End connections that are proved dead, and only those
     #[command(after_help = AFTER)]
     Reap(Reap),
+    /// Relay TCP connections true to half-close and reset, and find dead peers on both sides
+    #[command(after_help = AFTER)]
+    Relay(Relay),
+    /// Check any TCP relay: half-close, resets, vanished peers, byte for byte, case by case
+    #[command(after_help = AFTER)]
+    RelayCheck(RelayCheck),
     /// Replay a known experiment with real kernels, in network namespaces of its own
     Rehearse(Rehearse),
     /// Show what a reconnect policy does to a fleet of clients, and to the server that comes back
@@ -257,19 +270,27 @@ pub struct Prove {
     /// What counts as what.
     #[command(flatten)]
     pub judging: Judging,
-    /// A peer is silent after this many unanswered probes [default: 15]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100),
-        help_heading = "Probing")]
-    pub probes: Option<u32>,
-    /// From one probe of a connection to the next, 1s at least [default: 1s]
-    #[arg(long, value_name = "DUR", help_heading = "Probing")]
-    pub interval: Option<Given>,
-    /// Test by this method and no other; by default the one that costs a connection least
-    #[arg(long, value_name = "METHOD", value_enum, help_heading = "Probing")]
-    pub method: Option<MethodKey>,
+    /// How connections are tested.
+    #[command(flatten)]
+    pub probing: Probing,
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// How connections are tested.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Probing")]
+pub struct Probing {
+    /// A peer is silent after this many unanswered probes [default: 15]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub probes: Option<u32>,
+    /// From one probe of a connection to the next, 1s at least [default: 1s]
+    #[arg(long, value_name = "DUR")]
+    pub interval: Option<Given>,
+    /// Test by this method and no other; by default the one that costs a connection least
+    #[arg(long, value_name = "METHOD", value_enum)]
+    pub method: Option<MethodKey>,
 }
 
 /// The methods of `prove`.
@@ -287,7 +308,8 @@ pub enum MethodKey {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Keep {
     /// The owner is to learn within this time that an idle peer is gone
-    #[arg(long, value_name = "DUR", required_unless_present = "undo", help_heading = "Objective")]
+    #[arg(long, value_name = "DUR", required_unless_present_any = ["undo", "list"],
+        help_heading = "Objective")]
     pub detect_within: Option<Given>,
     /// A box on the path forgets what is idle for this long: do not let it
     #[arg(long, value_name = "DUR", help_heading = "Objective")]
@@ -296,6 +318,10 @@ pub struct Keep {
     /// peers that live and do not read
     #[arg(long, help_heading = "Objective")]
     pub user_timeout: bool,
+    /// Also connections that are opened or accepted later, by the programs in the cgroups of those
+    /// that are chosen (needs cgroup v2, root and BPF). Stays until --undo, or as long as the cgroup
+    #[arg(long, help_heading = "Objective")]
+    pub future: bool,
     /// Which connections.
     #[command(flatten)]
     pub selectors: Selectors,
@@ -310,8 +336,12 @@ pub struct Keep {
     pub acting: Acting,
     /// Put the options back that earlier runs have changed, where nobody has changed them since
     #[arg(long, help_heading = "Acting",
-        conflicts_with_all = ["detect_within", "survive_idle", "user_timeout", "apply"])]
+        conflicts_with_all = ["detect_within", "survive_idle", "user_timeout", "future", "apply"])]
     pub undo: bool,
+    /// List what is kept: of connections that are opened later, and how many the record knows of
+    #[arg(long, help_heading = "Acting", conflicts_with_all =
+        ["detect_within", "survive_idle", "user_timeout", "future", "apply", "undo"])]
+    pub list: bool,
     /// After --apply, watch the kernel's counters for this long, and put everything back if they
     /// rise [default: until the first probes, 60s at most; 0s for 1,000 connections or fewer]
     #[arg(long, value_name = "DUR", help_heading = "Acting")]
@@ -337,6 +367,9 @@ pub struct Reap {
     /// What may be ended.
     #[command(flatten)]
     pub licence: ReapLicence,
+    /// How connections are tested, with --prove.
+    #[command(flatten)]
+    pub probing: Probing,
     /// Where connections are read from.
     #[command(flatten)]
     pub looking: Looking,
@@ -359,6 +392,10 @@ pub struct ReapLicence {
     /// than this
     #[arg(long, value_name = "DUR")]
     pub half_closed_over: Option<Given>,
+    /// Test what is not proved yet, as `prove` does, and end what comes out dead. Without --apply
+    /// no probe is sent
+    #[arg(long, conflicts_with = "unproved")]
+    pub prove: bool,
     /// Also what is not proved dead, as long as it is selected: living connections too
     #[arg(long)]
     pub unproved: bool,
@@ -374,7 +411,7 @@ pub struct Rehearse {
     /// Which experiment
     #[arg(value_enum)]
     pub experiment: Experiment,
-    /// Write every frame of the book's cable to this file (pcap)
+    /// Write every frame of the book's cable to this file (pcapng)
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
     /// The book's experiment alone, without the table of predicted and measured detection times

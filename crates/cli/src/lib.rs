@@ -12,6 +12,7 @@
 
 pub mod args;
 mod audit;
+mod connections;
 mod counted;
 pub mod exit;
 #[cfg(test)]
@@ -27,6 +28,8 @@ mod picture;
 mod prove;
 mod reap;
 mod rehearse;
+mod relay;
+mod relay_check;
 mod render;
 pub mod select;
 mod signals;
@@ -103,6 +106,8 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure>
         Some(Verb::Prove(prove)) => prove::run(prove, out),
         Some(Verb::Keep(keep)) => keep::run(keep, out),
         Some(Verb::Reap(reap)) => reap::run(reap, out),
+        Some(Verb::Relay(relay)) => relay::run(relay, out),
+        Some(Verb::RelayCheck(check)) => relay_check::run(check, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
         Some(Verb::SimulatePolicy(simulate)) => simulate_policy::run(simulate, out),
     }

@@ -57,7 +57,7 @@ pub mod world;
 
 pub use chance::Chance;
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};
-pub use diagnosis::Diagnosis;
+pub use diagnosis::{Diagnosis, Judge};
 pub use evidence::Evidence;
 pub use listener::Listener;
 pub use observation::{Observation, Proof, Siblings, Thresholds};

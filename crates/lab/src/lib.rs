@@ -4,8 +4,8 @@
 //! volume 1, section 13.6.3; [`trial`] puts what `halfopen-core` predicts beside what is measured.
 //!
 //! # What this crate does not do
-//! It touches no network but those that it makes, needs root to make them, and is never linked
-//! into a program that watches production.
+//! It touches no network but those that it makes, needs root or a user namespace ([`rootless`]) to
+//! make them, and is never linked into a program that watches production.
 
 pub mod book;
 mod cable;
@@ -18,15 +18,19 @@ mod lab;
 pub mod ladder;
 mod program;
 pub mod requirements;
+pub mod rootless;
 mod script;
 mod topology;
 pub mod trial;
 pub mod wait;
+pub mod warp;
+pub mod wire;
 
-pub use cable::{Cable, Fate, FrameSeen, Loss};
+pub use cable::{Cable, FrameSeen};
 pub use frame::{Arp, Flags, Frame, Segment};
 pub use host::{Host, HostError};
 pub use lab::{Lab, LabError};
 pub use program::{Line, Program};
 pub use requirements::Missing;
 pub use topology::{CLIENT, CablePlan, End, EndPlan, HostPlan, ROUTER, SERVER, Topology};
+pub use wire::{Fate, Loss};

@@ -4,7 +4,9 @@
 
 pub(crate) mod bpf;
 pub(crate) mod ethtool;
+pub(crate) mod memory;
 pub(crate) mod packet;
+pub(crate) mod stream;
 
 use std::{
     ffi::c_int,

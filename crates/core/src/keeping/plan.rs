@@ -186,7 +186,7 @@ pub fn plan(seen: &Observation, objective: &Objective, longest_wait: Option<Dura
         return Planned::Met(learns_before);
     }
     let Some(mut keepalive) = times(seen.tick, objective) else {
-        return Planned::Refused(Refusal::TooShort { least: least(seen.tick) });
+        return Planned::Refused(Refusal::TooShort { least: least_at(seen.tick) });
     };
     keepalive.idle = longest_wait.map_or(keepalive.idle, |most| keepalive.idle.min(most));
     let user_timeout = user_timeout(seen, objective, keepalive);
@@ -232,12 +232,15 @@ fn meets(seen: &Observation, learns: &DetectionTime, objective: &Objective) -> b
 /// # Errors
 /// [`Refusal::TooShort`], with the least that can be promised.
 pub fn keepalive_for(tick: Tick, objective: &Objective) -> Result<KeepaliveTimes, Refusal> {
-    times(tick, objective).ok_or_else(|| Refusal::TooShort { least: least(tick) })
+    times(tick, objective).ok_or_else(|| Refusal::TooShort { least: least_at(tick) })
 }
 
+/// The keepalive times that meet an objective; `None` if it is too short for whole seconds and the
+/// lateness of the kernel's timers.
+///
 /// Three probes: one lost one must not end a connection. They take half of the objective, the wait
 /// for the first takes the rest, less what the kernel's timers may be late.
-pub(super) fn times(tick: Tick, objective: &Objective) -> Option<KeepaliveTimes> {
+pub fn times(tick: Tick, objective: &Objective) -> Option<KeepaliveTimes> {
     let interval = (objective.detect_within / 2 / PROBES).as_secs().clamp(1, INTERVAL_MAX_S);
     let interval = Duration::from_secs(interval);
     let late = tick.lateness(objective.detect_within)
@@ -253,7 +256,7 @@ pub(super) fn times(tick: Tick, objective: &Objective) -> Option<KeepaliveTimes>
 }
 
 /// One second to the first probe, one between probes, and what the timers may be late.
-fn least(tick: Tick) -> Duration {
+pub(super) fn least_at(tick: Tick) -> Duration {
     let second = Duration::from_secs(1);
     second * (PROBES + 1) + (tick.lateness(second * 5) + tick.length()) * (PROBES + 2)
 }
@@ -266,10 +269,15 @@ fn user_timeout(
     objective: &Objective,
     keepalive: KeepaliveTimes,
 ) -> Option<Duration> {
-    let probed = keepalive.idle.saturating_add(keepalive.interval.saturating_mul(PROBES));
-    let wanted = probed.min(objective.detect_within).min(USER_TIMEOUT_MAX);
+    let wanted = user_timeout_of(objective, keepalive);
     let safe = seen.sample.last_heard().is_none_or(|idle| idle < wanted / 2);
     (objective.user_timeout && safe).then_some(wanted)
+}
+
+/// For a connection that was heard just now.
+pub(super) fn user_timeout_of(objective: &Objective, keepalive: KeepaliveTimes) -> Duration {
+    let probed = keepalive.idle.saturating_add(keepalive.interval.saturating_mul(PROBES));
+    probed.min(objective.detect_within).min(USER_TIMEOUT_MAX)
 }
 
 /// The observation as it would be with the new options set now.
