@@ -2,6 +2,7 @@
 //! Owns the names of the chores. Read: HACKING.md.
 
 mod accuracy;
+mod api;
 mod bpf;
 mod conformance;
 mod detector;
@@ -17,6 +18,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["accuracy", options @ ..] => accuracy::run(options),
         ["old-kernel", arguments @ ..] => old_kernel::run(arguments),
+        ["api"] => api::run(false),
+        ["api", "--check"] => api::run(true),
         ["detector"] => detector::run(),
         ["soak", options @ ..] => soak::run(options),
         ["conformance", words @ ..] => conformance::run(words),
@@ -33,6 +36,7 @@ const USAGE: &str = "\
 usage: cargo xtask tidy                            check the style that compilers do not check
        cargo xtask accuracy [--cases N] [--seed S] [--only NUMBER]
                                                    predict, break and measure N random connections (root)
+       cargo xtask api [--check]                   list the public items of the library, or compare the list
        cargo xtask detector                        how good the failure detector of the library is
        cargo xtask soak [--clients N] [--days N] [--seed S] [--plant-saturdays]
                                                    simulated weeks of the library's heartbeats and reconnects

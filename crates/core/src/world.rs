@@ -289,7 +289,7 @@ impl<'a> World<'a> {
                     client.wish = client.wish.wrapping_add(1);
                     let wish = client.wish;
                     // An answer that is on its way comes first, and is followed by another wish.
-                    if !client.answer_by.is_some_and(|answer| answer < until) {
+                    if client.answer_by.is_none_or(|answer| answer >= until) {
                         self.at(until, Event::Wake { client: number, wish });
                     }
                     return;

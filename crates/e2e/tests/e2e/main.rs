@@ -14,6 +14,7 @@ mod keep;
 mod keep_crowd;
 mod keep_future;
 mod keep_programs;
+mod library;
 mod listing;
 mod pair;
 mod prove;
