@@ -144,7 +144,7 @@ fn a_chat_outlives_a_box_that_forgets_its_flow() {
     let port = client_port(&chat);
     let rules = format!(
         "table ip box {{ chain forward {{ type filter hook forward priority 0; \
-         tcp sport {port} drop; tcp dport {port} drop; }} }}"
+         tcp sport {port} drop; tcp dport {port} drop; }}; }}"
     );
     run(router, "nft", &[&rules]);
     let said = chat.notices();
