@@ -91,7 +91,9 @@ fn items(source: &str) -> Vec<String> {
 
 /// Public items, functions of traits, and variants of public enums.
 fn begins(text: &str, owner: &str) -> bool {
-    let is_public = text.starts_with("pub ") && !text.starts_with("pub use");
+    // Of what is passed on, only that of another crate is not listed where it is defined.
+    let is_public = text.starts_with("pub ")
+        && (!text.starts_with("pub use") || text.starts_with("pub use halfopen_core"));
     let of_trait = owner.starts_with("pub trait") && text.starts_with("fn ");
     let is_variant = owner.starts_with("pub enum")
         && text.starts_with(|c: char| c.is_ascii_uppercase())
@@ -101,7 +103,7 @@ fn begins(text: &str, owner: &str) -> bool {
 
 fn balanced(item: &str) -> bool {
     let count = |one: char| item.chars().filter(|c| *c == one).count();
-    count('(') == count(')')
+    count('(') == count(')') && (!item.starts_with("pub use") || item.ends_with(';'))
 }
 
 #[cfg(test)]

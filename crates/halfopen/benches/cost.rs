@@ -2,7 +2,11 @@
 //! stretches the figures less, and takes what is compared in turns.
 //!
 //! `cargo bench -p halfopen`
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed, and says where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot go on has failed, and says where"
+)]
 
 use std::{cmp::Reverse, collections::BinaryHeap, mem::size_of, time::Duration};
 
