@@ -41,7 +41,6 @@ mod packet;
 mod privilege;
 pub mod probe;
 mod progress;
-pub mod roomy;
 mod samples;
 pub mod set_options;
 pub mod silence;
