@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use halfopen_lab::{CLIENT, Cable, CablePlan, EndPlan, HostPlan, Lab, Program, SERVER, Topology};
+use halfopen_lab::{
+    CLIENT, Cable, CablePlan, End, EndPlan, HostPlan, Lab, Program, SERVER, Topology,
+};
 
 use super::StageError;
 use crate::{case::Side, outcome::Miss};
@@ -79,6 +81,24 @@ impl Cables {
     pub(crate) fn mend(&self, side: Side) -> Result<(), Miss> {
         self.cable(side)?.mend();
         Ok(())
+    }
+
+    /// Loses so many of a hundred frames between this side and the relay; which ones follows from `seed`.
+    pub(crate) fn lose(&self, side: Side, percent: u8, seed: u64) -> Result<(), Miss> {
+        self.cable(side)?.lose(percent, seed);
+        Ok(())
+    }
+
+    /// Takes the carrier from this side's host, or gives it back.
+    pub(crate) fn carrier(&self, side: Side, is_on: bool) -> Result<(), Miss> {
+        // The ends of the topology below: the client is on the left of its cable, the server on the right.
+        let (cable, end) = match side {
+            Side::Client => (0, End::Left),
+            Side::Server => (1, End::Right),
+        };
+        let done =
+            if is_on { self.lab.carrier_on(cable, end) } else { self.lab.carrier_off(cable, end) };
+        Ok(done.map_err(StageError::from)?)
     }
 
     fn cable(&self, side: Side) -> Result<&Cable, StageError> {

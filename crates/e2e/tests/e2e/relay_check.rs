@@ -134,3 +134,26 @@ fn slips_of_the_command_line_say_what_to_write() {
     let (text, code) = says(&["relay-check", "--list", "--only", "reset-idle-server"]);
     assert!(code == 0 && text.contains("source  RFC 9293"), "{code} {text}");
 }
+
+/// Goal: whatever the cables do, nothing that is not whole looks whole, nothing breaks in fair weather, and
+/// nothing is left. `make soak-relay` does it for an hour.
+#[test]
+fn a_soak_with_faults_leaves_nothing_behind() {
+    requires_lab!();
+    let span = std::env::var("HALFOPEN_SOAK").unwrap_or_else(|_| "45s".to_owned());
+    let relay =
+        format!("{} relay --listen {{listen}} --to {{to}} --detect-within 5s", program().display());
+    let (text, code) = says(&[
+        "relay-check",
+        "--lab",
+        "--relay",
+        &relay,
+        "--soak",
+        &span,
+        "--notice-within",
+        "10s",
+    ]);
+    println!("{text}");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("nothing is left behind"), "{text}");
+}
