@@ -409,7 +409,7 @@ pub struct Rehearse {
     /// Which experiment
     #[arg(value_enum)]
     pub experiment: Experiment,
-    /// Write every frame of the book's cable to this file (pcap)
+    /// Write every frame of the book's cable to this file (pcapng)
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
     /// The book's experiment alone, without the table of predicted and measured detection times
