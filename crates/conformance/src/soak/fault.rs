@@ -6,6 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use halfopen_lab::{
+    End,
+    wire::{Direction, Link, Rate},
+};
+
 use crate::{case::Side, outcome::Miss, stage::Stage};
 
 /// Faults are at work now, or were until a moment ago; and how many there have been.
@@ -31,14 +36,38 @@ pub(super) struct Reading {
 /// What can be done to a cable.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// Silence both ways, short: connections outlive it.
-    Cut,
+    /// Silence, in one direction or both, short: connections outlive it.
+    Cut(Direction),
     /// Silence both ways, for longer than the relay may take to notice.
     LongCut,
-    /// One in so many frames is lost.
-    Loss(u8),
+    /// Frames are lost, delayed, doubled, spoiled, overtaken, or have to wait.
+    Rough(Link),
     /// The host's plug is out: the relay's kernel is told.
     CarrierOff,
+}
+
+impl Fault {
+    fn draw(chance: &mut fastrand::Rng) -> Self {
+        let clear = Link { seed: chance.u64(..), ..Link::default() };
+        let some = Duration::from_millis(chance.u64(5..60));
+        match chance.u8(0..12) {
+            0..2 => Self::Cut(Direction::Both),
+            2 => Self::Cut(Direction::From(End::Left)),
+            3 => Self::Cut(Direction::From(End::Right)),
+            4 => Self::LongCut,
+            5 => Self::Rough(Link { loss: 8.0, burst: 1.0, ..clear }),
+            6 => Self::Rough(Link { loss: 5.0, burst: 6.0, ..clear }),
+            7 => Self::Rough(Link { corrupt: 5.0, ..clear }),
+            8 => Self::Rough(Link { reorder: 25.0, duplicate: 10.0, ..clear }),
+            9 => Self::Rough(Link { delay: some, jitter: some / 2, ..clear }),
+            10 => {
+                // 8 Mbit/s with room for 60 frames: a slow uplink, with a queue that overflows.
+                let rate = Some(Rate { bits_per_second: 8_000_000, queue: 90_000 });
+                Self::Rough(Link { rate, ..clear })
+            }
+            _ => Self::CarrierOff,
+        }
+    }
 }
 
 impl Weather {
@@ -62,12 +91,7 @@ impl Weather {
         deadline: Instant,
     ) -> Result<bool, Miss> {
         let side = if chance.bool() { Side::Client } else { Side::Server };
-        let fault = match chance.u8(0..8) {
-            0..3 => Fault::Cut,
-            3 => Fault::LongCut,
-            4..7 => Fault::Loss(chance.u8(1..=10)),
-            _ => Fault::CarrierOff,
-        };
+        let fault = Fault::draw(chance);
         let span = match fault {
             Fault::LongCut => stage.limits.notice + Duration::from_secs(2),
             _ => Duration::from_millis(chance.u64(500..3_000)),
@@ -82,11 +106,13 @@ impl Weather {
             state.storms += 1;
             state.is_fair = false;
         }
-        let seed = chance.u64(..);
         let cables = stage.cables()?;
         let done = match fault {
-            Fault::Cut | Fault::LongCut => cables.cut(side),
-            Fault::Loss(percent) => cables.lose(side, percent, seed),
+            Fault::Cut(direction) => {
+                cables.set_link(side, direction, Link { cut: true, ..Link::default() })
+            }
+            Fault::LongCut => cables.cut(side),
+            Fault::Rough(link) => cables.set_link(side, Direction::Both, link),
             Fault::CarrierOff => cables.carrier(side, false),
         };
         pause(span, deadline);

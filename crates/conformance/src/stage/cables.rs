@@ -8,6 +8,7 @@ use std::{
 
 use halfopen_lab::{
     CLIENT, Cable, CablePlan, End, EndPlan, HostPlan, Lab, Program, SERVER, Topology,
+    wire::{Direction, Link},
 };
 
 use super::StageError;
@@ -83,9 +84,14 @@ impl Cables {
         Ok(())
     }
 
-    /// Loses so many of a hundred frames between this side and the relay; which ones follows from `seed`.
-    pub(crate) fn lose(&self, side: Side, percent: u8, seed: u64) -> Result<(), Miss> {
-        self.cable(side)?.lose(percent, seed);
+    /// Puts the faults of a link in force between this side and the relay.
+    pub(crate) fn set_link(
+        &self,
+        side: Side,
+        direction: Direction,
+        link: Link,
+    ) -> Result<(), Miss> {
+        self.cable(side)?.set_link(direction, link);
         Ok(())
     }
 
