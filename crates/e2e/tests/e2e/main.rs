@@ -19,6 +19,7 @@ mod pair;
 mod prove;
 mod reap;
 mod record;
+mod relay;
 mod relay_check;
 mod story;
 mod unprivileged;
