@@ -23,6 +23,7 @@ mod prove;
 mod reap;
 mod record;
 mod relay;
+mod relay_check;
 mod story;
 mod unprivileged;
 mod uptime;
