@@ -10,6 +10,7 @@
 pub mod book;
 mod cable;
 mod capture;
+pub mod fault;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -18,7 +19,9 @@ mod lab;
 pub mod ladder;
 mod program;
 pub mod requirements;
+pub mod scenario;
 mod script;
+pub mod timeline;
 mod topology;
 pub mod trial;
 pub mod wait;
@@ -29,4 +32,6 @@ pub use host::{Host, HostError};
 pub use lab::{Lab, LabError};
 pub use program::{Line, Program};
 pub use requirements::Missing;
-pub use topology::{CLIENT, CablePlan, End, EndPlan, HostPlan, ROUTER, SERVER, Topology};
+pub use topology::{
+    CLIENT, CablePlan, End, EndPlan, HostPlan, ROUTER, SECOND_SERVER, SERVER, Topology,
+};

@@ -104,6 +104,8 @@ pub const CLIENT: &str = "client";
 pub const SERVER: &str = "server";
 /// The host between them.
 pub const ROUTER: &str = "router";
+/// The server beside the server, where there are two.
+pub const SECOND_SERVER: &str = "server2";
 
 impl Topology {
     /// The book's plan: `client` 10.0.0.1 and `server` 10.0.0.7 on one cable.
@@ -135,6 +137,16 @@ impl Topology {
             hosts: vec![host(CLIENT, Some(near)), router, host(SERVER, Some(far))],
             cables: ends.map(|ends| CablePlan { ends, without_arp: false }).into(),
         }
+    }
+
+    /// As [`Topology::routed`], with `server2` 10.0.3.7 on a third cable of the router.
+    pub fn balanced() -> Self {
+        let mut topology = Self::routed();
+        let router = Ipv4Addr::new(10, 0, 3, 254);
+        topology.hosts.push(host(SECOND_SERVER, Some(router)));
+        let ends = [end(ROUTER, router.octets()), end(SECOND_SERVER, [10, 0, 3, 7])];
+        topology.cables.push(CablePlan { ends, without_arp: false });
+        topology
     }
 
     /// The plan of the host called `name`.
