@@ -10,14 +10,19 @@
 pub mod book;
 mod cable;
 mod capture;
+pub mod card;
+mod errno;
 pub mod fault;
+pub mod forecast;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;
 mod lab;
 pub mod ladder;
+pub mod pair;
 mod program;
+pub mod rehearsal;
 pub mod requirements;
 pub mod scenario;
 mod script;

@@ -448,8 +448,7 @@ fn pair(table: Option<Table<'_>>) -> Result<Pair, Slip> {
     let Some(table) = table else { return Ok(plain) };
     let states = State::ALL.map(|state| (state.word(), state));
     let keepalive = table.text("keepalive")?.map(|text| {
-        keepalive_of(text).ok_or_else(|| {
-            let what = format!("`keepalive` cannot be \"{text}\"");
+        text.parse().map_err(|what: String| {
             let remedy = "write idle/interval/probes, in whole seconds from 1s: \"60s/10s/3\"";
             Slip::new(&table.origin_of("keepalive"), what, remedy)
         })
@@ -465,20 +464,24 @@ fn pair(table: Option<Table<'_>>) -> Result<Pair, Slip> {
     Ok(pair)
 }
 
-/// `60s/10s/3`.
-fn keepalive_of(text: &str) -> Option<Keepalive> {
-    let mut parts = text.split('/');
-    let seconds = |part: &str| {
-        let span = part.parse::<Span>().ok()?.0;
-        // TCP_KEEPIDLE and TCP_KEEPINTVL take 1 to 32767 s.
-        (span.subsec_nanos() == 0 && (1..=32_767).contains(&span.as_secs())).then_some(span)
-    };
-    let keepalive = Keepalive {
-        idle: seconds(parts.next()?)?,
-        interval: seconds(parts.next()?)?,
-        probes: parts.next()?.parse().ok().filter(|probes| (1..=127).contains(probes))?,
-    };
-    parts.next().is_none().then_some(keepalive)
+impl std::str::FromStr for Keepalive {
+    type Err = String;
+
+    /// Reads `60s/10s/3`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split('/');
+        let mut seconds = || {
+            let span = parts.next()?.parse::<Span>().ok()?.0;
+            // TCP_KEEPIDLE and TCP_KEEPINTVL take 1 to 32767 s.
+            (span.subsec_nanos() == 0 && (1..=32_767).contains(&span.as_secs())).then_some(span)
+        };
+        let (idle, interval) = (seconds(), seconds());
+        let probes = parts.next().and_then(|part| part.parse().ok());
+        match (idle, interval, probes.filter(|probes| (1..=127).contains(probes)), parts.next()) {
+            (Some(idle), Some(interval), Some(probes), None) => Ok(Self { idle, interval, probes }),
+            _ => Err(format!("`keepalive` cannot be \"{text}\"")),
+        }
+    }
 }
 
 fn stop(table: Option<Table<'_>>) -> Result<Stop, Slip> {

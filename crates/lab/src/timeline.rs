@@ -35,7 +35,7 @@ pub(crate) enum Act {
     PowerOff { side: Side },
     /// Switches the power on.
     PowerOn { side: Side },
-    /// Starts the host's programs and waits until they are ready.
+    /// Starts the host's programs.
     Start { side: Side },
     /// Kills the connection with `ss --kill`.
     Abort { side: Side },

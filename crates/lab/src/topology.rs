@@ -244,7 +244,7 @@ pub(crate) fn socket_name(index: usize, end: End) -> String {
 
 /// A hardware address that follows from the address, so that a host keeps it when it boots again:
 /// neighbours remember it. The first byte says locally administered, unicast (RFC 9542).
-fn hardware_address(address: Ipv4Addr) -> String {
+pub(crate) fn hardware_address(address: Ipv4Addr) -> String {
     let [a, b, c, d] = address.octets();
     format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }

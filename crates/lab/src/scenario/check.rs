@@ -84,6 +84,7 @@ fn fits(scenario: &Scenario, (when, fault, origin): &Placed) -> Result<(), Slip>
         fault,
         Fault::Refused { .. }
             | Fault::RouteLost { .. }
+            | Fault::SynFlood { .. }
             | Fault::Renumber { old_owner: OldOwner::Other, .. }
             | Fault::Renumber { dhcp: true, .. }
     );

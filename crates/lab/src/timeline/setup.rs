@@ -28,8 +28,7 @@ pub(super) fn acts(scenario: &Scenario) -> Vec<Act> {
                 acts.push(sysctl(SERVER, "net.core.somaxconn", backlog.to_string()));
                 // Their SYN-ACKs would find no way, and the router would say so to the server.
                 let blackhole = "route add blackhole 10.99.0.0/16\n".to_owned();
-                let host = if scenario.plan.has_router() { ROUTER } else { "client" };
-                acts.push(Act::Ip { host, script: blackhole });
+                acts.push(Act::Ip { host: ROUTER, script: blackhole });
             }
             Fault::AcceptStall { backlog } => {
                 acts.push(sysctl(SERVER, "net.core.somaxconn", backlog.to_string()));
