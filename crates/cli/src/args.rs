@@ -1,9 +1,13 @@
 //! Owns every flag of the command line, with its help. Decides nothing.
 //! Values are parsed here and judged in `select.rs`; the verbs act on them.
 
+mod relay;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use relay::{Bounds, Finding, Relay};
 
 use crate::{
     select::{
@@ -51,6 +55,9 @@ pub enum Verb {
     /// End connections that are proved dead, and only those
     #[command(after_help = AFTER)]
     Reap(Reap),
+    /// Relay TCP connections true to half-close and reset, and find dead peers on both sides
+    #[command(after_help = AFTER)]
+    Relay(Relay),
     /// Replay a known experiment with real kernels, in network namespaces of its own
     Rehearse(Rehearse),
 }

@@ -27,6 +27,7 @@ mod picture;
 mod prove;
 mod reap;
 mod rehearse;
+mod relay;
 mod render;
 pub mod select;
 mod signals;
@@ -102,6 +103,7 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure>
         Some(Verb::Prove(prove)) => prove::run(prove, out),
         Some(Verb::Keep(keep)) => keep::run(keep, out),
         Some(Verb::Reap(reap)) => reap::run(reap, out),
+        Some(Verb::Relay(relay)) => relay::run(relay, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
     }
 }

@@ -5,7 +5,7 @@ mod detection;
 
 use std::io::Write;
 
-use halfopen_lab::{book::BookError, requirements};
+use halfopen_lab::{book::BookError, requirements, rootless};
 
 use crate::{
     args::{Experiment, Rehearse},
@@ -17,7 +17,15 @@ use crate::{
 /// # Errors
 /// [`Failure`] where the experiment cannot be set up or its answer cannot be written.
 pub(crate) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Failure> {
-    requirements::check().map_err(|missing| lacks(&BookError::Missing(missing)))?;
+    match requirements::check() {
+        Ok(()) => {}
+        Err(requirements::Missing::Privilege { .. }) => {
+            // Comes back only with a reason why not.
+            let Err(missing) = rootless::enter();
+            return Err(lacks(&BookError::Missing(missing)));
+        }
+        Err(missing) => return Err(lacks(&BookError::Missing(missing))),
+    }
     match arguments.experiment {
         Experiment::Book => book::run(arguments, out),
         Experiment::Detection => detection::run(arguments, out),
@@ -33,7 +41,11 @@ fn progress(what: &str) {
 fn lacks(error: &BookError) -> Failure {
     let sentence = format!("cannot rehearse: {error}");
     match error {
-        BookError::Missing(requirements::Missing::Privilege { .. }) => Failure::Privilege(sentence),
+        BookError::Missing(
+            requirements::Missing::Privilege { .. }
+            | requirements::Missing::UserNamespaces { .. }
+            | requirements::Missing::SubordinateNumbers { .. },
+        ) => Failure::Privilege(sentence),
         _ => Failure::System(sentence),
     }
 }

@@ -8,5 +8,5 @@ mod spread;
 
 pub use kept::KeepOptions;
 pub use past::{Change, Past};
-pub use plan::{Harm, Objective, Plan, Planned, Refusal, plan};
+pub use plan::{Harm, Objective, Plan, Planned, Refusal, plan, times};
 pub use spread::{Crowd, Spread};

@@ -19,6 +19,7 @@ use crate::{
     ladder::{self, Note, Place, story},
     program::Program,
     requirements::{self, Missing},
+    rootless,
     topology::{End, SERVER, Topology},
     wait,
 };
@@ -114,6 +115,7 @@ pub struct Report {
 /// behind in any case.
 pub fn run(options: &Options, at_step: &mut dyn FnMut(&Step, &Lab)) -> Result<Report, BookError> {
     requirements::check()?;
+    rootless::check_subordinates("rpcbind")?;
     let telnet = requirements::find("telnet", "inetutils-telnet")?;
     let rpcbind = requirements::find("rpcbind", "rpcbind")?;
     let lab = Lab::build(Topology::lan())?;

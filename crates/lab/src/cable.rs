@@ -1,12 +1,11 @@
-//! Owns a cable: a thread that passes frames from one end to the other, or does not, and keeps a
+//! Owns a cable: a thread that carries frames between two packet sockets as its [`Wire`] says, and a
 //! record of every frame and its fate. Since it is the only way from one host to the other, it is
-//! also the capture: nothing can pass before the capture starts. Makes no interfaces.
-//! Read: packet(7), veth(4).
+//! also the capture: nothing can pass before the capture starts. Makes no interfaces, decides nothing.
+//! Read: `wire.rs` for what becomes of a frame; packet(7), veth(4).
 
-mod chance;
+mod record;
 
 use std::{
-    collections::VecDeque,
     io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
@@ -18,13 +17,18 @@ use std::{
 use halfopen_core::Moment;
 use halfopen_sys::{PacketSocket, Received};
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     pipe::{PipeFlags, pipe_with},
 };
 
-use self::chance::Chance;
-use crate::{capture::Capture, frame::Frame, topology::End};
+pub use self::record::FrameSeen;
+use self::record::Record;
+use crate::{
+    capture::Capture,
+    topology::End,
+    wire::{Direction, Fate, Filter, Link, Loss, Middlebox, Reset, Wire},
+};
 
 /// A cable. Its verbs work at once: when they return, no frame meets its former fate any more.
 #[derive(Debug)]
@@ -33,43 +37,6 @@ pub struct Cable {
     /// A byte written here makes the thread look at what is plugged in; its end ends the thread.
     wake: Option<OwnedFd>,
     forwarder: Option<JoinHandle<()>>,
-}
-
-/// A frame that reached the cable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FrameSeen {
-    /// Counts all frames of the cable, from 0.
-    pub number: u64,
-    /// When the cable took it up.
-    pub at: Moment,
-    /// The end that it came from.
-    pub from: End,
-    /// What became of it.
-    pub fate: Fate,
-    /// What it carries.
-    pub frame: Frame,
-}
-
-/// What became of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fate {
-    /// It was given to the other end.
-    Delivered,
-    /// It vanished.
-    Dropped(Loss),
-}
-
-/// Why a frame vanished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Loss {
-    /// The cable was cut.
-    Cut,
-    /// The cable loses frames ([`Cable::lose`]), and this was one.
-    Chance,
-    /// Nothing was plugged in at the other end.
-    Unplugged,
-    /// The interface at the other end took no frames: down, gone, or its queue full.
-    Refused,
 }
 
 impl Cable {
@@ -95,37 +62,93 @@ impl Cable {
         self.look_again();
     }
 
-    /// Takes out what is plugged in at `end`. From now on not one frame from there goes anywhere.
+    /// Takes out what is plugged in at `end`. From now on not one frame from there goes anywhere,
+    /// not even one that is on its way.
     pub fn unplug(&self, end: End) {
-        *self.shared.lock().socket(end) = None;
+        let mut state = self.shared.lock();
+        *state.socket(end) = None;
+        state.wire.clear(end, halfopen_sys::now());
+        drop(state);
         self.look_again();
     }
 
+    /// Puts the faults of a link in force, in place of those that were.
+    pub fn set_link(&self, direction: Direction, link: Link) {
+        self.shared.lock().wire.set_link(direction, link, halfopen_sys::now());
+    }
+
+    /// The faults in force for what comes from `from`.
+    pub fn link(&self, from: End) -> Link {
+        *self.shared.lock().wire.link(from)
+    }
+
+    /// Puts a middlebox into the cable, in place of the one that was, or takes it out. It knows every
+    /// connection that has passed the cable and is open.
+    pub fn set_middlebox(&self, middlebox: Option<Middlebox>) {
+        self.shared.lock().wire.set_middlebox(middlebox, halfopen_sys::now());
+        // Its first deadline may come before the next frame.
+        self.look_again();
+    }
+
+    /// Makes the middlebox forget every flow, as one that was switched off and on does. Nobody is told.
+    pub fn forget_now(&self) {
+        self.shared.lock().wire.forget_now();
+    }
+
+    /// How many flows the middlebox knows; `None` where there is no middlebox.
+    pub fn known_flows(&self) -> Option<usize> {
+        self.shared.lock().wire.known_flows()
+    }
+
+    /// Puts filters in force, in place of those that were; an empty list takes them out.
+    pub fn set_filters(&self, filters: Vec<Filter>) {
+        self.shared.lock().wire.set_filters(filters);
+    }
+
+    /// Sends an RST to one end of every connection that is meant. Returns how many there were.
+    pub fn inject(&self, order: Reset) -> usize {
+        let now = halfopen_sys::now();
+        let mut state = self.shared.lock();
+        let count = state.wire.inject(order, now);
+        state.emit(now);
+        self.shared.seen.notify_all();
+        drop(state);
+        // What a slow link holds back has a deadline now.
+        self.look_again();
+        count
+    }
+
     /// Drops every frame from now on, silently: both ends keep their carrier, as they do when a
-    /// cable behind a switch is cut.
+    /// cable behind a switch is cut. Other faults of the link stay.
     pub fn cut(&self) {
-        self.shared.lock().cut_from = (true, true);
+        self.set_cut(Direction::Both, true);
     }
 
     /// Drops every frame that comes from `end`, silently; the other direction still passes.
     pub fn cut_from(&self, end: End) {
-        match end {
-            End::Left => self.shared.lock().cut_from.0 = true,
-            End::Right => self.shared.lock().cut_from.1 = true,
-        }
+        self.set_cut(Direction::From(end), true);
+    }
+
+    /// Cuts what [`Cable::cut`] and [`Cable::cut_from`] cut, or mends that and nothing else.
+    pub fn set_cut(&self, direction: Direction, cut: bool) {
+        self.shared.lock().wire.set_cut(direction, cut);
     }
 
     /// Loses `percent` of all frames from now on, in each direction. Which ones follows from `seed`
     /// for each connection and direction by itself: the same frames of a connection are lost
-    /// again, whatever others do meanwhile.
+    /// again, whatever others do meanwhile. Other faults of the link stay.
     pub fn lose(&self, percent: u8, seed: u64) {
-        self.shared.lock().chance = Some(Chance::new(percent, seed));
+        let mut state = self.shared.lock();
+        for from in End::BOTH {
+            let link = Link { loss: percent.into(), burst: 1.0, seed, ..*state.wire.link(from) };
+            state.wire.set_link(Direction::From(from), link, halfopen_sys::now());
+        }
     }
 
-    /// Passes frames again. What was dropped stays lost.
+    /// Makes the link perfect again: what [`Cable::set_link`], [`Cable::cut`] and [`Cable::lose`] did is
+    /// undone. A middlebox and filters stay. What was dropped stays lost.
     pub fn mend(&self) {
-        let mut state = self.shared.lock();
-        (state.cut_from, state.chance) = ((false, false), None);
+        self.set_link(Direction::Both, Link::default());
     }
 
     /// Writes every frame from now on to a pcap file as well.
@@ -145,18 +168,17 @@ impl Cable {
 
     /// The frames from number `first` on, as far as they are kept.
     pub fn frames(&self, first: u64) -> Vec<FrameSeen> {
-        self.shared.lock().frames.iter().filter(|seen| seen.number >= first).cloned().collect()
+        self.shared.lock().record.from(first).cloned().collect()
     }
 
     /// The number that the next frame will have: a mark for [`Cable::frames`] and [`Cable::wait_for`].
     pub fn next_number(&self) -> u64 {
-        self.shared.lock().next_number
+        self.shared.lock().wire.next_number()
     }
 
     /// How many frames were forgotten because there were more than the cable keeps.
     pub fn forgotten(&self) -> u64 {
-        let state = self.shared.lock();
-        state.next_number - state.frames.len() as u64
+        self.shared.lock().record.forgotten()
     }
 
     /// The first frame from number `first` on that `wanted` likes, if it is seen `within` this time.
@@ -170,11 +192,10 @@ impl Cable {
         let mut first = first;
         let mut state = self.shared.lock();
         loop {
-            let found = state.frames.iter().find(|seen| seen.number >= first && wanted(seen));
-            if let Some(found) = found {
+            if let Some(found) = state.record.from(first).find(|seen| wanted(seen)) {
                 return Some(found.clone());
             }
-            first = first.max(state.next_number);
+            first = first.max(state.record.next_number());
             let left = deadline.checked_duration_since(Instant::now())?;
             let waited = self.shared.seen.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -208,11 +229,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     sockets: [Option<Arc<PacketSocket>>; 2],
-    /// Frames that come from the left end, and from the right, are dropped.
-    cut_from: (bool, bool),
-    chance: Option<Chance>,
-    frames: VecDeque<FrameSeen>,
-    next_number: u64,
+    wire: Wire,
+    record: Record,
     capture: Option<Capture>,
     capture_failure: Option<String>,
 }
@@ -221,7 +239,10 @@ impl Shared {
     fn forward_until_hung_up(&self, watch: &OwnedFd) {
         let mut buffer = vec![0; FRAME_MAX];
         loop {
-            let plugged = self.lock().sockets.clone();
+            let (plugged, deadline) = {
+                let state = self.lock();
+                (state.sockets.clone(), state.wire.deadline())
+            };
             let mut polled = vec![PollFd::new(watch, PollFlags::IN)];
             polled.extend(
                 plugged
@@ -229,7 +250,10 @@ impl Shared {
                     .flatten()
                     .map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)),
             );
-            match poll(&mut polled, None) {
+            let patience = deadline.map(|at| at.since(halfopen_sys::now()));
+            // What does not fit is centuries away.
+            let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
+            match poll(&mut polled, patience.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => return,
             }
@@ -239,9 +263,13 @@ impl Shared {
                 return;
             }
             let mut state = self.lock();
+            let before = state.record.next_number();
             // Both ends have their turn, however busy the first is.
-            let [left, right] = End::BOTH.map(|from| state.forward(from, &mut buffer));
-            if left || right {
+            for from in End::BOTH {
+                state.forward(from, &mut buffer);
+            }
+            state.emit(halfopen_sys::now());
+            if state.record.next_number() > before {
                 self.seen.notify_all();
             }
         }
@@ -253,59 +281,60 @@ impl Shared {
 }
 
 impl State {
-    /// Passes on what waits at `from`, up to [`BATCH`] frames. Says whether there was anything.
-    fn forward(&mut self, from: End, buffer: &mut [u8]) -> bool {
-        let Some(socket) = self.socket(from).clone() else { return false };
-        for count in 0..BATCH {
+    /// Takes up what waits at `from`, up to [`BATCH`] frames.
+    fn forward(&mut self, from: End, buffer: &mut [u8]) {
+        let Some(socket) = self.socket(from).clone() else { return };
+        let other = self.socket(from.other()).clone();
+        for _ in 0..BATCH {
             let length = match socket.receive(buffer) {
                 Ok(Received::Frame(length)) => length,
                 Ok(Received::LinkDown) => continue,
-                Ok(Received::Nothing) => return count > 0,
+                Ok(Received::Nothing) => return,
                 Err(_) => {
                     // The interface is beyond use; whoever plugs in another one is served again.
                     *self.socket(from) = None;
-                    return true;
+                    return;
                 }
             };
-            let frame = buffer.get(..length).unwrap_or(buffer);
+            let bytes = buffer.get(..length).unwrap_or(buffer);
             let at = halfopen_sys::now();
-            let fate = self.pass_on(from, frame);
-            self.record(at, from, fate, frame);
-        }
-        true
-    }
-
-    fn pass_on(&mut self, from: End, frame: &[u8]) -> Fate {
-        let is_cut = match from {
-            End::Left => self.cut_from.0,
-            End::Right => self.cut_from.1,
-        };
-        if is_cut {
-            return Fate::Dropped(Loss::Cut);
-        }
-        if self.chance.as_mut().is_some_and(|chance| chance.takes(from, frame)) {
-            return Fate::Dropped(Loss::Chance);
-        }
-        match self.socket(from.other()) {
-            None => Fate::Dropped(Loss::Unplugged),
-            Some(other) if other.send(frame).is_err() => Fate::Dropped(Loss::Refused),
-            Some(_) => Fate::Delivered,
+            let mut passage = self.wire.take(at, from, bytes);
+            if passage.at_once
+                && let Err(loss) = send(other.as_deref(), bytes)
+            {
+                passage.fate = Fate::Dropped(loss);
+            }
+            self.write(at, bytes);
+            self.record.keep(passage);
+            while let Some(forged) = self.wire.forged() {
+                self.record.keep(forged);
+            }
         }
     }
 
-    fn record(&mut self, at: Moment, from: End, fate: Fate, bytes: &[u8]) {
+    /// Gives what leaves the wire by `now` to the ends.
+    fn emit(&mut self, now: Moment) {
+        while let Some((emission, fate)) = self.wire.due(now) {
+            let lost = match fate {
+                Fate::Dropped(loss) => Some(loss),
+                _ => send(self.socket(emission.to).as_deref(), &emission.bytes).err(),
+            };
+            if let Some(loss) = lost {
+                self.record.amend(emission.number, Fate::Dropped(loss));
+            }
+        }
+        while let Some(forged) = self.wire.forged() {
+            self.record.keep(forged);
+        }
+    }
+
+    fn write(&mut self, at: Moment, bytes: &[u8]) {
         if let Some(capture) = &mut self.capture
             && let Err(cause) = capture.append(at, bytes)
         {
             self.capture_failure = Some(format!("{}: {cause}", capture.path().display()));
             self.capture = None;
         }
-        let number = self.next_number;
-        self.next_number += 1;
-        if self.frames.len() >= FRAMES_MAX {
-            self.frames.pop_front();
-        }
-        self.frames.push_back(FrameSeen { number, at, from, fate, frame: Frame::parse(bytes) });
     }
 
     const fn socket(&mut self, end: End) -> &mut Option<Arc<PacketSocket>> {
@@ -317,11 +346,12 @@ impl State {
     }
 }
 
+fn send(socket: Option<&PacketSocket>, bytes: &[u8]) -> Result<(), Loss> {
+    socket.ok_or(Loss::Unplugged)?.send(bytes).map_err(|_| Loss::Refused)
+}
+
 /// Frames taken from one end before the other has its turn, and before a verb can take effect.
 const BATCH: usize = 64;
 
 /// 64 KiB: longer than any frame, even where an interface coalesces.
 const FRAME_MAX: usize = 65_536;
-
-/// 50,000 frames: a rehearsal has hundreds; about 10 MB. The oldest go first, and are counted.
-const FRAMES_MAX: usize = 50_000;

@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     program::{Program, parent_in},
+    rootless::Owner,
     wait,
 };
 
@@ -90,6 +91,10 @@ impl Host {
                 }
                 done => done?,
             }
+        }
+        if Owner::of_this_lab().is_some() {
+            // Where root would start a daemon, the user's own has to do.
+            self.set_sysctl("net.ipv4.ip_unprivileged_port_start", "0")?;
         }
         Ok(())
     }
@@ -194,6 +199,28 @@ impl Host {
             signal(&victims, Signal::CONT);
         }
         Ok(())
+    }
+
+    /// As [`Host::spawn`], as the user who started the lab: without root that is the user's own
+    /// number and no more privilege than the user has.
+    ///
+    /// # Errors
+    /// As [`Host::spawn`].
+    pub fn spawn_as_user(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: &[&str],
+    ) -> Result<Program, HostError> {
+        let Some(owner) = Owner::of_this_lab() else { return self.spawn(program, arguments) };
+        let [unshare, words @ ..] = owner.words();
+        let program = program.as_ref().to_string_lossy().into_owned();
+        let words: Vec<&str> = words
+            .iter()
+            .map(String::as_str)
+            .chain([program.as_str()])
+            .chain(arguments.iter().copied())
+            .collect();
+        self.spawn(unshare, &words)
     }
 
     /// Cuts the power: connections end without a segment, processes without a last word, and

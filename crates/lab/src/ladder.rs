@@ -7,7 +7,7 @@ use std::{fmt::Write, time::Duration};
 
 pub use story::{Note, Place, story};
 
-use crate::{cable::Fate, topology::End};
+use crate::{topology::End, wire::Fate};
 
 /// Something to draw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +140,7 @@ const _: () = assert!(MARGIN + LANE + 2 <= WIDTH);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cable::Loss;
+    use crate::wire::Loss;
 
     fn frame(ms: u64, from: End, label: &str, fate: Fate) -> Event {
         let what = Happening::Frame { from, label: label.to_owned(), fate };

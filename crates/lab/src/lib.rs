@@ -4,8 +4,8 @@
 //! volume 1, section 13.6.3; [`trial`] puts what `halfopen-core` predicts beside what is measured.
 //!
 //! # What this crate does not do
-//! It touches no network but those that it makes, needs root to make them, and is never linked
-//! into a program that watches production.
+//! It touches no network but those that it makes, needs root or a user namespace ([`rootless`]) to
+//! make them, and is never linked into a program that watches production.
 
 pub mod book;
 mod cable;
@@ -24,14 +24,16 @@ pub mod pair;
 mod program;
 pub mod rehearsal;
 pub mod requirements;
+pub mod rootless;
 pub mod scenario;
 mod script;
 pub mod timeline;
 mod topology;
 pub mod trial;
 pub mod wait;
+pub mod wire;
 
-pub use cable::{Cable, Fate, FrameSeen, Loss};
+pub use cable::{Cable, FrameSeen};
 pub use frame::{Arp, Flags, Frame, Segment};
 pub use host::{Host, HostError};
 pub use lab::{Lab, LabError};
@@ -40,3 +42,4 @@ pub use requirements::Missing;
 pub use topology::{
     CLIENT, CablePlan, End, EndPlan, HostPlan, ROUTER, SECOND_SERVER, SERVER, Topology,
 };
+pub use wire::{Fate, Loss};

@@ -23,6 +23,21 @@ pub enum Missing {
         /// The capabilities that are missing, separated by commas.
         capabilities: String,
     },
+    /// A user namespace, by which an ordinary user could do without privilege.
+    #[error("make namespaces without root: {why}; allow user namespaces, or run as root")]
+    UserNamespaces {
+        /// What forbids them.
+        why: String,
+    },
+    /// More users than one in the namespace of an ordinary user.
+    #[error(
+        "run {program} without root: it changes to a user of its own; give yourself subordinate \
+         numbers (`apt-get install uidmap` and a line in /etc/subuid and /etc/subgid), or run as root"
+    )]
+    SubordinateNumbers {
+        /// Who needs them.
+        program: &'static str,
+    },
 }
 
 /// Checks that this process may build a lab: capabilities and the programs of util-linux and iproute2.

@@ -41,6 +41,7 @@ pub mod set_options;
 pub mod silence;
 mod socket_diag;
 mod sources;
+pub mod stream;
 mod survey;
 mod syscall;
 mod sysctls;

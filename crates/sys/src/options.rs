@@ -157,7 +157,7 @@ const TCP_LINGER2: c_int = 8;
 const TCP_DEFER_ACCEPT: c_int = 9;
 const TCP_THIN_LINEAR_TIMEOUTS: c_int = 16;
 pub(crate) const TCP_USER_TIMEOUT: c_int = 18;
-const TCP_RTO_MAX_MS: c_int = 44;
+pub(crate) const TCP_RTO_MAX_MS: c_int = 44;
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("halfopen-tunnel", &[]),
     ("halfopen-sys", &["halfopen-core"]),
     ("halfopen", &["halfopen-core", "halfopen-sys"]),
-    ("halfopen-relay", &["halfopen-core", "halfopen-tunnel", "halfopen"]),
+    ("halfopen-relay", &["halfopen-core", "halfopen-sys", "halfopen-tunnel", "halfopen"]),
     ("halfopen-lab", &["halfopen-core", "halfopen-sys"]),
     (
         "halfopen-cli",

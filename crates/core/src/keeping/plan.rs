@@ -226,9 +226,12 @@ fn meets(seen: &Observation, learns: &DetectionTime, objective: &Objective) -> b
     within(&learns.idle) && survives && (!objective.user_timeout || within(&learns.busy))
 }
 
+/// The keepalive times that meet an objective; `None` if it is too short for whole seconds and the
+/// lateness of the kernel's timers.
+///
 /// Three probes: one lost one must not end a connection. They take half of the objective, the wait
 /// for the first takes the rest, less what the kernel's timers may be late.
-pub(super) fn times(tick: Tick, objective: &Objective) -> Option<KeepaliveTimes> {
+pub fn times(tick: Tick, objective: &Objective) -> Option<KeepaliveTimes> {
     let interval = (objective.detect_within / 2 / PROBES).as_secs().clamp(1, INTERVAL_MAX_S);
     let interval = Duration::from_secs(interval);
     let late = tick.lateness(objective.detect_within)

@@ -3,6 +3,7 @@
 use std::{
     net::{TcpListener, TcpStream},
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use serde_json::Value;
@@ -11,10 +12,13 @@ use crate::{program, requires_lab};
 
 /// The program as the user nobody, from a place that this user can read.
 pub(crate) fn as_nobody(arguments: &[&str]) -> std::process::Output {
-    let place = std::env::temp_dir().join(format!("halfopen-nobody-{}", std::process::id()));
-    std::fs::create_dir_all(&place).unwrap();
-    let copy = place.join(format!("halfopen-{}", arguments.len()));
-    std::fs::copy(program(), &copy).unwrap();
+    static COPIES: AtomicUsize = AtomicUsize::new(0);
+    let number = COPIES.fetch_add(1, Ordering::Relaxed);
+    let copy = std::env::temp_dir().join(format!("halfopen-{}-{number}", std::process::id()));
+    // By another process: a descriptor of ours that is open for writing could live on in a child
+    // that some other test forks, and then nobody may execute the file ("Text file busy").
+    let copied = Command::new("install").arg("--mode=755").arg(program()).arg(&copy).status();
+    assert!(copied.unwrap().success());
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--"])
         .arg(&copy)
@@ -22,8 +26,6 @@ pub(crate) fn as_nobody(arguments: &[&str]) -> std::process::Output {
         .output()
         .unwrap();
     std::fs::remove_file(&copy).unwrap();
-    // The other test may still have its copy there.
-    let _ = std::fs::remove_dir(&place);
     output
 }
 
@@ -49,10 +51,34 @@ fn without_privilege_connections_are_listed_and_their_hidden_owners_are_named_as
 }
 
 #[test]
-fn an_experiment_without_privilege_exits_three_and_names_the_capabilities() {
+fn an_ordinary_user_rehearses_in_a_namespace_of_the_users_own() {
     requires_lab!();
     let output = as_nobody(&["rehearse", "detection"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("15 of 15 as predicted"), "{said}");
+}
+
+#[test]
+fn a_daemon_that_changes_its_user_asks_for_subordinate_numbers_and_exits_three() {
+    requires_lab!();
+    let output = as_nobody(&["rehearse", "book"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("CAP_NET_ADMIN"), "{said}");
+    assert!(said.contains("run rpcbind without root") && said.contains("/etc/subuid"), "{said}");
+}
+
+#[test]
+fn where_user_namespaces_are_forbidden_the_setting_is_named_and_the_exit_is_three() {
+    requires_lab!();
+    let forbid = "echo 0 > /proc/sys/user/max_user_namespaces && \
+                  exec setpriv --bounding-set=-all --inh-caps=-all -- \"$0\" rehearse detection";
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--", "sh", "-c", forbid])
+        .arg(program())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("user.max_user_namespaces is 0"), "{said}");
 }

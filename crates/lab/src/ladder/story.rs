@@ -102,7 +102,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{cable::Fate, frame::Flags};
+    use crate::{
+        frame::Flags,
+        wire::{Fate, Marks},
+    };
 
     const CLIENT: &str = "10.0.0.1:40000";
     const SERVER: &str = "10.0.0.7:111";
@@ -137,7 +140,14 @@ mod tests {
         let at = Moment(Duration::from_secs(9));
         let notes = [Note { at, place: Place::Host(End::Left), text: "types".into() }];
         let frame = Frame::Other("UDP".into());
-        let frames = [FrameSeen { number: 0, at, from: End::Left, fate: Fate::Delivered, frame }];
+        let frames = [FrameSeen {
+            number: 0,
+            at,
+            from: End::Left,
+            fate: Fate::Delivered,
+            marks: Marks::default(),
+            frame,
+        }];
         let told = story(Moment(Duration::from_secs(8)), &frames, &notes);
         assert!(matches!(told[0].what, Happening::Beside(End::Left, _)));
         assert_eq!(told[1].at, Duration::from_secs(1));

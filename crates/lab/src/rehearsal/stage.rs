@@ -21,7 +21,6 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    cable::Fate,
     fault::{Fault, Side},
     frame::Frame,
     lab::Lab,
@@ -32,6 +31,7 @@ use crate::{
     timeline::{Act, Signal, plug},
     topology::{End, ROUTER, hardware_address},
     wait,
+    wire::Fate,
 };
 
 /// The stage.
@@ -234,7 +234,7 @@ impl<'a> Stage<'a> {
                 arguments.extend(role.iter().map(String::as_str));
             }
         }
-        let program = self.lab.host(side.word())?.spawn("env", &arguments)?;
+        let program = self.lab.host(side.word())?.spawn_as_user("env", &arguments)?;
         self.party_mut(side).take(program);
         Ok(())
     }

@@ -1,0 +1,106 @@
+//! Owns the frames that the wire makes itself or changes: RST, ACK, new ports, a bit turned over. Pure.
+//! Read: RFC 9293 section 3.1 and 3.5.2, RFC 1624.
+
+use etherparse::PacketBuilder;
+
+use super::flow::{Flow, FlowKey};
+use crate::{frame::Segment, topology::End};
+
+/// An RST for `end` in the name of the other, with this sequence number. `None` where no frame of the flow
+/// has told the hardware addresses.
+pub(super) fn reset(key: &FlowKey, flow: &Flow, end: End, sequence: u32) -> Option<Vec<u8>> {
+    let builder = segment(key, hardware_to(flow, end)?, end, sequence, 0).rst();
+    written(builder)
+}
+
+/// The RST by which a host answers a segment of a connection that it does not know (RFC 9293, section
+/// 3.5.2), for the one who sent it: `frame`, which carries `segment`.
+pub(super) fn reset_in_answer(frame: &[u8], unknown: &Segment, from: End) -> Option<Vec<u8>> {
+    let key = FlowKey::of(unknown, from);
+    let hardware = swapped(frame.first_chunk()?);
+    let builder = match unknown.acknowledgment {
+        Some(number) => segment(&key, hardware, from, number, 0).rst(),
+        None => segment(&key, hardware, from, 0, 0).rst().ack(unknown.next_sequence()),
+    };
+    written(builder)
+}
+
+/// An ACK for `end` in the name of the other, which has nothing to say and has heard all.
+pub(super) fn acknowledgment(key: &FlowKey, flow: &Flow, end: End) -> Option<Vec<u8>> {
+    let (sequence, number) = (flow.expected_by(end)?, flow.side(end).next?);
+    written(segment(key, hardware_to(flow, end)?, end, sequence, WINDOW).ack(number))
+}
+
+/// The frame with other ports; its checksum is brought up to date. `None` where it is no whole segment.
+pub(super) fn with_ports(frame: &[u8], source: u16, destination: u16) -> Option<Vec<u8>> {
+    let mut bytes = frame.to_vec();
+    let tcp = ETHERNET + usize::from(bytes.get(ETHERNET)? & 0x0f) * 4;
+    let old = u32::from_be_bytes(bytes.get(tcp..)?.first_chunk().copied()?);
+    let new = u32::from(source) << 16 | u32::from(destination);
+    bytes.get_mut(tcp..tcp + 4)?.copy_from_slice(&new.to_be_bytes());
+    let field = bytes.get_mut(tcp + CHECKSUM..tcp + CHECKSUM + 2)?;
+    let sum = u16::from_be_bytes([*field.first()?, *field.last()?]);
+    field.copy_from_slice(&updated(sum, old, new).to_be_bytes());
+    Some(bytes)
+}
+
+/// The frame with one bit turned over.
+pub(super) fn with_bit_turned(frame: &[u8], bit: usize) -> Vec<u8> {
+    let mut bytes = frame.to_vec();
+    if let Some(byte) = bytes.get_mut(bit / 8) {
+        *byte ^= 1 << (bit % 8);
+    }
+    bytes
+}
+
+/// The checksum after 32 bits of what it covers have changed (RFC 1624, equation 3).
+const fn updated(sum: u16, old: u32, new: u32) -> u16 {
+    let inverse = !old;
+    let mut total =
+        (!sum) as u32 + (inverse >> 16) + (inverse & 0xffff) + (new >> 16) + (new & 0xffff);
+    while total >> 16 != 0 {
+        total = (total & 0xffff) + (total >> 16);
+    }
+    !(total as u16)
+}
+
+type Builder = etherparse::PacketBuilderStep<etherparse::TcpHeader>;
+
+fn segment(key: &FlowKey, hardware: [u8; 12], to: End, sequence: u32, window: u16) -> Builder {
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = hardware;
+    let (source, destination) = (key.at(to.other()), key.at(to));
+    PacketBuilder::ethernet2([s0, s1, s2, s3, s4, s5], [d0, d1, d2, d3, d4, d5])
+        .ipv4(source.ip().octets(), destination.ip().octets(), HOPS)
+        .tcp(source.port(), destination.port(), sequence, window)
+}
+
+fn written(builder: Builder) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(builder.size(0));
+    builder.write(&mut bytes, &[]).ok()?;
+    Some(bytes)
+}
+
+/// Destination and source for a frame to `end`: as the other end's frames have them, or the reverse of its own.
+fn hardware_to(flow: &Flow, end: End) -> Option<[u8; 12]> {
+    let reverse = || flow.side(end).hardware.map(|own| swapped(&own));
+    flow.side(end.other()).hardware.or_else(reverse)
+}
+
+const fn swapped(hardware: &[u8; 12]) -> [u8; 12] {
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = *hardware;
+    [s0, s1, s2, s3, s4, s5, d0, d1, d2, d3, d4, d5]
+}
+
+const ETHERNET: usize = 14;
+
+/// Where the checksum stands in the header of TCP.
+const CHECKSUM: usize = 16;
+
+/// What most hosts begin with.
+const HOPS: u8 = 64;
+
+/// Open, whatever the scale.
+const WINDOW: u16 = 512;
+
+#[cfg(test)]
+pub(super) mod tests;

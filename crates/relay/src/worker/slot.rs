@@ -1,0 +1,152 @@
+//! Owns the place of one pair in a worker: its sockets, what is in hand, and the key that epoll
+//! reports. Decides nothing.
+
+use std::{
+    net::SocketAddr,
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustix::event::epoll::EventData;
+
+use crate::{
+    hand::{Hand, Pools},
+    pair::{Action, Both, Event, Pair, Side},
+    service::Service,
+    transfer,
+};
+
+/// One pair with all that belongs to it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) key: Key,
+    pub(super) pair: Pair,
+    pub(super) sockets: Both<Option<OwnedFd>>,
+    /// By the side from which the bytes come.
+    pub(super) hands: Both<Hand>,
+    pub(super) service: Arc<Service>,
+    pub(super) client: SocketAddr,
+    /// The one that is connected to, or is being.
+    pub(super) upstream: Option<SocketAddr>,
+    /// How many upstreams were tried.
+    pub(super) tried: usize,
+    pub(super) since: Instant,
+    /// The timer that counts.
+    pub(super) armed: Option<Instant>,
+    pub(super) is_looked_at: bool,
+}
+
+impl Slot {
+    /// Does one thing that the pair wants done.
+    pub(super) fn carry_out(&mut self, action: Action, pools: &mut Pools) -> Event {
+        let side = match action {
+            Action::Take(side, _)
+            | Action::Give(side, _)
+            | Action::Finish(side)
+            | Action::FetchError(side)
+            | Action::Measure(side) => side,
+            Action::Reset(_) | Action::Close(_) | Action::Wait => return Event::Tick,
+        };
+        let Some(socket) = &self.sockets[side] else { return Event::NoError(side) };
+        let socket = socket.as_fd();
+        match action {
+            Action::Take(_, taking) => {
+                transfer::take(side, taking, socket, &mut self.hands[side], pools)
+            }
+            Action::Give(_, giving) => {
+                let from = side.other();
+                let held = self.pair.held(from);
+                transfer::give(side, giving, socket, &mut self.hands[from], held, pools)
+            }
+            Action::Finish(_) => transfer::finish(side, socket),
+            Action::FetchError(_) => transfer::fetch_error(side, socket),
+            _ => transfer::measure(side, socket),
+        }
+    }
+
+    pub(super) fn look_every(&self) -> Duration {
+        self.service.client.look_every.min(self.service.upstream.look_every)
+    }
+}
+
+/// Which pair: its place, and which of those that were in that place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+impl Key {
+    /// `None` beyond 2^30 pairs.
+    pub(super) fn new(index: usize, generation: u32) -> Option<Self> {
+        let index = u32::try_from(index).ok().filter(|index| *index < SPECIAL >> 1)?;
+        Some(Self { index, generation })
+    }
+
+    pub(super) fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// What epoll reports on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token {
+    Mailbox,
+    Listener(u32),
+    Socket(Key, Side),
+}
+
+impl Token {
+    /// Generation in the upper half; place and side in the lower.
+    pub(super) fn data(self) -> EventData {
+        let (low, high) = match self {
+            Self::Mailbox => (SPECIAL, 0),
+            Self::Listener(number) => (SPECIAL + 1, number),
+            Self::Socket(key, side) => {
+                ((key.index << 1) | u32::from(side == Side::Upstream), key.generation)
+            }
+        };
+        EventData::new_u64((u64::from(high) << 32) | u64::from(low))
+    }
+}
+
+impl From<EventData> for Token {
+    fn from(reported: EventData) -> Self {
+        let number = reported.u64();
+        let half = |half: u64| u32::try_from(half & u64::from(u32::MAX)).unwrap_or(0);
+        let (low, high) = (half(number), half(number >> 32));
+        match low {
+            SPECIAL => Self::Mailbox,
+            low if low > SPECIAL => Self::Listener(high),
+            low => {
+                let side = if low & 1 == 0 { Side::Client } else { Side::Upstream };
+                Self::Socket(Key { index: low >> 1, generation: high }, side)
+            }
+        }
+    }
+}
+
+/// Above every place shifted by one.
+const SPECIAL: u32 = 1 << 31;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_epoll_reports_is_what_it_was_told() {
+        let key = |index, generation| Key { index, generation };
+        for token in [
+            Token::Mailbox,
+            Token::Listener(0),
+            Token::Listener(u32::MAX),
+            Token::Socket(key(0, 0), Side::Client),
+            Token::Socket(key(7, u32::MAX), Side::Upstream),
+            Token::Socket(key((SPECIAL >> 1) - 1, 3), Side::Upstream),
+        ] {
+            assert_eq!(Token::from(token.data()), token);
+        }
+        assert_eq!(Key::new(1 << 30, 0), None);
+    }
+}
