@@ -1,12 +1,15 @@
 //! Owns every flag of the command line, with its help. Decides nothing.
 //! Values are parsed here and judged in `select.rs`; the verbs act on them.
 
+mod rehearse;
 mod relay;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use rehearse::AFTER_REHEARSE;
+pub use rehearse::Rehearse;
 pub use relay::{Bounds, Finding, Relay};
 
 use crate::{
@@ -58,8 +61,15 @@ pub enum Verb {
     /// Relay TCP connections true to half-close and reset, and find dead peers on both sides
     #[command(after_help = AFTER)]
     Relay(Relay),
-    /// Replay a known experiment with real kernels, in network namespaces of its own
-    Rehearse(Rehearse),
+    /// Break connections with real kernels, in network namespaces of their own, and measure who notices
+    #[command(after_help = AFTER_REHEARSE)]
+    Rehearse(Box<Rehearse>),
+    /// One of the built-in pair of `rehearse`
+    #[command(hide = true)]
+    RehearsePair {
+        /// As the lab writes them.
+        words: Vec<String>,
+    },
 }
 
 /// Which connections are meant. Flags of different names narrow each other down; a flag given more
@@ -373,32 +383,6 @@ pub struct ReapLicence {
     pub gentle: bool,
 }
 
-/// The flags of `rehearse`.
-#[derive(Debug, Clone, Args)]
-pub struct Rehearse {
-    /// Which experiment
-    #[arg(value_enum)]
-    pub experiment: Experiment,
-    /// Write every frame of the book's cable to this file (pcap)
-    #[arg(long, value_name = "FILE")]
-    pub capture: Option<PathBuf>,
-    /// The book's experiment alone, without the table of predicted and measured detection times
-    #[arg(long)]
-    pub only_story: bool,
-    /// How the answer looks.
-    #[command(flatten)]
-    pub face: Face,
-}
-
-/// The experiments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Experiment {
-    /// TCP/IP Illustrated vol. 1, 13.6.3: a server reboots while the cable is out.
-    Book,
-    /// Predicted and measured detection time, side by side.
-    Detection,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -465,7 +449,7 @@ mod tests {
                 "--watch=soon",
                 "-A --netns blue",
                 "--count 3",
-                "rehearse play",
+                "rehearse",
             ]
             .map(|line| format!("{line}\n  {}", parse(line).unwrap_err().trim_end()))
             .join("\n\n")

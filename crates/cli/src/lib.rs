@@ -105,5 +105,6 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure>
         Some(Verb::Reap(reap)) => reap::run(reap, out),
         Some(Verb::Relay(relay)) => relay::run(relay, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
+        Some(Verb::RehearsePair { words }) => rehearse::pair(words),
     }
 }

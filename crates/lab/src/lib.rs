@@ -20,6 +20,7 @@ pub mod fuzzing;
 mod host;
 mod lab;
 pub mod ladder;
+pub mod matrix;
 pub mod pair;
 mod program;
 pub mod rehearsal;

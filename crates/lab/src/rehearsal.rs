@@ -132,6 +132,7 @@ impl<'a> Play<'a> {
                 // What is seen of the sockets is to be no older than the fault.
                 stage.watch.dump(&stage.lab)?;
                 if self.record.first_fault.is_none() {
+                    self.look_before(stage)?;
                     self.record.first_fault = Some(halfopen_sys::now());
                     stage.watch.note_fault();
                 }
@@ -146,12 +147,24 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// Looks at each victim right before the fault.
+    fn look_before(&mut self, stage: &Stage<'_>) -> Result<(), RehearsalError> {
+        for side in Side::BOTH {
+            let Some(track) = stage.watch.focus(side) else { continue };
+            let regime = look::regime(&track.last);
+            if let Some(look) = Look::at(stage, side, track.last.id.cookie, regime)? {
+                self.record.before.set(side, look);
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at each victim once the fault is there, and again when what runs has changed: from then
     /// on another timer decides.
     fn foresee(&mut self, stage: &mut Stage<'_>) -> Result<(), RehearsalError> {
         let Some(first_fault) = self.record.first_fault else { return Ok(()) };
         for side in Side::BOTH {
-            if !stage.is_on(side) {
+            if !stage.is_on(side) || stage.has_lost_power(side) {
                 continue;
             }
             let Some(track) = stage.watch.focus(side) else { continue };
@@ -192,6 +205,7 @@ impl<'a> Play<'a> {
         let mut is_never = false;
         for side in Side::BOTH {
             let waits = match self.record.foreseen.get(side).map(|(foreseen, _)| foreseen) {
+                _ if stage.has_lost_power(side) => false,
                 Some(Foreseen::Fails) => false,
                 Some(Foreseen::Never { .. }) => {
                     let noticed = notice::of_kernel(stage, side, first_fault).is_some();

@@ -12,6 +12,7 @@ use crate::{
     fault::{Direction, Fault, HostFirewall, Place, Side, SynCookies},
     scenario::{Plan, Scenario, When},
     topology::{End, ROUTER},
+    wire,
 };
 
 /// Something that the lab does.
@@ -365,6 +366,26 @@ impl Kind {
             Self::AllButSyn => "everything but SYN",
             Self::Fin => "every FIN",
             Self::Rst => "every RST",
+        }
+    }
+
+    /// The same in the words of the wire.
+    pub(crate) const fn of_wire(self) -> &'static [wire::Kind] {
+        use wire::Kind as K;
+        match self {
+            Self::Syn => &[K::Syn],
+            Self::AllButSyn => &[
+                K::SynAck,
+                K::ThirdAck,
+                K::Fin,
+                K::Rst,
+                K::Keepalive,
+                K::KeepaliveAnswer,
+                K::Data,
+                K::Ack,
+            ],
+            Self::Fin => &[K::Fin],
+            Self::Rst => &[K::Rst],
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn rows(side: &SideCard) -> Vec<(&'static str, String)> {
         ("predicted", predicted(&side.predicted)),
     ];
     if let Some(writing) = &side.if_writing {
-        rows.push(("  if it writes", writing.clone()));
+        rows.push(("  if writing", writing.clone()));
     }
     rows.push(("wire", none(&side.wire, "neither FIN nor RST")));
     rows.push(("kernel", none(&side.kernel, "noticed nothing")));

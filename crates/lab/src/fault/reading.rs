@@ -3,11 +3,22 @@
 use std::time::Duration;
 
 use super::{CATALOGUE, Direction, Fault, HostFirewall, Icmp, OldOwner, Place, Side, SynCookies};
-use crate::scenario::reading::{Slip, Table, remedy_for};
+use crate::scenario::reading::{Node, Slip, Table, remedy_for};
 
 const SIDES: [(&str, Side); 2] = [("client", Side::Client), ("server", Side::Server)];
 
 impl Fault {
+    /// The fault called `name`, with every parameter as the catalogue has it.
+    ///
+    /// # Errors
+    /// The name, where there is no such fault.
+    pub fn plain(name: &str) -> Result<Self, String> {
+        let entry = [("fault".to_owned(), Node::text(name))];
+        let node = Node::table(entry.into());
+        let read = Table::new("[[at]]", &node).and_then(|table| Self::read(&table));
+        read.map_err(|_| name.to_owned())
+    }
+
     /// Reads the fault that `table` names, and its parameters. Other keys are left to the caller.
     pub(crate) fn read(table: &Table<'_>) -> Result<Self, Slip> {
         let Some(name) = table.text("fault")? else {

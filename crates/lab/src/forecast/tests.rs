@@ -48,9 +48,7 @@ fn the_whole_catalogue_by_side_and_state() {
         "fault", "side", "idle", "idle, keepalive", "writing"
     );
     for entry in CATALOGUE {
-        let node = crate::scenario::reading::parse(&format!("fault = \"{}\"", entry.name)).unwrap();
-        let read = crate::scenario::reading::Table::new("it", &node).unwrap();
-        let fault = Fault::read(&read).unwrap();
+        let fault = Fault::plain(entry.name).unwrap();
         for side in Side::BOTH {
             let told = |keepalive, busy| words(&expected(&fault, side, keepalive, busy));
             table += &format!(

@@ -20,6 +20,8 @@ pub(super) struct Record {
     pub(super) first_fault: Option<Moment>,
     /// When something was done, and what.
     pub(super) acts: Vec<(Moment, String)>,
+    /// What each side had right before.
+    pub(super) before: BySide<Look>,
     pub(super) looks: BySide<Look>,
     /// How often each side was looked at.
     pub(super) looked: BySide<u8>,
@@ -84,8 +86,8 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
     let happened = |at: Moment, what: String| Happened { at: at.since(from), what };
     let look = record.looks.get(side);
     let predicted = match record.foreseen.get(side) {
+        _ if stage.has_lost_power(side) => Predicted::of(&Foreseen::Fails, Duration::ZERO),
         Some((foreseen, since)) => Predicted::of(foreseen, *since),
-        None if stage.has_lost_power(side) => Predicted::of(&Foreseen::Fails, Duration::ZERO),
         None => {
             let why = "it has no connection to look at".to_owned();
             Predicted::of(&Foreseen::Unknown { why }, Duration::ZERO)
@@ -105,7 +107,7 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
             || format!("the built-in {side}, {}", stage.scenario.pair.state.word()),
             str::to_owned,
         ),
-        began: look.map(|look| look.words.clone()),
+        began: record.before.get(side).or(look).map(|look| look.words.clone()),
         if_writing: look
             .filter(|_| matches!(predicted.kind, "within" | "never"))
             .and_then(Look::if_writing),

@@ -31,7 +31,7 @@ use crate::{
     timeline::{Act, Signal, plug},
     topology::{End, ROUTER, hardware_address},
     wait,
-    wire::Fate,
+    wire::{Direction, Fate, Filter},
 };
 
 /// The stage.
@@ -355,9 +355,14 @@ impl<'a> Stage<'a> {
                 self.dhcp.lease(&self.lab, address).map_err(|why| RehearsalError::act(act, why))?
             }
             Act::Flood { rate } => self.flood(act, *rate)?,
-            Act::Lose { .. } | Act::LoseNothing { .. } => {
-                return Err(RehearsalError::act(act, "this cable chooses no segments"));
+            Act::Lose { cable, from, kind } => {
+                let filters = kind
+                    .of_wire()
+                    .iter()
+                    .map(|loses| Filter { from: Direction::From(*from), ..Filter::losing(*loses) });
+                self.lab.cable(*cable)?.set_filters(filters.collect());
             }
+            Act::LoseNothing { cable } => self.lab.cable(*cable)?.set_filters(Vec::new()),
         }
         Ok(())
     }

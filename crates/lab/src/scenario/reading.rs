@@ -148,6 +148,16 @@ fn line(text: &str, at: usize) -> Origin {
 }
 
 impl Node {
+    /// A text that stands nowhere.
+    pub(crate) fn text(text: &str) -> Self {
+        Self { origin: Origin::Set(text.to_owned()), value: Value::Text(text.to_owned()) }
+    }
+
+    /// A table that stands nowhere.
+    pub(crate) const fn table(entries: Vec<(String, Self)>) -> Self {
+        Self { origin: Origin::Set(String::new()), value: Value::Table(entries) }
+    }
+
     /// Puts `node` at the dotted `path`; numbers are places in lists, from 0. Tables on the way are made.
     pub(crate) fn set(&mut self, path: &str, node: Self) -> Result<(), Slip> {
         let (first, rest) =

@@ -1,0 +1,69 @@
+//! Owns the flags of `rehearse`. Decides nothing.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Face;
+use crate::span::Given;
+
+/// What stands below the flags of `rehearse`.
+pub(super) const AFTER_REHEARSE: &str = "\
+WHAT is a scenario that is built in (`list` names them), the file of another one, or
+  list       what is built in, and every fault that a scenario can use
+  explain    what a scenario or a fault does, and what is known of it
+  doctor     what this machine allows, and what to install
+  all        every fault, while idle, waiting for an answer and writing
+  book       TCP/IP Illustrated vol. 1, 13.6.3: a server reboots while the cable is out
+  detection  detection time, predicted and measured side by side
+
+Both programs see each other as the hosts `server` and `client`, and as $SERVER and $CLIENT.
+Exit codes: 0 fine, 1 an expectation was not met (or, in `all`, a prediction), 2 usage,
+3 not enough privilege, 70 a bug, 71 the system refused.";
+
+/// The flags of `rehearse`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Rehearse {
+    /// A scenario, or what else to do
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// What `explain` is to explain
+    #[arg(value_name = "SUBJECT")]
+    pub subject: Option<String>,
+    /// What runs on the server's host, for sh -c; without it the built-in server
+    #[arg(long, value_name = "CMD", help_heading = "Programs")]
+    pub server: Option<String>,
+    /// What runs on the client's host, for sh -c; without it the built-in client
+    #[arg(long, value_name = "CMD", help_heading = "Programs")]
+    pub client: Option<String>,
+    /// How to tell that the server is ready: tcp:PORT or line:TEXT [default: it listens]
+    #[arg(long, value_name = "READY", help_heading = "Programs")]
+    pub server_ready: Option<String>,
+    /// Set a value of the scenario: a dotted path, or a parameter of its first fault
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Scenario")]
+    pub set: Vec<String>,
+    /// What chance decides follows from this number
+    #[arg(long, value_name = "N", help_heading = "Scenario")]
+    pub seed: Option<u64>,
+    /// Print what would be done, and do nothing
+    #[arg(long, help_heading = "Scenario")]
+    pub dry_run: bool,
+    /// Exit 1 if a side that is left notices later than this
+    #[arg(long, value_name = "DUR", help_heading = "Expectations")]
+    pub expect_detect_within: Option<Given>,
+    /// Exit 1 if a message of the built-in pair is lost or doubled
+    #[arg(long, help_heading = "Expectations")]
+    pub expect_no_loss: bool,
+    /// Write the report card as one HTML file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub html: Option<PathBuf>,
+    /// Write every frame of the client's cable to this file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub capture: Option<PathBuf>,
+    /// Of `book`, the experiment alone, without the table of predicted and measured times
+    #[arg(long, help_heading = "Output")]
+    pub only_story: bool,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
+}
