@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use rehearse::AFTER_REHEARSE;
-pub use rehearse::Rehearse;
+pub use rehearse::{Clock, Rehearse};
 pub use relay::{Bounds, Finding, Relay};
 
 use crate::{

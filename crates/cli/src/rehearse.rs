@@ -6,6 +6,7 @@ mod catalogue;
 mod detection;
 mod doctor;
 mod scenario;
+mod warp;
 
 use std::{
     io::{self, Write},

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Face;
 use crate::span::Given;
@@ -48,6 +48,19 @@ pub struct Rehearse {
     /// Print what would be done, and do nothing
     #[arg(long, help_heading = "Scenario")]
     pub dry_run: bool,
+    /// By which clock: the real one, or that of an emulated machine, which leaps over idle time
+    #[arg(long, value_enum, default_value_t, help_heading = "Clock")]
+    pub clock: Clock,
+    /// With --clock warp, what the clock says at first: YYYY-MM-DDTHH:MM:SS [default: a Friday evening]
+    #[arg(long, value_name = "DATE", help_heading = "Clock")]
+    pub date: Option<String>,
+    /// With --clock warp, a file or directory that the programs need in the machine beside
+    /// themselves and their libraries
+    #[arg(long, value_name = "PATH", help_heading = "Clock")]
+    pub include: Vec<PathBuf>,
+    /// With --clock warp, for how long of real time the machine may run [default: 1h]
+    #[arg(long, value_name = "DUR", help_heading = "Clock")]
+    pub real_limit: Option<Given>,
     /// Exit 1 if a side that is left notices later than this
     #[arg(long, value_name = "DUR", help_heading = "Expectations")]
     pub expect_detect_within: Option<Given>,
@@ -66,4 +79,14 @@ pub struct Rehearse {
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// The clocks of a rehearsal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// That of this host.
+    #[default]
+    Real,
+    /// That of an emulated machine with a kernel of Debian's.
+    Warp,
 }

@@ -14,9 +14,9 @@ use halfopen_lab::{
 };
 use serde::Serialize;
 
-use super::{failed, options, privileged, progress};
+use super::{failed, options, privileged, progress, warp};
 use crate::{
-    args::Rehearse,
+    args::{Clock, Rehearse},
     exit::{Exit, Failure},
     render::json,
 };
@@ -30,6 +30,9 @@ pub(super) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Fa
     if arguments.dry_run {
         out.write_all(timeline::script(&scenario).as_bytes())?;
         return Ok(Exit::Fine);
+    }
+    if arguments.clock == Clock::Warp {
+        return warp::run(arguments, &scenario, out);
     }
     privileged()?;
     progress(&format!(
