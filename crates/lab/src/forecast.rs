@@ -8,7 +8,10 @@ use halfopen_core::{
     detection::{DetectionTime, Interval, Learns},
 };
 
-use crate::fault::{Direction, Fault, HostFirewall, OldOwner, Side};
+use crate::{
+    fault::{Direction, Fault, HostFirewall, OldOwner, Side},
+    wire::{Aim, Keepalives, Middlebox, Then},
+};
 
 /// What one side is expected to learn. Times count from the moment when its socket was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,12 +113,33 @@ pub fn forecast(fault: &Fault, side: Side, known: Known<'_>) -> Foreseen {
         Fault::Hang { side: at, lasts } if *at == other => silence(known, *lasts),
         Fault::Suspend { lasts, .. } => silence(known, Some(*lasts)),
         Fault::Cut { direction: Direction::Both, lasts, .. } => silence(known, *lasts),
-        Fault::Cut { lasts, .. } => one_way(known, *lasts),
+        Fault::Cut { direction, lasts, .. } => {
+            let deaf = if *direction == Direction::ToClient { Side::Client } else { Side::Server };
+            half_deaf(known, *lasts, side == deaf)
+        }
+        // The host that has lost its route still hears, and so does the one that nobody refuses.
+        Fault::RouteLost { side: at, lasts } => half_deaf(known, *lasts, *at == other),
+        Fault::Refused { side: at, lasts, .. } => half_deaf(known, *lasts, *at == side),
         // What is lost on the way is lost to both sides, whichever it was taken from.
         Fault::Renumber { .. } => silence(known, None),
-        Fault::InterfaceDown { lasts, .. }
-        | Fault::RouteLost { lasts, .. }
-        | Fault::Refused { lasts, .. } => silence(known, *lasts),
+        Fault::InterfaceDown { lasts, .. } => silence(known, *lasts),
+        Fault::Flap { .. } => unknown("what comes through is chance"),
+        Fault::Link { link, .. } if !link.cut => unknown("what comes through is chance"),
+        Fault::Link { lasts, .. } => silence(known, *lasts),
+
+        Fault::Middlebox { middlebox } => boxed(middlebox, known),
+        Fault::MiddleboxForgets { then: Then::Drop } => silence(known, None),
+        Fault::MiddleboxForgets { then: Then::PickUp | Then::PickUpOrRst } => {
+            unknown("whether the flow is taken up again depends on who speaks first")
+        }
+        Fault::MiddleboxForgets { .. } => forgotten(known),
+        Fault::ResetInjected { side: at, aim: Aim::Valid } if *at == side => {
+            at_once(By::Reset, "an RST at the next byte ends it (RFC 9293 section 3.5.3)")
+        }
+        Fault::ResetInjected { aim: Aim::Valid, .. } => reset_after(known, Duration::ZERO),
+        Fault::ResetInjected { .. } => never(
+            "an RST beside the next byte is answered by a challenge ACK, or ignored (RFC 5961)",
+        ),
         Fault::Forget => forgotten(known),
         Fault::AcceptStall { .. } if side == Side::Client => living_kernel(known),
         Fault::SynDropped { lasts } | Fault::ThirdAckLost { lasts } if side == Side::Client => {
@@ -162,7 +186,9 @@ fn of_core(known: Known<'_>) -> Result<(Interval, String), Foreseen> {
         return Err(unknown("it holds no connection"));
     };
     let one = match (&learns.now, known.busy) {
-        (Some(now), _) => now,
+        // Of a shut window core does not know whether the peer lives; here it is known to be silent.
+        (Some(now), _) if !now.is_never() => now,
+        (Some(_), _) => &learns.busy,
         (None, true) => &learns.busy,
         (None, false) => &learns.idle,
     };
@@ -200,8 +226,12 @@ fn silence(known: Known<'_>, lasts: Option<Duration>) -> Foreseen {
     }
 }
 
-/// Nothing comes to one of them, and the other hears everything: whose timers run out first says RST.
-fn one_way(known: Known<'_>, lasts: Option<Duration>) -> Foreseen {
+/// One direction is lost. The deaf side has its timers; the other hears the RST that the deaf one says
+/// when its keepalive ends, if that comes before its own timers run out.
+fn half_deaf(known: Known<'_>, lasts: Option<Duration>, is_deaf: bool) -> Foreseen {
+    if is_deaf {
+        return silence(known, lasts);
+    }
     match silence(known, lasts) {
         Foreseen::Within { within, why, .. } => Foreseen::Within {
             within: Interval::between(Duration::ZERO, within.max()),
@@ -269,6 +299,30 @@ fn lost_fin(known: Known<'_>) -> Foreseen {
     match of_core(known) {
         Err(never @ Foreseen::Never { .. }) => never,
         _ => unknown("the orphan's kernel answers probes until it gives the FIN up"),
+    }
+}
+
+/// A box with a memory: only one that is refreshed by everything and forgets later than keepalive
+/// speaks is sure to be harmless.
+fn boxed(middlebox: &Middlebox, known: Known<'_>) -> Foreseen {
+    match (middlebox.keepalives, middlebox.then) {
+        (Keepalives::Answer, _) => unknown("the box answers keepalive probes itself"),
+        (Keepalives::Drop, _) if !known.busy => silence(known, None),
+        (_, Then::RstBothNow) if !known.busy => match (middlebox.expire_after, of_core(known)) {
+            (Some(after), Err(Foreseen::Never { .. })) => Foreseen::Within {
+                within: Interval::between(Duration::ZERO, after + AT_ONCE),
+                by: By::Reset,
+                why: "the box says RST to both when it forgets".to_owned(),
+            },
+            _ => unknown("it depends on what refreshes the box"),
+        },
+        (_, Then::Drop | Then::RstOnPacket | Then::RstInside) if !known.busy => {
+            match of_core(known) {
+                Err(never @ Foreseen::Never { .. }) => never,
+                _ => unknown("it depends on what refreshes the box"),
+            }
+        }
+        _ => unknown("it depends on what refreshes the box"),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod address;
 mod setup;
+mod words;
 
 use std::{fmt, time::Duration};
 
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Something that the lab does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Act {
     /// Drops what comes from an end of a cable; `None`: from both.
     Cut { cable: usize, from: Option<End> },
@@ -28,6 +29,14 @@ pub(crate) enum Act {
     Lose { cable: usize, from: End, kind: Kind },
     /// Drops nothing by its kind any more.
     LoseNothing { cable: usize },
+    /// Puts the faults of a link in force.
+    Link { cable: usize, from: Option<End>, link: Box<wire::Link> },
+    /// Puts a middlebox into a cable.
+    Middlebox { cable: usize, middlebox: Box<wire::Middlebox> },
+    /// Makes the middlebox of a cable forget every flow.
+    MiddleboxForgets { cable: usize },
+    /// Sends an RST to an end of a cable.
+    Inject { cable: usize, to: End, aim: wire::Aim },
     /// Sends a signal to every program of a host.
     Signal { side: Side, signal: Signal },
     /// Waits until the receive buffer of the connection holds something.
@@ -77,7 +86,7 @@ pub(crate) enum Signal {
 }
 
 /// An act and its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cue {
     pub(crate) when: When,
     /// The step that it belongs to, from 0; `None`: setting the lab up.
@@ -114,6 +123,34 @@ fn acts(fault: &Fault, plan: Plan) -> Vec<(Duration, Act)> {
     match fault {
         Fault::Cut { place, carrier, direction, lasts } => {
             cut(plan, *place, *carrier, *direction, *lasts)
+        }
+        Fault::Link { place, direction, link, lasts } => {
+            let (cable, _) = plug(plan, side_at(*place));
+            let act = |link| Act::Link { cable, from: from_end(*direction), link };
+            let mended = until(lasts, act(Box::default()));
+            std::iter::once((now, act(link.clone()))).chain(mended).collect()
+        }
+        Fault::Flap { place, down, up, times } => {
+            let (cable, _) = plug(plan, side_at(*place));
+            let round = |number: u32| {
+                let begin = (*down + *up) * number;
+                [(begin, Act::Cut { cable, from: None }), (begin + *down, Act::Mend { cable })]
+            };
+            (0..*times).flat_map(round).collect()
+        }
+        Fault::Middlebox { middlebox } => {
+            vec![(now, Act::Middlebox { cable: 0, middlebox: middlebox.clone() })]
+        }
+        Fault::MiddleboxForgets { then } => {
+            let middlebox = Box::new(wire::Middlebox { then: *then, ..wire::Middlebox::default() });
+            vec![
+                (now, Act::Middlebox { cable: 0, middlebox }),
+                (now, Act::MiddleboxForgets { cable: 0 }),
+            ]
+        }
+        Fault::ResetInjected { side, aim } => {
+            let (cable, to) = plug(plan, *side);
+            vec![(now, Act::Inject { cable, to, aim: *aim })]
         }
         Fault::Exit { side } => vec![(now, signal(*side, Signal::Terminate))],
         Fault::Kill { side, unread: false } => vec![(now, signal(*side, Signal::Kill))],
@@ -184,20 +221,30 @@ fn cut(
     direction: Direction,
     lasts: Option<Duration>,
 ) -> Vec<(Duration, Act)> {
-    let side = if place == Place::Client { Side::Client } else { Side::Server };
-    let (cable, end) = plug(plan, side);
+    let (cable, end) = plug(plan, side_at(place));
     let (begin, end) = if carrier {
-        // On every cable the client is towards the left.
-        let from = match direction {
-            Direction::Both => None,
-            Direction::ToServer => Some(End::Left),
-            Direction::ToClient => Some(End::Right),
-        };
-        (Act::Cut { cable, from }, Act::Mend { cable })
+        (Act::Cut { cable, from: from_end(direction) }, Act::Mend { cable })
     } else {
         (Act::Carrier { cable, end, on: false }, Act::Carrier { cable, end, on: true })
     };
     std::iter::once((Duration::ZERO, begin)).chain(lasts.map(|span| (span, end))).collect()
+}
+
+/// The side whose cable is meant; the middle is where the server's is.
+const fn side_at(place: Place) -> Side {
+    match place {
+        Place::Client => Side::Client,
+        Place::Middle | Place::Server => Side::Server,
+    }
+}
+
+/// The end that frames of a direction come from: on every cable the client is towards the left.
+const fn from_end(direction: Direction) -> Option<End> {
+    match direction {
+        Direction::Both => None,
+        Direction::ToServer => Some(End::Left),
+        Direction::ToClient => Some(End::Right),
+    }
 }
 
 /// Programs stopped and cable silent, and both undone.
@@ -321,6 +368,24 @@ impl fmt::Display for Act {
             }
             Self::LoseNothing { cable } => {
                 write!(f, "cable {cable} chooses no segments any more")
+            }
+            Self::Link { cable, from, link } => {
+                let which = match from {
+                    None => "",
+                    Some(End::Left) => " to the server",
+                    Some(End::Right) => " to the client",
+                };
+                write!(f, "cable {cable}{which}: {}", words::link(link))
+            }
+            Self::Middlebox { cable, middlebox } => {
+                write!(f, "a box on cable {cable}: {}", words::middlebox(middlebox))
+            }
+            Self::MiddleboxForgets { cable } => {
+                write!(f, "the box on cable {cable} forgets every flow")
+            }
+            Self::Inject { cable, to, aim } => {
+                let to = if *to == End::Left { "client" } else { "server" };
+                write!(f, "cable {cable} makes an RST to the {to}, {}", words::aim(*aim))
             }
             Self::Signal { side, signal } => {
                 write!(f, "{} to every program of the {side}", signal.word())

@@ -270,7 +270,7 @@ fn break_cable(lab: &Lab, fault: Fault) -> Result<(), LabError> {
 
 /// One survey at a time: each looks at every process of the machine, and thirty at once would take
 /// seconds, in which short timers run out unseen.
-pub(crate) fn take_turn() -> MutexGuard<'static, ()> {
+fn take_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
