@@ -63,7 +63,7 @@ fn perform(task: Task) -> Result<String, String> {
 }
 
 /// The programs, each of which is one source and one object.
-const PROGRAMS: [&str; 2] = ["keep", "sockets"];
+const PROGRAMS: [&str; 3] = ["future", "keep", "sockets"];
 
 fn sources() -> PathBuf {
     // `cargo xtask` runs in the clone that it was called in, which may share its target directory.

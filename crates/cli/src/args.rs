@@ -272,19 +272,27 @@ pub struct Prove {
     /// What counts as what.
     #[command(flatten)]
     pub judging: Judging,
-    /// A peer is silent after this many unanswered probes [default: 15]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100),
-        help_heading = "Probing")]
-    pub probes: Option<u32>,
-    /// From one probe of a connection to the next, 1s at least [default: 1s]
-    #[arg(long, value_name = "DUR", help_heading = "Probing")]
-    pub interval: Option<Given>,
-    /// Test by this method and no other; by default the one that costs a connection least
-    #[arg(long, value_name = "METHOD", value_enum, help_heading = "Probing")]
-    pub method: Option<MethodKey>,
+    /// How connections are tested.
+    #[command(flatten)]
+    pub probing: Probing,
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// How connections are tested.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Probing")]
+pub struct Probing {
+    /// A peer is silent after this many unanswered probes [default: 15]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub probes: Option<u32>,
+    /// From one probe of a connection to the next, 1s at least [default: 1s]
+    #[arg(long, value_name = "DUR")]
+    pub interval: Option<Given>,
+    /// Test by this method and no other; by default the one that costs a connection least
+    #[arg(long, value_name = "METHOD", value_enum)]
+    pub method: Option<MethodKey>,
 }
 
 /// The methods of `prove`.
@@ -302,7 +310,8 @@ pub enum MethodKey {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Keep {
     /// The owner is to learn within this time that an idle peer is gone
-    #[arg(long, value_name = "DUR", required_unless_present = "undo", help_heading = "Objective")]
+    #[arg(long, value_name = "DUR", required_unless_present_any = ["undo", "list"],
+        help_heading = "Objective")]
     pub detect_within: Option<Given>,
     /// A box on the path forgets what is idle for this long: do not let it
     #[arg(long, value_name = "DUR", help_heading = "Objective")]
@@ -311,6 +320,10 @@ pub struct Keep {
     /// peers that live and do not read
     #[arg(long, help_heading = "Objective")]
     pub user_timeout: bool,
+    /// Also connections that are opened or accepted later, by the programs in the cgroups of those
+    /// that are chosen (needs cgroup v2, root and BPF). Stays until --undo, or as long as the cgroup
+    #[arg(long, help_heading = "Objective")]
+    pub future: bool,
     /// Which connections.
     #[command(flatten)]
     pub selectors: Selectors,
@@ -325,8 +338,12 @@ pub struct Keep {
     pub acting: Acting,
     /// Put the options back that earlier runs have changed, where nobody has changed them since
     #[arg(long, help_heading = "Acting",
-        conflicts_with_all = ["detect_within", "survive_idle", "user_timeout", "apply"])]
+        conflicts_with_all = ["detect_within", "survive_idle", "user_timeout", "future", "apply"])]
     pub undo: bool,
+    /// List what is kept: of connections that are opened later, and how many the record knows of
+    #[arg(long, help_heading = "Acting", conflicts_with_all =
+        ["detect_within", "survive_idle", "user_timeout", "future", "apply", "undo"])]
+    pub list: bool,
     /// After --apply, watch the kernel's counters for this long, and put everything back if they
     /// rise [default: until the first probes, 60s at most; 0s for 1,000 connections or fewer]
     #[arg(long, value_name = "DUR", help_heading = "Acting")]
@@ -352,6 +369,9 @@ pub struct Reap {
     /// What may be ended.
     #[command(flatten)]
     pub licence: ReapLicence,
+    /// How connections are tested, with --prove.
+    #[command(flatten)]
+    pub probing: Probing,
     /// Where connections are read from.
     #[command(flatten)]
     pub looking: Looking,
@@ -374,6 +394,10 @@ pub struct ReapLicence {
     /// than this
     #[arg(long, value_name = "DUR")]
     pub half_closed_over: Option<Given>,
+    /// Test what is not proved yet, as `prove` does, and end what comes out dead. Without --apply
+    /// no probe is sent
+    #[arg(long, conflicts_with = "unproved")]
+    pub prove: bool,
     /// Also what is not proved dead, as long as it is selected: living connections too
     #[arg(long)]
     pub unproved: bool,

@@ -59,6 +59,15 @@ pub(crate) enum ActResult<'a> {
     Failed(&'a str),
 }
 
+impl<'a> ActResult<'a> {
+    const fn words(self) -> (&'static str, Option<&'a str>) {
+        match self {
+            Self::Done => ("done", None),
+            Self::Failed(why) => ("failed", Some(why)),
+        }
+    }
+}
+
 impl Audit {
     /// Opens the record: the file that was asked for, or the user's own, which is made if need be.
     ///
@@ -100,15 +109,32 @@ impl Audit {
         verb: &'static str,
         ids: impl IntoIterator<Item = ConnectionId>,
     ) -> Result<Entries<'_>, AuditError> {
-        self.write(&Begin {
-            schema: SCHEMA,
-            time: now(),
-            by: &self.actor,
-            verb,
-            event: "begin",
-            connections: ids.into_iter().map(|id| id.to_string()).collect(),
-        })?;
+        let connections = ids.into_iter().map(|id| id.to_string()).collect();
+        self.write(&self.beginning(verb, connections, Vec::new()))?;
         Ok(Entries { audit: self, verb })
+    }
+
+    /// Puts on record that `verb` is about to act on these cgroups.
+    ///
+    /// # Errors
+    /// As [`Audit::begin`].
+    pub(crate) fn begin_cgroups(
+        &self,
+        verb: &'static str,
+        cgroups: Vec<String>,
+    ) -> Result<Entries<'_>, AuditError> {
+        self.write(&self.beginning(verb, Vec::new(), cgroups))?;
+        Ok(Entries { audit: self, verb })
+    }
+
+    fn beginning(
+        &self,
+        verb: &'static str,
+        connections: Vec<String>,
+        cgroups: Vec<String>,
+    ) -> Begin<'_> {
+        let (schema, time, by, event) = (SCHEMA, now(), &self.actor, "begin");
+        Begin { schema, time, by, verb, event, connections, cgroups }
     }
 
     fn write(&self, entry: &impl Serialize) -> Result<(), AuditError> {
@@ -153,6 +179,33 @@ impl Entries<'_> {
         self.audit.write_lines(&line)
     }
 
+    /// Puts on record what was done to a whole cgroup: what connections that are opened later were
+    /// given before, and are now.
+    ///
+    /// # Errors
+    /// As [`Entries::record`].
+    pub(crate) fn record_cgroup<Detail: Serialize>(
+        &self,
+        cgroup: &str,
+        before: Option<&Detail>,
+        after: Option<&Detail>,
+        result: ActResult<'_>,
+    ) -> Result<(), AuditError> {
+        let (result, why) = result.words();
+        self.audit.write(&CgroupDone {
+            schema: SCHEMA,
+            time: &now(),
+            by: &self.audit.actor,
+            verb: self.verb,
+            event: "act",
+            cgroup,
+            before,
+            after,
+            result,
+            why,
+        })
+    }
+
     /// Puts the acts of one batch on record, which were done at about one moment: some dozens of
     /// lines with each write.
     ///
@@ -179,10 +232,7 @@ impl Entries<'_> {
         time: &str,
         act: Act<'_, Detail>,
     ) -> Result<(), AuditError> {
-        let (result, why) = match act.result {
-            ActResult::Done => ("done", None),
-            ActResult::Failed(why) => ("failed", Some(why)),
-        };
+        let (result, why) = act.result.words();
         let entry = Done {
             schema: SCHEMA,
             time,
@@ -266,6 +316,8 @@ struct Begin<'a> {
     verb: &'static str,
     event: &'static str,
     connections: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cgroups: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -278,6 +330,20 @@ struct Done<'a, Detail> {
     connection: BriefConnection<'a>,
     before: &'a Detail,
     after: Field<'a, &'a Detail>,
+    result: &'static str,
+    why: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct CgroupDone<'a, Detail> {
+    schema: &'static str,
+    time: &'a str,
+    by: &'a Actor,
+    verb: &'static str,
+    event: &'static str,
+    cgroup: &'a str,
+    before: Option<&'a Detail>,
+    after: Option<&'a Detail>,
     result: &'static str,
     why: Option<&'a str>,
 }

@@ -406,7 +406,7 @@ fn open() -> Vec<Diagnosis> {
 
 /// A picture of these connections and nothing else.
 pub(crate) fn picture_of(connections: Vec<Diagnosis>) -> Picture {
-    let connections = connections.into_iter().map(Box::new).collect();
+    let connections = connections.into_iter().collect();
     Picture { connections, ..picture() }
 }
 
@@ -421,7 +421,7 @@ pub(crate) fn picture() -> Picture {
         host: "web1".to_owned(),
         taken_at: "2026-11-22T08:26:37.123Z".parse().unwrap(),
         namespaces: vec![NamespaceSeen { id: NETNS, name: None, is_own: true }],
-        connections: connections.into_iter().map(Box::new).collect(),
+        connections: connections.into_iter().collect(),
         hidden: Hidden { loopback: 4, problems: 1 },
         listeners: vec![
             Listener {

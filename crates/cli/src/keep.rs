@@ -4,6 +4,8 @@
 mod alarm;
 mod applying;
 mod document;
+mod future;
+mod list;
 mod proposal;
 mod record;
 mod text;
@@ -14,7 +16,9 @@ use std::{io::Write, path::Path, time::Duration};
 use halfopen_core::{Diagnosis, Observation, OptionsSeen, Owner, keeping::Objective};
 use halfopen_sys::options;
 
-use self::{applying::Applied, document::Document, proposal::Proposal, record::Record};
+use self::{
+    applying::Applied, document::Document, future::Later, proposal::Proposal, record::Record,
+};
 use crate::{
     args::{Keep, SortKey},
     audit::Audit,
@@ -35,6 +39,9 @@ pub(crate) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
     if arguments.undo {
         return undo::run(arguments, out);
     }
+    if arguments.list {
+        return list::run(arguments, out);
+    }
     let objective = objective(arguments)?;
     let selection = Selection::new(&arguments.selectors);
     if !selection.narrows() && !arguments.all {
@@ -44,26 +51,35 @@ pub(crate) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
                 .to_owned(),
         ));
     }
-    let picture = look(arguments, selection)?;
+    let picture = look(arguments, selection.clone())?;
     if picture.connections.is_empty() && picture.hidden.loopback == 0 {
         return Err(Failure::NoSuchConnection(
             "no connection matches; `halfopen ls` with the same flags shows those that do"
                 .to_owned(),
         ));
     }
-    let proposal = Proposal::new(picture, objective, halfopen_sys::backlog_max());
+    let mut proposal = Proposal::new(picture, objective, halfopen_sys::backlog_max());
+    let mut later = arguments.future.then(|| Later::of(&proposal, arguments.selectors.loopback));
+    let is_short = |later: &Option<Later>| later.as_ref().is_some_and(Later::covers_nothing);
     if !arguments.acting.apply {
-        show(arguments, &proposal, None, out)?;
-        return Ok(if proposal.is_refused_as_too_many() { Exit::Problem } else { Exit::Fine });
+        show(arguments, &proposal, None, later.as_ref(), out)?;
+        let wrong = proposal.is_refused_as_too_many() || is_short(&later);
+        return Ok(if wrong { Exit::Problem } else { Exit::Fine });
     }
     refuse_blindness(&proposal)?;
     let audit = Audit::open(arguments.acting.audit.as_deref())?;
     let mut record = Record::open(arguments.record.as_deref())?;
+    if let Some(later) = &mut later {
+        later.attach(&audit)?;
+        // What was opened between the look and this is in a second one.
+        let picture = look(arguments, selection)?;
+        proposal = Proposal::new(picture, objective, halfopen_sys::backlog_max());
+    }
     let watch_for = arguments.watch_for.map(|given| given.0);
     let applied = applying::apply(&proposal, &audit, &mut record, watch_for)?;
-    show(arguments, &proposal, Some(&applied), out)?;
+    show(arguments, &proposal, Some(&applied), later.as_ref(), out)?;
     let missed = applied.failed() > 0 || applied.watched.is_some_and(|seen| seen.rolled_back);
-    let wrong = missed || proposal.is_refused_as_too_many();
+    let wrong = missed || proposal.is_refused_as_too_many() || is_short(&later);
     Ok(if wrong { Exit::Problem } else { Exit::Fine })
 }
 
@@ -72,7 +88,7 @@ pub(crate) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
 fn look(arguments: &Keep, selection: Selection) -> Result<Picture, Failure> {
     let look = Look::new(selection, &arguments.looking, &Default::default(), SortKey::Local);
     let mut picture = look.take()?;
-    for diagnosis in &mut picture.connections {
+    for diagnosis in picture.connections.iter_mut() {
         let seen = &diagnosis.observation;
         if seen.options.read().is_some() {
             continue;
@@ -82,7 +98,7 @@ fn look(arguments: &Keep, selection: Selection) -> Result<Picture, Failure> {
         };
         if let Some(options) = seen.owners.seen().iter().find_map(read) {
             let seen = Observation { options: OptionsSeen::Read(options.into()), ..seen.clone() };
-            **diagnosis = Diagnosis::of(seen, &look.thresholds);
+            *diagnosis = Diagnosis::of(seen, &look.thresholds);
         }
     }
     Ok(picture)
@@ -123,14 +139,26 @@ fn show(
     arguments: &Keep,
     proposal: &Proposal,
     applied: Option<&Applied>,
+    later: Option<&Later>,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     if arguments.face.json {
-        json::write_document(out, &Document::of(proposal, applied))?;
+        json::write_document(out, &Document::of(proposal, applied, later))?;
     } else {
         let terminal = Terminal::of_stdout();
         let paint = terminal.paint(arguments.face.color);
-        text::write(out, proposal, applied, terminal.width, paint)?;
+        if let Some(later) = later {
+            future::write(out, later, terminal.width, paint)?;
+        }
+        let width = terminal.width;
+        text::write(
+            out,
+            proposal,
+            applied,
+            later.is_some_and(|it| !it.covers_nothing()),
+            width,
+            paint,
+        )?;
     }
     out.flush()?;
     Ok(())

@@ -12,6 +12,7 @@
 
 pub mod args;
 mod audit;
+mod connections;
 mod counted;
 pub mod exit;
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! Owns the way from selectors to a picture: what to look at, the look itself, and what a refusal means.
 
-use std::{
-    io::ErrorKind,
-    sync::{Mutex, PoisonError},
-};
+use std::io::ErrorKind;
 
 use halfopen_core::Thresholds;
 use halfopen_sys::{Ask, NetnsError, SocketDiagError, Sources, SurveyError, bpf::BpfError};
@@ -13,7 +10,7 @@ use crate::{
     args::{Judging, Looking, SortKey, SourceKey},
     exit::Failure,
     long_look::LongLook,
-    picture::{Judged, Picture},
+    picture::{Bench, Judged, Picture},
     select::Selection,
 };
 
@@ -77,13 +74,10 @@ impl Look {
         let _long = LongLook::begin();
         let taken_at = Timestamp::now();
         let ask = Ask { scope: self.selection.scope(), sources: self.sources, owners: self.owners };
-        let judged = Mutex::new(Judged::default());
-        let survey = halfopen_sys::survey_each(&ask, |piece| {
-            let piece = Judged::of(piece, self);
-            judged.lock().unwrap_or_else(PoisonError::into_inner).add(piece);
-        })
-        .map_err(|error| refused(&error))?;
-        let judged = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (survey, parts) = halfopen_sys::survey_each(&ask, || Bench::new(self), Bench::take)
+            .map_err(|error| refused(&error))?;
+        let mut judged = Judged::default();
+        parts.into_iter().for_each(|part| judged.add(part.done()));
         let picture = Picture::new(survey, judged, taken_at, self);
         if self.selection.needs_owners()
             && picture.connections.is_empty()

@@ -2,16 +2,13 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use halfopen_core::{
-    Diagnosis,
-    detection::{DetectionTime, Learns},
-};
+use halfopen_core::detection::{DetectionTime, Learns};
 
-use crate::args::SortKey;
+use crate::{args::SortKey, connections::Connections};
 
 /// Sorts `connections` by `key`. Keys are made once for each: there may be very many, and they are
 /// large to look into.
-pub(crate) fn sort(connections: &mut [Box<Diagnosis>], key: SortKey) {
+pub(crate) fn sort(connections: &mut Connections, key: SortKey) {
     match key {
         SortKey::Worst => connections.sort_by_cached_key(|one| {
             (one.verdict.kind(), Reverse(one.verdict.severity()), wait(&one.learns))
@@ -64,11 +61,10 @@ mod tests {
     use halfopen_core::{Severity, VerdictKind};
 
     use super::*;
-    use crate::{fixtures, picture::Connections};
+    use crate::fixtures;
 
     fn sorted(key: SortKey) -> Connections {
-        let mut all: Connections = fixtures::every_verdict().into_iter().map(Box::new).collect();
-        all.reverse();
+        let mut all: Connections = fixtures::every_verdict().into_iter().rev().collect();
         sort(&mut all, key);
         all
     }
@@ -79,6 +75,7 @@ mod tests {
         let kinds: Vec<_> = all.iter().map(|one| one.verdict.kind()).collect();
         assert!(kinds.is_sorted());
         assert_eq!(kinds.first(), Some(&VerdictKind::HalfOpen));
+        let all: Vec<_> = all.iter().collect();
         for pair in all.windows(2) {
             if pair[0].verdict.kind() == pair[1].verdict.kind() {
                 assert!(pair[0].verdict.severity() >= pair[1].verdict.severity());

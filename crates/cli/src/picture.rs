@@ -1,11 +1,11 @@
 //! Owns the picture: what a survey has seen, judged, chosen and ordered. Every face of the output
 //! (text, JSON, frames of `--watch`) is drawn from it. Prints nothing.
 
-use halfopen_core::{Diagnosis, Listener, NetnsId, Observation, Owners, Severity};
+use halfopen_core::{Judge, Listener, NetnsId, Observation, Owners, Severity};
 use halfopen_sys::{NamespaceSeen, Survey, Unseen};
 use jiff::Timestamp;
 
-use crate::{counted::Seen, look::Look, order, story::Place};
+use crate::{connections::Connections, counted::Seen, look::Look, order, story::Place};
 
 /// One look at the host, ready to be drawn.
 #[derive(Debug, Clone)]
@@ -30,9 +30,6 @@ pub(crate) struct Picture {
     pub seen: Seen,
 }
 
-/// Judged connections, which may be very many, are large, and move when they are gathered and sorted.
-pub(crate) type Connections = Vec<Box<Diagnosis>>;
-
 /// Connections left out because both ends are on this host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Hidden {
@@ -51,16 +48,29 @@ pub(crate) struct Judged {
     seen: Seen,
 }
 
-impl Judged {
-    /// Judges `observations` and keeps what `look` means.
-    pub(crate) fn of(observations: Vec<Observation>, look: &Look) -> Self {
-        let mut judged = Self::default();
+/// Judges what one thread is given, and keeps what the look means.
+#[derive(Debug)]
+pub(crate) struct Bench<'a> {
+    look: &'a Look,
+    judge: Judge,
+    judged: Judged,
+}
+
+impl<'a> Bench<'a> {
+    /// For `look`.
+    pub(crate) fn new(look: &'a Look) -> Self {
+        Self { look, judge: Judge::new(look.thresholds), judged: Judged::default() }
+    }
+
+    /// Judges `observations`.
+    pub(crate) fn take(&mut self, observations: Vec<Observation>) {
+        let Self { look, judge, judged } = self;
         for observation in observations {
             if look.remembers {
                 judged.seen.note(&observation.sample);
             }
             judged.owners_unseen += usize::from(matches!(observation.owners, Owners::Unseen(_)));
-            let diagnosis = Box::new(Diagnosis::of(observation, &look.thresholds));
+            let diagnosis = judge.diagnosis(observation);
             if !look.selection.matches(&diagnosis) {
                 continue;
             }
@@ -72,12 +82,18 @@ impl Judged {
                 judged.connections.push(diagnosis);
             }
         }
-        judged
     }
 
+    /// What has been judged.
+    pub(crate) fn done(self) -> Judged {
+        self.judged
+    }
+}
+
+impl Judged {
     /// Takes in what was judged elsewhere.
-    pub(crate) fn add(&mut self, mut other: Self) {
-        self.connections.append(&mut other.connections);
+    pub(crate) fn add(&mut self, other: Self) {
+        self.connections.append(other.connections);
         self.hidden.loopback += other.hidden.loopback;
         self.hidden.problems += other.hidden.problems;
         self.owners_unseen += other.owners_unseen;

@@ -7,7 +7,7 @@ mod driver;
 mod progress;
 mod space;
 
-use std::io::Write;
+use std::{io::Write, sync::mpsc::Receiver};
 
 use halfopen_core::{
     Diagnosis, Observation, OptionsSeen,
@@ -15,10 +15,13 @@ use halfopen_core::{
 };
 use halfopen_sys::{Privilege, Sources, probe::Target};
 
-pub(crate) use self::answer::{Answer, Proved};
+pub(crate) use self::{
+    answer::{Answer, Proved},
+    driver::Ran,
+};
 use self::{driver::Driver, progress::Progress};
 use crate::{
-    args::{MethodKey, Prove, Selectors, SortKey},
+    args::{MethodKey, Probing, Prove, Selectors, SortKey},
     exit::{Exit, Failure},
     look::Look,
     picture::Picture,
@@ -34,7 +37,7 @@ use crate::{
 /// # Errors
 /// [`Failure`] where nothing is selected, nothing may be tested, or the host cannot be looked at.
 pub(crate) fn run(arguments: &Prove, out: &mut impl Write) -> Result<Exit, Failure> {
-    let patience = patience(arguments)?;
+    let patience = patience(&arguments.probing)?;
     if !arguments.all && chooses_nothing(&arguments.selectors) {
         return Err(Failure::Usage(
             "say which connections to test, e.g. --peer 10.0.0.7 or --process myclient; --all \
@@ -44,27 +47,23 @@ pub(crate) fn run(arguments: &Prove, out: &mut impl Write) -> Result<Exit, Failu
     }
     // From here on a signal ends the run in good order, with everything put back.
     let ends = signals::listen(false)?;
-    let forced = arguments.method.map(method);
-    let (mut picture, cases) = look(arguments, forced, patience)?;
+    let selection = Selection::new(&arguments.selectors);
+    let how = Look::new(selection, &arguments.looking, &arguments.judging, SortKey::default());
+    let (picture, cases) = look(how, forced(&arguments.probing), patience)?;
+    if cases.is_empty() {
+        return Err(nothing_selected(&picture));
+    }
     let terminal = Terminal::of_stdout();
     let paint = terminal.paint(arguments.face.color);
-    let mut progress = Progress::begin(&cases, patience);
     let mut proved = Vec::with_capacity(cases.len());
-    let mut driver = Driver::new(cases).map_err(|error| {
-        Failure::System(format!("cannot {error}; without that nothing is touched"))
-    })?;
-    driver.run(&ends, &mut |one: Proved, left: usize| {
-        progress.clear();
+    test(cases, patience, &ends, &mut |one| {
         if !arguments.face.json {
             write_proved(out, &one, paint)?;
             out.flush()?;
         }
         proved.push(one);
-        progress.tell(left);
         Ok(())
     })?;
-    progress.clear();
-    picture.connections = Vec::new();
     if arguments.face.json {
         let document = json::ProveDocument::of(&picture, &proved, patience);
         json::write_document(out, &document)?;
@@ -73,6 +72,31 @@ pub(crate) fn run(arguments: &Prove, out: &mut impl Write) -> Result<Exit, Failu
     }
     out.flush()?;
     ends_with(&proved)
+}
+
+/// Tests what is to be tested, says on standard error what that does and how far it has come, and
+/// hands over each answer as it comes. After a signal the rest are told as undecided.
+///
+/// # Errors
+/// [`Failure`] where nothing could be written down before it is touched, or what `tell` returns.
+pub(crate) fn test(
+    cases: Vec<Case>,
+    patience: Patience,
+    ends: &Receiver<i32>,
+    tell: &mut dyn FnMut(Proved) -> Result<(), Failure>,
+) -> Result<Ran, Failure> {
+    let mut progress = Progress::begin(&cases, patience);
+    let mut driver = Driver::new(cases).map_err(|error| {
+        Failure::System(format!("cannot {error}; without that nothing is touched"))
+    })?;
+    let ran = driver.run(ends, &mut |one, left| {
+        progress.clear();
+        tell(one)?;
+        progress.tell(left);
+        Ok(())
+    })?;
+    progress.clear();
+    Ok(ran)
 }
 
 /// 1 if a peer is gone; 3 if privilege was all that was missing, everywhere.
@@ -91,10 +115,14 @@ fn ends_with(proved: &[Proved]) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-fn patience(arguments: &Prove) -> Result<Patience, Failure> {
+/// How many probes, and how far apart.
+///
+/// # Errors
+/// [`Failure::Usage`] if they would be closer than a peer answers.
+pub(crate) fn patience(probing: &Probing) -> Result<Patience, Failure> {
     let default = Patience::default();
-    let probes = arguments.probes.unwrap_or(default.probes());
-    let interval = arguments.interval.map_or(default.interval(), |Given(interval)| interval);
+    let probes = probing.probes.unwrap_or(default.probes());
+    let interval = probing.interval.map_or(default.interval(), |Given(interval)| interval);
     let patience = Patience::new(probes, interval);
     if patience.interval() != interval {
         return Err(Failure::Usage(
@@ -106,12 +134,13 @@ fn patience(arguments: &Prove) -> Result<Patience, Failure> {
     Ok(patience)
 }
 
-const fn method(key: MethodKey) -> Method {
-    match key {
+/// The only method that is wanted, if one was named.
+pub(crate) fn forced(probing: &Probing) -> Option<Method> {
+    probing.method.map(|key| match key {
         MethodKey::WindowProbe => Method::WindowProbe,
         MethodKey::Keepalive => Method::KeepaliveOneShot,
         MethodKey::CraftedAck => Method::CraftedAck,
-    }
+    })
 }
 
 /// Namespaces and loopback say where, not which.
@@ -154,6 +183,15 @@ pub(crate) struct Case {
     pub plan: Plan,
 }
 
+impl Case {
+    /// A connection that is to be tested by this method.
+    pub(crate) fn to_probe(before: Diagnosis, method: Method, patience: Patience) -> Self {
+        let patience = patience_for(method, &before.observation, patience);
+        let target = Target::of(&before.observation);
+        Self { target, plan: Plan::Probe(method, patience), before }
+    }
+}
+
 /// What to do with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plan {
@@ -165,15 +203,16 @@ pub(crate) enum Plan {
     Leave(Unprovable),
 }
 
-/// Looks at the host and plans. Where connections could be tested if their sequence numbers were
-/// known, looks once more, through BPF.
-fn look(
-    arguments: &Prove,
+/// Looks at the host and plans: the connections that were in the picture are cases, in its order.
+/// Where some could be tested if their sequence numbers were known, looks once more, through BPF.
+///
+/// # Errors
+/// As [`Look::take`].
+pub(crate) fn look(
+    mut look: Look,
     forced: Option<Method>,
     patience: Patience,
 ) -> Result<(Picture, Vec<Case>), Failure> {
-    let selection = Selection::new(&arguments.selectors);
-    let mut look = Look::new(selection, &arguments.looking, &arguments.judging, SortKey::default());
     let privilege = halfopen_sys::privilege();
     let mut picture = look.take()?;
     let mut cases = cases(&mut picture, forced, patience, privilege);
@@ -195,16 +234,18 @@ fn look(
             cases = self::cases(&mut picture, forced, patience, privilege);
         }
     }
-    if cases.is_empty() {
-        let hidden = match picture.hidden.loopback {
-            0 => String::new(),
-            hidden => format!("; {hidden} loopback connections are left out (--loopback)"),
-        };
-        return Err(Failure::NoSuchConnection(format!(
-            "no such connection now; `halfopen ls` shows those there are{hidden}"
-        )));
-    }
     Ok((picture, cases))
+}
+
+/// What to say where no connection is meant that there is.
+pub(crate) fn nothing_selected(picture: &Picture) -> Failure {
+    let hidden = match picture.hidden.loopback {
+        0 => String::new(),
+        many => format!(" ({many} of this host to itself are left out: --loopback includes them)"),
+    };
+    Failure::NoSuchConnection(format!(
+        "no such connection now{hidden}; `halfopen ls` shows those there are"
+    ))
 }
 
 fn cases(
@@ -223,7 +264,7 @@ fn cases(
                 Ok(method) => Plan::Probe(method, patience_for(method, seen, patience)),
                 Err(why) => Plan::Leave(why),
             };
-            Case { target, plan, before: *before }
+            Case { target, plan, before }
         })
         .collect()
 }

@@ -2,22 +2,26 @@
 //! Without `--apply` it only shows. Who may be ended is decided in `halfopen_core::reaping`.
 
 mod act;
+mod trial;
 
 use std::{io::Write, path::PathBuf};
 
 use halfopen_core::{
-    Diagnosis, Listener,
+    Diagnosis, Listener, VerdictKind,
+    proving::{Method, Patience},
     reaping::{ApplicationSees, Because, Licence, Means, PeerSees, Sentence, Spared, sentence},
 };
 
 use crate::{
-    args::{Reap, SortKey},
+    args::{Probing, Reap, SortKey},
     audit::Audit,
     exit::{Exit, Failure},
     look::Look,
     picture::Picture,
+    prove::{self, Ran, nothing_selected},
     render::{json, write_reap},
     select::Selection,
+    signals,
     terminal::Terminal,
 };
 
@@ -32,6 +36,10 @@ pub(crate) struct Reaping {
     pub means: Means,
     /// The record, if something was to be done.
     pub audit: Option<PathBuf>,
+    /// How patiently connections are tested, if they are.
+    pub trial: Option<Patience>,
+    /// A signal came while connections were tested, so nothing was ended.
+    pub is_interrupted: bool,
 }
 
 /// What one connection meets.
@@ -39,6 +47,12 @@ pub(crate) struct Reaping {
 pub(crate) enum Fate {
     /// It may be ended; nobody asked to do it.
     WouldEnd(Ending),
+    /// It would be tested in this way, and ended so if nothing comes back.
+    WouldProve(Method, Ending),
+    /// It was tested, and its peer answered with a reset, which has ended it.
+    EndedByReset,
+    /// It is spared, since it could not be tested, or not to the end, with the reason.
+    Untested(String),
     /// It was ended.
     Ended(Ending),
     /// It is spared.
@@ -82,10 +96,6 @@ pub(crate) fn run(arguments: &Reap, out: &mut impl Write) -> Result<Exit, Failur
         false => None,
     };
     let look = Look::new(selection, &arguments.looking, &arguments.judging, SortKey::Worst);
-    let mut picture = look.take()?;
-    if picture.connections.is_empty() && picture.listeners.is_empty() {
-        return Err(nothing_selected(&picture));
-    }
     let judge = Judge {
         licence: Licence {
             half_closed_over: arguments.licence.half_closed_over.map(|given| given.0),
@@ -94,13 +104,14 @@ pub(crate) fn run(arguments: &Reap, out: &mut impl Write) -> Result<Exit, Failur
         means: if arguments.licence.gentle { Means::ShutDown } else { Means::Destroy },
         thresholds: look.thresholds,
     };
-    let mut fates: Vec<_> = picture.connections.iter().map(|one| judge.fate(one)).collect();
+    let mut reaping = Reaping {
+        audit: audit.as_ref().map(|audit| audit.path().to_owned()),
+        ..decided(arguments, look, &judge)?
+    };
     let mut failure = None;
     if let Some(audit) = &audit {
-        failure = act::carry_out(&mut picture.connections, &mut fates, &judge, audit).err();
+        failure = carry_out(&mut reaping, &judge, audit).err();
     }
-    let audit = audit.map(|audit| audit.path().to_owned());
-    let reaping = Reaping { picture, fates, means: judge.means, audit };
     if arguments.face.json {
         json::ReapDocument::of(&reaping).write(out)?;
     } else {
@@ -111,8 +122,55 @@ pub(crate) fn run(arguments: &Reap, out: &mut impl Write) -> Result<Exit, Failur
     match failure {
         Some(failure) => Err(failure),
         None if reaping.has_failed() => Ok(Exit::System),
+        None if reaping.is_interrupted => Ok(Exit::Problem),
         None => Ok(Exit::Fine),
     }
+}
+
+/// Looks, and decides what becomes of each connection. Sends nothing.
+fn decided(arguments: &Reap, look: Look, judge: &Judge) -> Result<Reaping, Failure> {
+    let begun = |picture, fates, trial| Reaping {
+        picture,
+        fates,
+        means: judge.means,
+        audit: None,
+        trial,
+        is_interrupted: false,
+    };
+    let reaping = if arguments.licence.prove {
+        let patience = prove::patience(&arguments.probing)?;
+        let (mut picture, cases) = prove::look(look, prove::forced(&arguments.probing), patience)?;
+        let (connections, fates) = cases.into_iter().map(|case| trial::of(case, judge)).unzip();
+        picture.connections = connections;
+        begun(picture, fates, Some(patience))
+    } else if arguments.probing != Probing::default() {
+        return Err(Failure::Usage(
+            "--probes, --interval and --method say how --prove tests; give --prove too".to_owned(),
+        ));
+    } else {
+        let picture = look.take()?;
+        let fates = picture.connections.iter().map(|one| judge.fate(one)).collect();
+        begun(picture, fates, None)
+    };
+    if reaping.picture.connections.is_empty() && reaping.picture.listeners.is_empty() {
+        return Err(nothing_selected(&reaping.picture));
+    }
+    Ok(reaping)
+}
+
+/// Tests what is to be tested, then ends what may be ended.
+fn carry_out(reaping: &mut Reaping, judge: &Judge, audit: &Audit) -> Result<(), Failure> {
+    let connections = &mut reaping.picture.connections;
+    if let Some(patience) = reaping.trial {
+        // From here on a signal ends the tests in good order, with everything put back.
+        let ends = signals::listen(false)?;
+        let ran = trial::carry_out(connections, &mut reaping.fates, judge, patience, audit, &ends)?;
+        if ran == Ran::Interrupted {
+            reaping.is_interrupted = true;
+            return Ok(());
+        }
+    }
+    act::carry_out(connections, &mut reaping.fates, judge, audit)
 }
 
 /// What is allowed, and what counts as what.
@@ -125,7 +183,12 @@ struct Judge {
 
 impl Judge {
     fn fate(&self, one: &Diagnosis) -> Fate {
-        match sentence(&one.observation, one.verdict.kind(), &self.licence, self.means) {
+        self.fate_if(one, one.verdict.kind())
+    }
+
+    /// The fate that the connection would meet with another verdict.
+    fn fate_if(&self, one: &Diagnosis, verdict: VerdictKind) -> Fate {
+        match sentence(&one.observation, verdict, &self.licence, self.means) {
             Sentence::End { because, application, peer } => {
                 Fate::WouldEnd(Ending { because, application, peer })
             }
@@ -137,7 +200,7 @@ impl Judge {
 impl Reaping {
     /// The connections with what they meet.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&Diagnosis, &Fate)> {
-        self.picture.connections.iter().map(Box::as_ref).zip(&self.fates)
+        self.picture.connections.iter().zip(&self.fates)
     }
 
     /// The listeners that were selected too. They are never ended.
@@ -148,16 +211,6 @@ impl Reaping {
     fn has_failed(&self) -> bool {
         self.fates.iter().any(|fate| matches!(fate, Fate::Failed(_)))
     }
-}
-
-fn nothing_selected(picture: &Picture) -> Failure {
-    let hidden = match picture.hidden.loopback {
-        0 => String::new(),
-        many => format!(" ({many} of this host to itself are left out: --loopback includes them)"),
-    };
-    Failure::NoSuchConnection(format!(
-        "no such connection now{hidden}; `halfopen ls` shows those there are"
-    ))
 }
 
 #[cfg(test)]

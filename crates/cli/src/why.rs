@@ -7,10 +7,11 @@ use halfopen_core::{ConnectionId, Diagnosis, VerdictKind};
 
 use crate::{
     args::{SortKey, Why},
+    connections::Connections,
     counted,
     exit::{Exit, Failure},
     look::Look,
-    picture::{Connections, Picture},
+    picture::Picture,
     render::{TableView, json, pair, wrapped, write_story, write_table},
     select::{EndpointPattern, Selection},
     story::Story,
@@ -40,13 +41,14 @@ pub(crate) fn run(arguments: &Why, out: &mut impl Write) -> Result<Exit, Failure
     );
     let mut picture = look.take()?;
     subject.narrow(&mut picture.connections);
-    match picture.connections.as_slice() {
-        [] => Err(Failure::NoSuchConnection(none_matches(&picture))),
-        [one] => {
+    let mut each = picture.connections.iter();
+    match (each.next(), each.next()) {
+        (None, _) => Err(Failure::NoSuchConnection(none_matches(&picture))),
+        (Some(one), None) => {
             tell(one, &picture, arguments, out)?;
             Ok(Exit::Fine)
         }
-        _ => Err(several_match(&picture)),
+        (Some(_), Some(_)) => Err(several_match(&picture)),
     }
 }
 
@@ -100,8 +102,8 @@ impl Subject {
             }),
             Self::End(end) => {
                 let is_peer = |one: &Diagnosis| end.matches(one.observation.sample.endpoints.peer);
-                if connections.iter().any(|one| is_peer(one)) {
-                    connections.retain(|one| is_peer(one));
+                if connections.iter().any(is_peer) {
+                    connections.retain(is_peer);
                 } else {
                     connections.retain(|one| end.matches(one.observation.sample.endpoints.local));
                 }

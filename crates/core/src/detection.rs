@@ -7,6 +7,7 @@ mod fin_wait2;
 mod firing;
 mod keepalive;
 mod learns;
+mod patience;
 mod syn;
 mod unacked;
 mod wheel;
@@ -18,6 +19,7 @@ pub use learns::{
     AppTold, Assumption, Assumptions, Cause, DetectionTime, Learns, NeverBecause, PeerTold,
     Prediction,
 };
+pub(crate) use patience::Patience;
 pub(crate) use unacked::unanswered_for;
 pub use wheel::{Interval, Tick};
 
@@ -25,8 +27,13 @@ use crate::{observation::Observation, sample::KernelTimer, state::TcpState};
 
 /// The detection time of one connection, from all that was seen of it.
 pub fn detection_time(seen: &Observation) -> DetectionTime {
+    detection_time_by(seen, &mut Patience::default())
+}
+
+/// As [`detection_time`], for one connection of many.
+pub(crate) fn detection_time_by(seen: &Observation, patience: &mut Patience) -> DetectionTime {
     let now = countdown(seen);
-    DetectionTime { idle: when_idle(seen), busy: when_busy(seen, now.as_ref()), now }
+    DetectionTime { idle: when_idle(seen), busy: when_busy(seen, now.as_ref(), patience), now }
 }
 
 /// What runs already.
@@ -90,14 +97,14 @@ fn when_idle(seen: &Observation) -> Learns {
 }
 
 /// The peer vanishes now, and the application writes.
-fn when_busy(seen: &Observation, now: Option<&Learns>) -> Learns {
+fn when_busy(seen: &Observation, now: Option<&Learns>, patience: &mut Patience) -> Learns {
     let sample = &seen.sample;
     match sample.state {
         TcpState::Established | TcpState::CloseWait => match (sample.timer, now) {
             (KernelTimer::WindowProbe { .. }, _) => window::countdown(seen, false)
                 .map_or_else(Learns::from, |ends| Learns::Within(ends.if_silent)),
             (KernelTimer::Retransmit { .. }, Some(now)) => now.clone(),
-            _ => unacked::after_a_write(seen).map_or_else(Learns::from, Learns::Within),
+            _ => unacked::after_a_write(seen, patience).map_or_else(Learns::from, Learns::Within),
         },
         TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::LastAck => {
             Learns::NotApplicable("we have closed our direction: nothing more can be written")

@@ -1,7 +1,7 @@
 //! Owns Diagnosis: an observation, judged. The one entry to the core.
 
 use crate::{
-    detection::{self, DetectionTime},
+    detection::{self, DetectionTime, Patience},
     observation::{Observation, Thresholds},
     rules,
     verdict::Verdict,
@@ -21,8 +21,27 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Judges one observation.
     pub fn of(observation: Observation, thresholds: &Thresholds) -> Self {
-        let learns = detection::detection_time(&observation);
-        let verdict = rules::judge(&observation, &learns, thresholds);
-        Self { observation, verdict, learns }
+        Judge::new(*thresholds).diagnosis(observation)
+    }
+}
+
+/// Judges many observations, each as [`Diagnosis::of`] does, and remembers what they have in common.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    thresholds: Thresholds,
+    patience: Patience,
+}
+
+impl Judge {
+    /// By these thresholds.
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self { thresholds, patience: Patience::default() }
+    }
+
+    /// Judges one observation.
+    pub fn diagnosis(&mut self, observation: Observation) -> Diagnosis {
+        let learns = detection::detection_time_by(&observation, &mut self.patience);
+        let verdict = rules::judge(&observation, &learns, &self.thresholds);
+        Diagnosis { observation, verdict, learns }
     }
 }

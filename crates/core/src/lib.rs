@@ -51,7 +51,7 @@ mod tracking;
 mod verdict;
 
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};
-pub use diagnosis::Diagnosis;
+pub use diagnosis::{Diagnosis, Judge};
 pub use evidence::Evidence;
 pub use listener::Listener;
 pub use observation::{Observation, Proof, Siblings, Thresholds};

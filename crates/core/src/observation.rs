@@ -30,6 +30,31 @@ pub struct Observation {
     pub proof: Option<Proof>,
 }
 
+impl Observation {
+    /// The same connection as `sample` shows it later. A proof of silence stands only as long as
+    /// nothing was heard since.
+    #[must_use]
+    pub fn seen_again(&self, sample: Sample) -> Self {
+        let refuted = matches!(self.proof, Some(Proof::Unanswered { .. }))
+            && is_heard_since(&self.sample, &sample);
+        let proof = self.proof.filter(|_| !refuted);
+        Self { sample, proof, ..self.clone() }
+    }
+}
+
+fn is_heard_since(before: &Sample, now: &Sample) -> bool {
+    let heard = |sample: &Sample| Some(sample.taken_at.0.saturating_sub(sample.last_heard()?));
+    match (heard(before), heard(now)) {
+        (Some(before), Some(now)) => now > before.saturating_add(TICKS_MAX),
+        (None, now) => now.is_some(),
+        // What the kernel no longer says cannot hold up a proof.
+        (Some(_), None) => true,
+    }
+}
+
+/// The kernel's clocks count in ticks of 10 ms at the most (100 Hz), in either sample.
+const TICKS_MAX: Duration = Duration::from_millis(20);
+
 /// How the other connections to the same peer address, in the same namespace, fare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Siblings {
@@ -86,5 +111,41 @@ impl Default for Thresholds {
             // conntrack forgets a half-closed flow after 60 s (nf_conntrack_tcp_timeout_close_wait).
             half_closed_after: Duration::from_secs(60),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        sample::Moment,
+        trace::{established, ms},
+    };
+
+    fn at(mut seen: Observation, moment: u64) -> Observation {
+        seen.sample.taken_at = Moment(ms(moment));
+        seen
+    }
+
+    #[test]
+    fn a_proof_of_silence_falls_with_the_first_word_of_the_peer() {
+        let proof = Proof::Unanswered { probes: 3, apart: ms(1000) };
+        // Last heard at 90 s.
+        let before = at(established().heard(ms(10_000)), 100_000);
+        let before = Observation { proof: Some(proof), ..before };
+        let proof_at =
+            |heard| before.seen_again(at(established().heard(heard), 105_000).sample).proof;
+        assert_eq!(proof_at(ms(15_000)), Some(proof));
+        assert_eq!(proof_at(ms(14_980)), Some(proof));
+        assert_eq!(proof_at(ms(14_979)), None);
+        assert_eq!(proof_at(ms(0)), None);
+    }
+
+    #[test]
+    fn a_reset_cannot_be_taken_back() {
+        let proof = Proof::Reset { ago: ms(1) };
+        let before = Observation { proof: Some(proof), ..at(established(), 100_000) };
+        let later = at(established().heard(ms(0)), 200_000).sample;
+        assert_eq!(before.seen_again(later).proof, Some(proof));
     }
 }

@@ -63,6 +63,8 @@ pub enum Spared {
     Listener,
     /// It is not proved dead.
     NotProved(VerdictKind),
+    /// A test found its peer there.
+    Answered,
     /// There is no connection any more.
     AlreadyOver,
     /// It was to be ended gently, and no process holds a descriptor to do that with.
@@ -169,6 +171,7 @@ impl Spared {
         match self {
             Self::Listener => "listener",
             Self::NotProved(_) => "not-proved",
+            Self::Answered => "answered",
             Self::AlreadyOver => "already-over",
             Self::NoDescriptor => "no-descriptor",
         }
@@ -185,11 +188,15 @@ impl fmt::Display for Spared {
                 "{kind} is no proof of death (--half-closed-over ends it once it is quiet for as \
                  long as you say)"
             ),
+            Self::NotProved(VerdictKind::Alive) => {
+                f.write_str("its peer lives: it was heard lately")
+            }
             Self::NotProved(kind) => write!(
                 f,
-                "{kind} is no proof of death (`halfopen prove` tests it, --unproved ends it all \
-                 the same)"
+                "{kind} is no proof of death (--prove tests it first, --unproved ends it all the \
+                 same)"
             ),
+            Self::Answered => f.write_str("its peer is there: it answered"),
             Self::AlreadyOver => f.write_str("over already"),
             Self::NoDescriptor => f.write_str(
                 "no process holds a descriptor of it, which --gentle needs (without --gentle it \

@@ -16,13 +16,16 @@ pub enum Remedy {
     FewerRetries,
     /// End the connection, which is proved dead, whatever its application does.
     EndIt,
+    /// Test the connection, and end it if it comes out dead: what a test of ours has shown, a later
+    /// look does not know.
+    ProveAndEndIt,
     /// End a connection that `reap` alone would not find proved dead.
     EndItUnproved,
 }
 
 impl Remedy {
     /// How many remedies there are, so that a verdict can hold them all.
-    pub(crate) const KINDS: usize = 6;
+    pub(crate) const KINDS: usize = 7;
 
     /// What it does to the connection and what it costs, in one clause.
     pub fn purpose(self, seen: &Observation) -> String {
@@ -41,6 +44,9 @@ impl Remedy {
                                    time-out)"
                 .to_owned(),
             Self::EndIt => ENDS.to_owned(),
+            Self::ProveAndEndIt => "test it once more and end it at once if it is dead (root); \
+                                    without --apply it sends no probe and says what would be done"
+                .to_owned(),
             Self::EndItUnproved => format!("{ENDS}; --unproved: it asks for no proof"),
         }
     }
@@ -60,6 +66,9 @@ impl Remedy {
                 in_namespace(seen, "sysctl -w net.ipv4.tcp_retries2=8".to_owned())
             }
             Self::EndIt => format!("halfopen reap --id {} --apply", seen.sample.id),
+            Self::ProveAndEndIt => {
+                format!("halfopen reap --id {} --prove --apply", seen.sample.id)
+            }
             Self::EndItUnproved => {
                 format!("halfopen reap --id {} --unproved --apply", seen.sample.id)
             }

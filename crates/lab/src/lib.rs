@@ -32,6 +32,7 @@ pub mod timeline;
 mod topology;
 pub mod trial;
 pub mod wait;
+pub mod warp;
 pub mod wire;
 
 pub use cable::{Cable, FrameSeen};

@@ -6,19 +6,16 @@
 #include "kernel.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include "options.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-struct options { __s32 keepalive, idle_s, interval_s, probes, user_timeout_ms; };
 struct key { __u64 cookie; __u32 netns, spare; };
 struct plan { struct options expected, wanted; };
 struct outcome { __u64 cookie; __s32 what, spare; };
 
 enum { DONE, NOT_OPEN, CHANGED, HALFWAY, NOT_TAKEN };
 enum { ESTABLISHED = 1, FIN_WAIT2 = 5, CLOSE_WAIT = 8 };
-/* The option numbers are those of every architecture that Debian ships but MIPS, PA-RISC, SPARC. */
-enum { SOL_SOCKET = 1, SO_KEEPALIVE = 9, IPPROTO_TCP = 6 };
-enum { TCP_KEEPIDLE = 4, TCP_KEEPINTVL = 5, TCP_KEEPCNT = 6, TCP_USER_TIMEOUT = 18 };
 
 struct {
 	__uint(type, 1); /* BPF_MAP_TYPE_HASH */
@@ -26,54 +23,6 @@ struct {
 	__type(key, struct key);
 	__type(value, struct plan);
 } plans SEC(".maps");
-
-static __always_inline int get(struct tcp_sock *tp, int level, int name, __s32 *value)
-{
-	return bpf_getsockopt(tp, level, name, value, sizeof(*value));
-}
-
-static __always_inline int set(struct tcp_sock *tp, int level, int name, __s32 value)
-{
-	return bpf_setsockopt(tp, level, name, &value, sizeof(value));
-}
-
-static __noinline int read_options(struct tcp_sock *tp, struct options *o)
-{
-	int error;
-
-	if (!tp || !o)
-		return -1;
-	error = get(tp, SOL_SOCKET, SO_KEEPALIVE, &o->keepalive);
-	error = error ?: get(tp, IPPROTO_TCP, TCP_KEEPIDLE, &o->idle_s);
-	error = error ?: get(tp, IPPROTO_TCP, TCP_KEEPINTVL, &o->interval_s);
-	error = error ?: get(tp, IPPROTO_TCP, TCP_KEEPCNT, &o->probes);
-	return error ?: get(tp, IPPROTO_TCP, TCP_USER_TIMEOUT, &o->user_timeout_ms);
-}
-
-/* SO_KEEPALIVE goes off first and on last: the whole wait begins now, where it gets shorter. */
-static __always_inline int write_options(struct tcp_sock *tp, struct options *found,
-					 struct options *o)
-{
-	int error = 0;
-
-	if (found->keepalive && (o->idle_s < found->idle_s || !o->keepalive))
-		error = set(tp, SOL_SOCKET, SO_KEEPALIVE, 0);
-
-	error = error ?: set(tp, IPPROTO_TCP, TCP_KEEPIDLE, o->idle_s);
-	error = error ?: set(tp, IPPROTO_TCP, TCP_KEEPINTVL, o->interval_s);
-	error = error ?: set(tp, IPPROTO_TCP, TCP_KEEPCNT, o->probes);
-	error = error ?: set(tp, IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout_ms);
-	if (!error && o->keepalive)
-		error = set(tp, SOL_SOCKET, SO_KEEPALIVE, 1);
-	return error;
-}
-
-static __always_inline bool same(struct options *one, struct options *other)
-{
-	return one->keepalive == other->keepalive && one->idle_s == other->idle_s &&
-	       one->interval_s == other->interval_s && one->probes == other->probes &&
-	       one->user_timeout_ms == other->user_timeout_ms;
-}
 
 static __always_inline int act(struct tcp_sock *tp, struct sock *sk, struct plan *plan)
 {

@@ -3,6 +3,7 @@
 //! process ends. Read: linux Documentation/bpf/bpf_iterators.rst, bpf(2); bpf/sockets.bpf.c.
 
 pub mod descriptor;
+pub mod future;
 pub mod keep;
 mod object;
 mod reading;
@@ -14,7 +15,7 @@ use halfopen_core::{Sample, Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
-use crate::{options::SharedOptions, sources::tcp_sockets_here, wire::WireError};
+use crate::{options::SharedOptions, roomy, sources::tcp_sockets_here, wire::WireError};
 use descriptor::Descriptor;
 use record::{Beyond, Record};
 
@@ -58,8 +59,8 @@ impl Bpf {
         let expected = expected.unwrap_or_default().min(EXPECTED_MAX);
         let mut shared = SharedOptions::default();
         let mut sockets = Sockets {
-            samples: Vec::with_capacity(expected),
-            beyond: Vec::with_capacity(expected),
+            samples: roomy::list(expected),
+            beyond: roomy::list(expected),
             malformed: None,
         };
         read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {
@@ -104,14 +105,14 @@ pub enum BpfError {
     )]
     NotBuilt,
     /// The kernel does not let us.
-    #[error("load the BPF iterators: {cause}; needs CAP_BPF and CAP_PERFMON (run as root)")]
+    #[error("load the BPF programs: {cause}; needs CAP_BPF and CAP_PERFMON (run as root)")]
     Refused {
         /// What the kernel answered.
         cause: String,
     },
     /// The kernel cannot.
     #[error(
-        "load the BPF iterators: {cause}; needs Linux 5.11 or later with CONFIG_DEBUG_INFO_BTF, and no lockdown"
+        "load the BPF programs: {cause}; needs Linux 5.11 or later with CONFIG_DEBUG_INFO_BTF, and no lockdown"
     )]
     Unusable {
         /// What the kernel or libbpf answered.

@@ -42,6 +42,19 @@ impl Holders {
         fd: u32,
         cookie: Cookie,
     ) -> Result<OwnedFd, OptionsError> {
+        let duplicate = self.duplicate_of_any(pid, fd)?;
+        match sockopt::socket_cookie(duplicate.as_fd()) {
+            Ok(found) if found == cookie.0 => Ok(duplicate),
+            _ => Err(OptionsError::AnotherSocket { pid, fd }),
+        }
+    }
+
+    /// A duplicate of descriptor `fd` of process `pid`, if it is a socket at all. To be dropped as
+    /// soon as with [`Holders::duplicate`].
+    ///
+    /// # Errors
+    /// As [`Holders::duplicate`].
+    pub(crate) fn duplicate_of_any(&mut self, pid: u32, fd: u32) -> Result<OwnedFd, OptionsError> {
         let holder = match self.open.entry(pid) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => unknown.insert(Holder::open(pid, fd)?),
@@ -56,12 +69,7 @@ impl Holders {
         if !link.starts_with(b"socket:") {
             return Err(OptionsError::AnotherSocket { pid, fd });
         }
-        let duplicate =
-            pidfd_getfd(&holder.process, number, PidfdGetfdFlags::empty()).map_err(failed)?;
-        match sockopt::socket_cookie(duplicate.as_fd()) {
-            Ok(found) if found == cookie.0 => Ok(duplicate),
-            _ => Err(OptionsError::AnotherSocket { pid, fd }),
-        }
+        pidfd_getfd(&holder.process, number, PidfdGetfdFlags::empty()).map_err(failed)
     }
 }
 

@@ -14,13 +14,14 @@
 //!
 //! # What this crate does not do
 //! It judges nothing (see `halfopen-core`), has no async runtime, and changes nothing on the host but
-//! what [`set_options`] is told to set and [`destroy`] to end, and what a [`probe`] has to touch for a
+//! what [`set_options`] and [`bpf::future`] are told to set and [`destroy`] to end, and what a [`probe`] has to touch for a
 //! moment, which [`restore()`] puts back even after a crash; [`silence`] and [`offload`] are for the
 //! hosts that a lab has made, in namespaces of their own.
 
 mod backlog;
 mod boottime;
 pub mod bpf;
+pub mod cgroup;
 mod conntrack;
 mod counters;
 pub mod destroy;
@@ -36,6 +37,7 @@ mod owners;
 mod packet;
 mod privilege;
 pub mod probe;
+pub mod roomy;
 mod samples;
 pub mod set_options;
 pub mod silence;

@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use halfopen_core::Owner;
+use halfopen_core::{Owner, Process};
 
 pub(crate) use process::{is_user_process, pids};
 pub use unit::unit_of;
@@ -23,14 +23,26 @@ pub use unit::unit_of;
 /// Who holds which socket, as far as it could be seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnerTable {
-    /// By inode, scattered, then process, then descriptor. One flat list, since there may be very many.
-    held: Vec<(u64, Owner)>,
+    /// The processes that hold sockets; from [`OwnerTable::in_order`] on, in their order.
+    processes: Vec<Arc<Process>>,
+    /// One flat list, since there may be very many; from then on in order.
+    held: Vec<Held>,
     /// Where to look in that list: see [`Index`].
     index: Index,
     /// How many processes could not be looked into: those of other users, without CAP_SYS_PTRACE.
     pub refused: usize,
     /// What else kept processes that live from being looked into, or not into all of them.
     pub trouble: Option<Trouble>,
+}
+
+/// A process holds a socket. In order by inode, scattered, then process, then descriptor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    /// The inode, [`scattered`], which is as good a name of the socket.
+    socket: u64,
+    /// Its place among the processes of the table.
+    process: u32,
+    fd: u32,
 }
 
 /// Something other than a lack of privilege that hides owners: descriptors or memory have run out, or
@@ -85,28 +97,24 @@ impl OwnerTable {
         let mut table = Self { held: Vec::with_capacity(held.len()), ..Self::default() };
         for of_process in held.chunk_by(|(one, ..), (other, ..)| one == other) {
             let Some((pid, ..)) = of_process.first() else { continue };
-            let process = match process::describe(*pid) {
-                Ok(process) => Arc::new(process),
-                Err(cause) => {
-                    table.note(*pid, Err(cause));
-                    continue;
-                }
-            };
-            table.held.extend(
-                of_process.iter().map(|(_, fd, inode)| {
-                    (*inode, Owner { process: Arc::clone(&process), fd: *fd })
-                }),
-            );
+            table.add(*pid, of_process.iter().map(|(_, fd, inode)| (*fd, *inode)));
         }
         table.in_order()
     }
 
-    /// With the list in order, and the index to it.
+    /// With the lists in order, and the index to that of the sockets.
     fn in_order(mut self) -> Self {
-        self.held.sort_unstable_by(|one, other| {
-            (scattered(one.0), &one.1).cmp(&(scattered(other.0), &other.1))
-        });
-        self.index = Index::of(&self.held);
+        let mut places: Vec<usize> = (0..self.processes.len()).collect();
+        places.sort_by_key(|place| self.processes.get(*place));
+        let mut ranks = vec![0; places.len()];
+        for (rank, place) in (0..).zip(&places) {
+            ranks.get_mut(*place).into_iter().for_each(|known| *known = rank);
+        }
+        for held in &mut self.held {
+            held.process = ranks.get(held.process as usize).copied().unwrap_or(u32::MAX);
+        }
+        self.processes.sort();
+        self.index = Index::of(&mut self.held);
         self
     }
 
@@ -115,18 +123,24 @@ impl OwnerTable {
         // What was read before something failed is as true as the rest.
         let outcome = process::sockets(pid, wanted, &mut found);
         self.note(pid, outcome);
-        if found.is_empty() {
-            return;
+        if !found.is_empty() {
+            self.add(pid, found.into_iter());
         }
-        let process = match process::describe(pid) {
-            Ok(process) => Arc::new(process),
+    }
+
+    /// Adds what process `pid` holds: descriptors and inodes.
+    fn add(&mut self, pid: u32, found: impl Iterator<Item = (u32, u64)>) {
+        let process = self.next_place();
+        match process::describe(pid) {
+            Ok(described) => self.processes.push(Arc::new(described)),
             Err(cause) => return self.note(pid, Err(cause)),
-        };
-        self.held.extend(
-            found
-                .into_iter()
-                .map(|(fd, inode)| (inode, Owner { process: Arc::clone(&process), fd })),
-        );
+        }
+        self.held.extend(found.map(|(fd, inode)| Held { socket: scattered(inode), process, fd }));
+    }
+
+    fn next_place(&self) -> u32 {
+        // Linux numbers processes up to 2^22 (PID_MAX_LIMIT).
+        u32::try_from(self.processes.len()).unwrap_or(u32::MAX)
     }
 
     /// Counts what hid descriptors of a process that lives.
@@ -151,22 +165,54 @@ impl OwnerTable {
     }
 
     fn merge(&mut self, mut other: Self) {
+        let first = self.next_place();
         self.refused += other.refused;
         other.trouble.into_iter().for_each(|trouble| self.add_trouble(trouble));
-        self.held.append(&mut other.held);
+        self.processes.append(&mut other.processes);
+        self.held.extend(
+            other.held.into_iter().map(|held| Held { process: first + held.process, ..held }),
+        );
     }
 
     /// The owners of one socket, by process and descriptor.
-    pub fn of(&self, inode: u64) -> impl ExactSizeIterator<Item = &Owner> {
-        let near = self.held.get(self.index.near(inode)).unwrap_or_default();
-        let first = near.partition_point(|(held, _)| scattered(*held) < scattered(inode));
-        let behind = near.get(first..).unwrap_or_default();
-        let count = behind.iter().take_while(|(held, _)| *held == inode).count();
-        behind.get(..count).unwrap_or_default().iter().map(|(_, owner)| owner)
+    pub fn of(&self, inode: u64) -> impl Iterator<Item = Owner> {
+        let places = self.places(&[Some(inode)]).into_iter();
+        places.flat_map(|place| self.held(place)).filter_map(|(process, fd)| {
+            Some(Owner { process: Arc::clone(self.processes.get(process)?), fd })
+        })
+    }
+
+    /// Where the holders of each of these sockets are, for [`OwnerTable::held`].
+    pub(crate) fn places(&self, inodes: &[Option<u64>]) -> Vec<Range<usize>> {
+        // The table is larger than a cache. In a loop that does nothing else the processor asks for
+        // the memory of several sockets at once: first the index of all, then their holders.
+        let near = |inode: &Option<u64>| inode.map_or(0..0, |one| self.index.near(scattered(one)));
+        let mut places: Vec<_> = inodes.iter().map(near).collect();
+        for (place, inode) in places.iter_mut().zip(inodes) {
+            let socket = inode.map(scattered);
+            let is_other = |held: &&Held| Some(held.socket) != socket;
+            let near = self.held.get(place.clone()).unwrap_or_default();
+            place.start += near.iter().take_while(is_other).count();
+            let rest = self.held.get(place.clone()).unwrap_or_default();
+            place.end = place.start + rest.iter().take_while(|held| !is_other(held)).count();
+        }
+        places
+    }
+
+    /// Those at such a place: each process by its place among [`OwnerTable::processes`], and its
+    /// descriptor.
+    pub(crate) fn held(&self, place: Range<usize>) -> impl Iterator<Item = (usize, u32)> {
+        let held = self.held.get(place).unwrap_or_default();
+        held.iter().map(|held| (held.process as usize, held.fd))
+    }
+
+    /// The processes that hold sockets.
+    pub(crate) fn processes(&self) -> &[Arc<Process>] {
+        &self.processes
     }
 }
 
-/// Where in the list of holders to look for an inode: for each value of the first bits of scattered
+/// Where in the list of holders to look for a socket: for each value of the first bits of scattered
 /// inodes, where those begin, and at last where all end. As there are about as many values as holders, few are left to compare.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Index {
@@ -175,28 +221,46 @@ struct Index {
 }
 
 impl Index {
-    fn of(held: &[(u64, Owner)]) -> Self {
+    /// Puts `held` in order. Scattered inodes are spread evenly, so that dealing them out by their
+    /// first bits leaves hardly anything to sort.
+    fn of(held: &mut Vec<Held>) -> Self {
         let bits = held.len().max(2).ilog2();
-        let begins = (0..=1_u64 << bits).scan(0, |at, value| {
-            let rest = held.get(*at..).unwrap_or_default();
-            let before = rest.iter().take_while(|(inode, _)| first_bits(*inode, bits) < value);
-            *at += before.count();
+        let mut begins = vec![0_u32; (1 << bits) + 1];
+        let value = |held: &Held| first_bits(held.socket, bits);
+        for one in held.iter() {
+            begins.get_mut(value(one) + 1).into_iter().for_each(|count| *count += 1);
+        }
+        let mut sum = 0;
+        for begin in &mut begins {
             // A host has fewer descriptors than 2^32 (fs.file-max is bounded by memory).
-            u32::try_from(*at).ok()
-        });
-        Self { bits, begins: begins.collect() }
+            sum += *begin;
+            *begin = sum;
+        }
+        let mut ordered = vec![Held::default(); held.len()];
+        let mut next = begins.clone();
+        for one in held.drain(..) {
+            let Some(at) = next.get_mut(value(&one)) else { continue };
+            ordered.get_mut(*at as usize).into_iter().for_each(|place| *place = one);
+            *at += 1;
+        }
+        for bounds in begins.windows(2) {
+            let &[begin, end] = bounds else { continue };
+            ordered.get_mut(begin as usize..end as usize).unwrap_or_default().sort_unstable();
+        }
+        *held = ordered;
+        Self { bits, begins }
     }
 
     /// Where those with the same first bits are.
-    fn near(&self, inode: u64) -> Range<usize> {
-        let value = usize::try_from(first_bits(inode, self.bits)).unwrap_or(usize::MAX);
+    fn near(&self, socket: u64) -> Range<usize> {
+        let value = first_bits(socket, self.bits);
         let begin = |value: usize| self.begins.get(value).map(|at| *at as usize);
         begin(value).unwrap_or(0)..begin(value.saturating_add(1)).unwrap_or(0)
     }
 }
 
-fn first_bits(inode: u64, bits: u32) -> u64 {
-    scattered(inode) >> (u64::BITS - bits.max(1))
+fn first_bits(scattered: u64, bits: u32) -> usize {
+    usize::try_from(scattered >> (u64::BITS - bits.max(1))).unwrap_or(usize::MAX)
 }
 
 /// Inodes are numbered one after the other, and addresses are multiples of a size; multiplied by

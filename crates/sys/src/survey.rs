@@ -5,13 +5,13 @@ mod holders;
 mod looks;
 mod pieces;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use halfopen_core::{
     ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Sysctls, Tracking,
     detection::Tick,
 };
-use holders::{Finder, Holders, Wanted};
+use holders::{Finder, Holders, Reader, Wanted};
 use looks::{Look, looks};
 use pieces::{Pile, on_all_cores};
 
@@ -137,15 +137,17 @@ pub fn survey_from(scope: &Scope, sources: Sources) -> Result<Survey, SurveyErro
 }
 
 /// As [`survey`], for very many connections: hands them over piece by piece, on all cores, so that
-/// they never need to be in memory all at once in this form.
+/// they never need to be in memory all at once in this form. Each thread takes them up by `each` into
+/// something of its own, from `start`; there are one or a few of these for each namespace.
 ///
 /// # Errors
 /// As [`survey_from`].
-pub fn survey_each(
+pub fn survey_each<T: Send>(
     ask: &Ask,
-    each: impl Fn(Vec<Observation>) + Sync,
-) -> Result<Survey, SurveyError> {
-    survey_of(ask, None, each)
+    start: impl Fn() -> T + Sync,
+    each: impl Fn(&mut T, Vec<Observation>) + Sync,
+) -> Result<(Survey, Vec<T>), SurveyError> {
+    survey_of(ask, None, start, each)
 }
 
 /// Looks at one connection and its surroundings; `None` if it is no more. Owners and options of
@@ -163,19 +165,18 @@ pub fn look_up(id: ConnectionId) -> Result<Option<Observation>, SurveyError> {
 }
 
 fn survey_whole(ask: &Ask, only: Option<ConnectionId>) -> Result<Survey, SurveyError> {
-    let observations = Mutex::new(Vec::new());
-    let mut survey = survey_of(ask, only, |mut piece| {
-        observations.lock().unwrap_or_else(PoisonError::into_inner).append(&mut piece);
-    })?;
-    survey.observations = observations.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let add = |all: &mut Vec<_>, mut piece| all.append(&mut piece);
+    let (mut survey, observations) = survey_of(ask, only, Vec::new, add)?;
+    survey.observations = observations.into_iter().flatten().collect();
     Ok(survey)
 }
 
-fn survey_of(
+fn survey_of<T: Send>(
     ask: &Ask,
     only: Option<ConnectionId>,
-    each: impl Fn(Vec<Observation>) + Sync,
-) -> Result<Survey, SurveyError> {
+    start: impl Fn() -> T + Sync,
+    each: impl Fn(&mut T, Vec<Observation>) + Sync,
+) -> Result<(Survey, Vec<T>), SurveyError> {
     let taken_at = boottime::now();
     let source = ask.sources.choose()?;
     let mut unseen = Vec::new();
@@ -206,6 +207,7 @@ fn survey_of(
         listeners: Vec::new(),
         unseen,
     };
+    let mut taken = Vec::new();
     for Look { namespace, sysctls, sockets, tracking } in looks {
         survey.namespaces.push(namespace);
         let Sockets { listening, connections, beyond, .. } = sockets;
@@ -218,7 +220,11 @@ fn survey_of(
         };
         survey.listeners.extend(place.listeners.all());
         let columns = Columns { connections, beyond, tracking };
-        on_all_cores(columns, |piece| each(place.observations(piece, keep)));
+        let hire = || (place.worker(), start());
+        let workers = on_all_cores(columns, hire, |(worker, taken), piece| {
+            each(taken, worker.observations(piece, keep));
+        });
+        taken.extend(workers.into_iter().map(|(_, taken)| taken));
     }
     if let (Chosen::SockDiag { instead_of: Some(error) }, true) = (&source, holders.missed_some()) {
         survey.unseen.push(Unseen {
@@ -227,7 +233,7 @@ fn survey_of(
         });
     }
     survey.unseen.extend(holders.unseen());
-    Ok(survey)
+    Ok((survey, taken))
 }
 
 /// What the connections of one namespace have around them.
@@ -240,25 +246,42 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn observations(&self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
-        let mut reader = self.holders.reader();
-        // Each piece has its own, so that cores do not wait for each other to count references.
-        let sysctls = Arc::new(self.sysctls.clone());
+    fn worker(&self) -> Worker<'_> {
+        Worker {
+            place: self,
+            reader: self.holders.reader(),
+            sysctls: Arc::new(self.sysctls.clone()),
+        }
+    }
+}
+
+/// One thread's part in putting observations together. What is shared by many of them it has for
+/// itself, so that cores do not wait for each other to count references.
+struct Worker<'a> {
+    place: &'a Place<'a>,
+    reader: Reader<'a>,
+    sysctls: Arc<Sysctls>,
+}
+
+impl Worker<'_> {
+    fn observations(&mut self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
         let Columns { connections, beyond, tracking } = piece;
+        let held = self.place.holders.places(connections.iter().zip(&beyond));
         connections
             .into_iter()
             .zip(beyond)
             .zip(tracking)
-            .filter(|((sample, _), _)| keep(sample))
-            .map(|((sample, beyond), tracking)| {
-                let (owners, options) = reader.of(&sample, beyond);
+            .zip(held)
+            .filter(|(((sample, _), _), _)| keep(sample))
+            .map(|(((sample, beyond), tracking), held)| {
+                let (owners, options) = self.reader.of(&sample, beyond, held);
                 Observation {
                     options,
-                    sysctls: Arc::clone(&sysctls),
-                    tick: self.tick,
+                    sysctls: Arc::clone(&self.sysctls),
+                    tick: self.place.tick,
                     owners,
-                    listener: self.listeners.covering(&sample),
-                    siblings: self.tallies.siblings_of(&sample),
+                    listener: self.place.listeners.covering(&sample),
+                    siblings: self.place.tallies.siblings_of(&sample),
                     tracking,
                     proof: None,
                     sample,
@@ -303,8 +326,9 @@ fn listeners(
 ) -> Listeners {
     let mut reader = holders.reader();
     let mut listeners = Listeners::default();
-    for (sample, beyond) in listening {
-        let (_, options) = reader.of(sample, beyond.clone());
+    let held = holders.places(listening.iter().map(|(sample, beyond)| (sample, beyond)));
+    for ((sample, beyond), held) in listening.iter().zip(held) {
+        let (_, options) = reader.of(sample, beyond.clone(), held);
         listeners.add(sample, options.read(), sysctls);
     }
     for sample in connections {

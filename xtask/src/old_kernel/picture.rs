@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::record::Record;
+use halfopen_lab::warp::Record;
 
 /// A connection that must be listed.
 struct Expected {

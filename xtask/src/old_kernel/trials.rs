@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::record::Record;
+use halfopen_lab::warp::Record;
 
 /// The trials that a machine has to hold at the least: fewer means that it lost some on the way.
 const AT_LEAST: usize = 5;

@@ -7,10 +7,15 @@ use halfopen_core::{
 };
 use serde::Serialize;
 
-use super::{applying::Applied, proposal::Proposal, record::Options};
+use super::{
+    applying::Applied,
+    future::{Later, LaterDocument},
+    proposal::Proposal,
+    record::Options,
+};
 use crate::render::{
     end,
-    json::{Field, LearnsItem, learns_field},
+    json::{Field, LearnsItem, learns_field, millis},
 };
 
 /// The document of `keep --json`.
@@ -26,6 +31,7 @@ pub(crate) struct Document<'a> {
     loopback_left_alone: usize,
     unseen: Vec<Unseen>,
     watched: Option<Watched>,
+    future: Option<LaterDocument<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,7 +94,11 @@ struct Watched {
 
 impl<'a> Document<'a> {
     /// What is proposed, and what was done about it.
-    pub(crate) fn of(proposal: &'a Proposal, applied: Option<&Applied>) -> Self {
+    pub(crate) fn of(
+        proposal: &'a Proposal,
+        applied: Option<&Applied>,
+        later: Option<&'a Later>,
+    ) -> Self {
         let picture = &proposal.picture;
         let changes = proposal.changes().count();
         let mut connections: Vec<_> = picture
@@ -141,6 +151,7 @@ impl<'a> Document<'a> {
                 rolled_back: watched.rolled_back,
                 not_put_back: watched.stuck,
             }),
+            future: later.map(LaterDocument::of),
         }
     }
 }
@@ -193,9 +204,4 @@ impl<'a> Learns<'a> {
     fn of(learns: &'a DetectionTime) -> Self {
         Self { idle: learns_field(&learns.idle), busy: learns_field(&learns.busy) }
     }
-}
-
-/// Whole milliseconds, rounded up.
-fn millis(span: std::time::Duration) -> u64 {
-    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

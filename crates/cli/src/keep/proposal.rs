@@ -50,7 +50,7 @@ impl Proposal {
                 }
                 planned => planned,
             };
-            picture.connections.iter().map(|one| of(one)).collect()
+            picture.connections.iter().map(of).collect()
         };
         let mut each = plans(None);
         let is_change = |planned: &&mut Planned| matches!(planned, Planned::Change(_));

@@ -30,6 +30,7 @@ pub(super) fn write(
     out: &mut impl Write,
     proposal: &Proposal,
     applied: Option<&Applied>,
+    covers_later: bool,
     width: usize,
     paint: Paint,
 ) -> io::Result<()> {
@@ -59,7 +60,7 @@ pub(super) fn write(
     let count = proposal.changes().count();
     match applied {
         Some(applied) => write_done(out, applied, width, paint),
-        None => write_how(out, proposal.spread, count, width),
+        None => write_how(out, proposal.spread, count, covers_later, width),
     }
 }
 
@@ -208,9 +209,10 @@ fn write_how(
     out: &mut impl Write,
     spread: Option<Spread>,
     count: usize,
+    covers_later: bool,
     width: usize,
 ) -> io::Result<()> {
-    if count == 0 {
+    if count == 0 && !covers_later {
         return writeln!(out, "Nothing is to be changed.");
     }
     let steps = spread.filter(|spread| spread.steps(count) > 1).map(|spread| {

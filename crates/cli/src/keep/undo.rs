@@ -13,15 +13,16 @@ use halfopen_sys::set_options::{NotSet, Setter, Setting, Target};
 use serde::Serialize;
 
 use super::{
+    future::{self, EndedCgroup},
     look,
     record::{Options, Record},
 };
 use crate::{
-    args::Keep,
+    args::{Keep, Selectors},
     audit::{Act, ActResult, Audit},
     exit::{Exit, Failure},
     picture::Picture,
-    render::json,
+    render::{escaped, json},
     select::Selection,
 };
 
@@ -34,6 +35,7 @@ struct Undone {
     changed_since: Vec<String>,
     gone: Vec<String>,
     failed: Vec<Failed>,
+    cgroups: Vec<EndedCgroup>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,18 +49,32 @@ struct Failed {
 /// # Errors
 /// [`Failure`] where the host cannot be looked at or the record cannot be read or written.
 pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failure> {
+    let mut undone = Undone { schema: "halfopen.keep-undo/1", ..Undone::default() };
+    connections(arguments, &mut undone)?;
+    // After them: a connection may have been given options at its birth, and others later.
+    let selectors = &arguments.selectors;
+    let by_cgroup_alone = Selectors { cgroup: Vec::new(), ..selectors.clone() };
+    if !chooses(&by_cgroup_alone) {
+        let audit = || Ok(Audit::open(arguments.acting.audit.as_deref())?);
+        undone.cgroups = future::end(&selectors.cgroup, audit)?;
+    }
+    show(arguments, &undone, out)
+}
+
+fn chooses(selectors: &Selectors) -> bool {
+    Selection::new(selectors).narrows() || selectors.netns.is_some()
+}
+
+/// Puts back what the record knows of.
+fn connections(arguments: &Keep, undone: &mut Undone) -> Result<(), Failure> {
     let mut record = Record::open(arguments.record.as_deref())?;
     let pasts = record.pasts()?;
-    let mut undone = Undone { schema: "halfopen.keep-undo/1", ..Undone::default() };
     if pasts.is_empty() {
-        record.retain(|_| false)?;
-        return show(arguments, &undone, out);
+        return record.retain(|_| false);
     }
-    let chooses =
-        Selection::new(&arguments.selectors).narrows() || arguments.selectors.netns.is_some();
     let audit = Audit::open(arguments.acting.audit.as_deref())?;
     let pictures = pictures(arguments, &pasts)?;
-    let there: Vec<_> = pictures.iter().flat_map(|picture| &picture.connections).collect();
+    let there: Vec<_> = pictures.iter().flat_map(|picture| picture.connections.iter()).collect();
 
     let mut finished = HashSet::new();
     let mut ways = Vec::new();
@@ -72,9 +88,7 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
             continue;
         };
         match past.way_back(now) {
-            Some(first) => {
-                ways.push((diagnosis.as_ref(), Setting { id, expected: now, wanted: first }))
-            }
+            Some(first) => ways.push((*diagnosis, Setting { id, expected: now, wanted: first })),
             None => {
                 finished.insert(id);
                 let is_restored = past.is_restored(now);
@@ -84,15 +98,14 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
             }
         }
     }
-    set(&ways, &audit, &mut undone, &mut finished)?;
-    if !chooses {
+    set(&ways, &audit, undone, &mut finished)?;
+    if !chooses(&arguments.selectors) {
         let there: HashSet<_> = there.iter().map(|one| one.observation.sample.id).collect();
         let gone: Vec<_> = pasts.keys().filter(|id| !there.contains(id)).copied().collect();
         undone.gone.extend(gone.iter().map(ToString::to_string));
         finished.extend(gone);
     }
-    record.retain(|id| !finished.contains(&id))?;
-    show(arguments, &undone, out)
+    record.retain(|id| !finished.contains(&id))
 }
 
 /// A look into each namespace that the record knows of, or into the one that was named.
@@ -164,7 +177,7 @@ fn show(arguments: &Keep, undone: &Undone, out: &mut impl Write) -> Result<Exit,
     if arguments.face.json {
         json::write_document(out, undone)?;
     } else {
-        let Undone { restored, already, changed_since, gone, failed, .. } = undone;
+        let Undone { restored, already, changed_since, gone, failed, cgroups, .. } = undone;
         for (list, what) in [
             (restored, "the old options are back"),
             (already, "the old options were back already"),
@@ -178,12 +191,35 @@ fn show(arguments: &Keep, undone: &Undone, out: &mut impl Write) -> Result<Exit,
         for one in failed {
             writeln!(out, "{}: {}", one.id, one.why)?;
         }
+        for one in cgroups {
+            write_ended(out, one)?;
+        }
         if [restored, already, changed_since, gone].iter().all(|list| list.is_empty())
             && failed.is_empty()
+            && cgroups.is_empty()
         {
             writeln!(out, "nothing to put back")?;
         }
     }
     out.flush()?;
-    Ok(if undone.failed.is_empty() { Exit::Fine } else { Exit::Problem })
+    let is_done = undone.failed.is_empty() && undone.cgroups.iter().all(|it| it.failed.is_empty());
+    Ok(if is_done { Exit::Fine } else { Exit::Problem })
+}
+
+fn write_ended(out: &mut impl Write, one: &EndedCgroup) -> std::io::Result<()> {
+    let EndedCgroup { path, restored, changed_since, failed } = one;
+    let path = escaped(path);
+    writeln!(out, "cgroup {path}: connections opened later are left as they are again")?;
+    let many = super::text::connections;
+    if *restored > 0 {
+        writeln!(out, "  {} of it: the old options are back", many(*restored))?;
+    }
+    if *changed_since > 0 {
+        let many = many(*changed_since);
+        writeln!(out, "  {many} of it: left alone, since somebody else has set other options")?;
+    }
+    for why in failed {
+        writeln!(out, "  {}; `halfopen keep --undo` tries again", escaped(why))?;
+    }
+    Ok(())
 }

@@ -34,6 +34,16 @@ pub(super) struct Driver {
     looks: Due,
     known: Vec<Proved>,
     left: usize,
+    ran: Ran,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// Every answer is there.
+    ToItsEnd,
+    /// A signal came first.
+    Interrupted,
 }
 
 /// One attempt.
@@ -65,6 +75,7 @@ impl Driver {
             looks: Due::new(),
             known: Vec::new(),
             left: cases.len(),
+            ran: Ran::ToItsEnd,
         };
         let start = now();
         for case in cases {
@@ -89,14 +100,14 @@ impl Driver {
     ///
     /// # Errors
     /// What `tell` returns.
-    pub(super) fn run(&mut self, ends: &Receiver<i32>, tell: Tell<'_>) -> Result<(), Failure> {
+    pub(super) fn run(&mut self, ends: &Receiver<i32>, tell: Tell<'_>) -> Result<Ran, Failure> {
         loop {
             for proved in std::mem::take(&mut self.known) {
                 self.left = self.left.saturating_sub(1);
                 tell(proved, self.left)?;
             }
             if self.left == 0 {
-                return Ok(());
+                return Ok(self.ran);
             }
             // A batch puts back what it touches before it returns, so here nothing is touched.
             if ends.try_recv() != Err(TryRecvError::Empty) {
@@ -122,6 +133,7 @@ impl Driver {
     }
 
     fn interrupt(&mut self) {
+        self.ran = Ran::Interrupted;
         for run in self.runs.iter_mut().filter_map(Option::take) {
             let Run { case, method, attempt, .. } = run;
             self.known.push(Proved::interrupted(case, Some(method), attempt.probes_sent()));

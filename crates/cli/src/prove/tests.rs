@@ -33,17 +33,17 @@ fn without_a_selector_the_whole_host_is_not_tested() {
 
 #[test]
 fn probes_may_not_be_closer_than_a_peer_answers() {
-    assert!(patience(&arguments("--interval 999ms")).is_err());
-    let slow = patience(&arguments("--interval 2s --probes 3")).unwrap();
+    assert!(patience(&arguments("--interval 999ms").probing).is_err());
+    let slow = patience(&arguments("--interval 2s --probes 3").probing).unwrap();
     assert_eq!((slow.probes(), slow.interval().as_secs()), (3, 2));
-    assert_eq!(patience(&arguments("")).unwrap(), Patience::default());
+    assert_eq!(patience(&arguments("").probing).unwrap(), Patience::default());
 }
 
 #[test]
 fn every_method_has_the_same_word_on_the_command_line_and_in_the_answer() {
     for one in Method::ALL {
-        let key = arguments(&format!("--method {one}")).method.unwrap();
-        assert_eq!(method(key), one);
+        let arguments = arguments(&format!("--method {one}"));
+        assert_eq!(forced(&arguments.probing), Some(one));
     }
 }
 
@@ -76,7 +76,7 @@ fn session() -> Vec<Proved> {
 
 fn picture() -> Picture {
     let mut picture = fixtures::picture();
-    picture.connections.clear();
+    picture.connections.truncate(0);
     picture.unseen.clear();
     picture.hidden.loopback = 0;
     picture

@@ -1,7 +1,7 @@
 //! Owns the carrying out of what `reap` decided: batch by batch, each connection looked at once more
 //! right before, each act on record. Decides nothing of its own.
 
-use halfopen_core::{ConnectionId, Diagnosis, Observation, reaping::Means};
+use halfopen_core::{ConnectionId, Diagnosis, reaping::Means};
 use halfopen_sys::{
     DestroyError, Netns, NetnsError, ShutDownError, Shutter, SocketDiag, SocketDiagError, destroy,
 };
@@ -9,6 +9,7 @@ use halfopen_sys::{
 use super::{Ending, Fate, Judge};
 use crate::{
     audit::{Act, ActResult, Audit, Entries},
+    connections::Connections,
     exit::Failure,
 };
 
@@ -19,7 +20,7 @@ use crate::{
 /// [`Failure`] where an act cannot be put on record, or privilege lacks, which is the same for all
 /// that follow. What was done until then is in the fates.
 pub(super) fn carry_out(
-    connections: &mut [Box<Diagnosis>],
+    connections: &mut Connections,
     fates: &mut [Fate],
     judge: &Judge,
     audit: &Audit,
@@ -128,7 +129,7 @@ fn look_again<'a>(
             return None;
         }
     };
-    let observation = Observation { sample: now, ..before.clone() };
+    let observation = before.seen_again(now);
     *one.seen = Diagnosis::of(observation, &judge.thresholds);
     match judge.fate(one.seen) {
         Fate::WouldEnd(ending) => Some(Condemned { fate: one.fate, diagnosis: one.seen, ending }),
@@ -217,4 +218,4 @@ fn record(
 }
 
 /// The kernel has no such socket any more; part of `halfopen.audit/1`.
-const GONE: &str = "GONE";
+pub(super) const GONE: &str = "GONE";

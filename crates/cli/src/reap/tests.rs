@@ -33,21 +33,32 @@ fn close_wait(cookie: u64) -> Diagnosis {
     diagnosed(cookie, |seen| seen.sample.state = TcpState::CloseWait)
 }
 
+fn judge(licence: Licence) -> Judge {
+    Judge { licence, means: Means::Destroy, thresholds: Thresholds::default() }
+}
+
 fn reaping(connections: Vec<Diagnosis>, licence: Licence) -> Reaping {
-    let judge = Judge { licence, means: Means::Destroy, thresholds: Thresholds::default() };
+    let judge = judge(licence);
     let fates = connections.iter().map(|one| judge.fate(one)).collect();
     let picture = Picture {
         host: "web1".to_owned(),
         taken_at: Timestamp::UNIX_EPOCH,
         namespaces: Vec::new(),
-        connections: connections.into_iter().map(Box::new).collect(),
+        connections: connections.into_iter().collect(),
         hidden: Hidden::default(),
         listeners: Vec::new(),
         unseen: Vec::new(),
         owners_unseen: 0,
         seen: Seen::default(),
     };
-    Reaping { picture, fates, means: Means::Destroy, audit: None }
+    Reaping {
+        picture,
+        fates,
+        means: Means::Destroy,
+        audit: None,
+        trial: None,
+        is_interrupted: false,
+    }
 }
 
 fn text(reaping: &Reaping) -> String {
@@ -150,7 +161,7 @@ fn the_session_in_the_page_on_ghosts_is_what_reap_prints() {
     }
     // The second client was switched on again in between.
     reaping.fates[1] = Fate::SparedAtLast(Spared::NotProved(VerdictKind::Alive));
-    *reaping.picture.connections[1] = diagnosed(0x2b, |seen| {
+    *reaping.picture.connections.iter_mut().nth(1).unwrap() = diagnosed(0x2b, |seen| {
         at_server(seen, "10.0.0.32:38814");
         if let Some(info) = &mut seen.sample.info {
             let lately = std::time::Duration::from_millis(300);
@@ -158,6 +169,50 @@ fn the_session_in_the_page_on_ghosts_is_what_reap_prints() {
         }
     });
     example("reap-apply.txt", &text(&reaping));
+}
+
+/// With `--prove`: what would be tested, what cannot be, and what came of the tests.
+#[test]
+fn the_session_in_the_page_on_ghosts_is_what_reap_with_prove_prints() {
+    let quiet = |cookie, peer| diagnosed(cookie, |seen| at_server(seen, peer));
+    let connections = vec![
+        ghost(0x2a, "10.0.0.31:47001"),
+        quiet(0x2c, "10.0.0.33:50110"),
+        quiet(0x2e, "10.0.0.35:50322"),
+        quiet(0x2f, "10.0.0.36:50114"),
+    ];
+    let mut reaping = reaping(connections, Licence::default());
+    reaping.trial = Some(Patience::default());
+    let judge = judge(Licence::default());
+    let Fate::WouldEnd(ending) =
+        judge.fate_if(&reaping.picture.connections[1], VerdictKind::Silent)
+    else {
+        panic!("silent and spared")
+    };
+    for fate in &mut reaping.fates[1..] {
+        *fate = Fate::WouldProve(Method::WindowProbe, ending);
+    }
+    example("reap-prove.txt", &text(&reaping));
+    let mut written = Vec::new();
+    json::ReapDocument::of(&reaping).write(&mut written).unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    let tested = &document["connections"][1];
+    assert_eq!(tested["fate"], "would-prove");
+    assert_eq!(
+        (tested["method"].as_str(), tested["because"].is_null()),
+        (Some("window-probe"), true)
+    );
+
+    reaping.audit = Some("/var/log/halfopen/audit.jsonl".into());
+    reaping.fates = vec![
+        Fate::Ended(ending),
+        Fate::EndedByReset,
+        Fate::Spared(Spared::Answered),
+        Fate::Untested("not tested: its handshake is not finished".to_owned()),
+    ];
+    insta::assert_snapshot!(text(&reaping));
+    reaping.is_interrupted = true;
+    assert!(text(&reaping).ends_with("so nothing was ended.\n"));
 }
 
 #[track_caller]

@@ -16,7 +16,7 @@ use serde::Serialize;
 use self::object::Object;
 pub(crate) use self::{
     brief::BriefConnection,
-    connection::{Connection, LearnsItem, learns_field},
+    connection::{Connection, LearnsItem, learns_field, millis},
     field::Field,
     object::Layout,
     prove::ProveDocument,
@@ -108,7 +108,8 @@ impl<'a> LsDocument<'a> {
         let hidden = &picture.hidden;
         object.entry("hidden", &Hidden { loopback: hidden.loopback, problems: hidden.problems })?;
         object.each("listeners", &picture.listeners, Listener::of)?;
-        object.each("connections", &picture.connections, |one| Connection::of(one))?;
+        let connections: Vec<_> = picture.connections.iter().collect();
+        object.each("connections", &connections, |one| Connection::of(one))?;
         if let Some(gone) = self.gone {
             object.each("gone", gone, GoneConnection::of)?;
         }

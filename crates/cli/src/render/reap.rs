@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use halfopen_core::{Diagnosis, Severity};
+use halfopen_core::{Diagnosis, Severity, Span};
 
 use super::{Paint, cell::escaped, cell::wrapped, words};
 use crate::reap::{Ending, Fate, Reaping};
@@ -59,12 +59,12 @@ fn groups(reaping: &Reaping) -> Vec<Group<'_>> {
             Some((_, group)) => group.connections.push(one),
             None => {
                 let (severity, ending) = match fate {
-                    Fate::WouldEnd(ending) | Fate::Ended(ending) => {
+                    Fate::WouldEnd(ending) | Fate::WouldProve(_, ending) | Fate::Ended(ending) => {
                         (Severity::Problem, Some(*ending))
                     }
-                    Fate::Failed(_) => (Severity::Problem, None),
+                    Fate::EndedByReset | Fate::Failed(_) => (Severity::Problem, None),
                     Fate::SparedAtLast(_) | Fate::Gone => (Severity::Notice, None),
-                    Fate::Spared(_) => (Severity::Fine, None),
+                    Fate::Spared(_) | Fate::Untested(_) => (Severity::Fine, None),
                 };
                 let heading = String::new();
                 groups.push((kind, Group { heading, severity, ending, connections: vec![one] }));
@@ -93,13 +93,24 @@ impl Kind {
         }
         match fate {
             Fate::Ended(ending) => Self(0, format!("ended: {}{}", why(ending), seen(ending))),
+            Fate::EndedByReset => Self(
+                0,
+                "ended by the test: the peer has forgotten it and answered with a reset \
+                 (ECONNRESET)"
+                    .to_owned(),
+            ),
             Fate::WouldEnd(ending) => {
                 Self(1, format!("would be ended: {}{}", why(ending), seen(ending)))
+            }
+            Fate::WouldProve(method, ending) => {
+                let told = format!("would be tested ({method}), and ended if silent");
+                Self(1, told + &seen(ending))
             }
             Fate::Failed(reason) => Self(2, format!("not ended: {reason}")),
             Fate::Gone => Self(3, "gone before anything was done".to_owned()),
             Fate::SparedAtLast(spared) => Self(4, format!("spared after a second look: {spared}")),
             Fate::Spared(spared) => Self(5, format!("spared: {spared}")),
+            Fate::Untested(why) => Self(5, format!("spared: {why}")),
         }
     }
 
@@ -152,15 +163,27 @@ fn write_foot(out: &mut impl Write, reaping: &Reaping, width: usize) -> io::Resu
         let text = format!("{}: {}", escaped(&unseen.what), escaped(&unseen.why));
         write!(out, "{}", wrapped("not seen: ", &text, width))?;
     }
-    let would = reaping.fates.iter().filter(|fate| matches!(fate, Fate::WouldEnd(_))).count();
-    match &reaping.audit {
-        Some(path) => {
-            let path = path.display().to_string();
-            write!(out, "{}", wrapped("on record: ", &escaped(&path), width))
+    if let Some(path) = &reaping.audit {
+        let path = path.display().to_string();
+        write!(out, "{}", wrapped("on record: ", &escaped(&path), width))?;
+        if reaping.is_interrupted {
+            writeln!(out, "Interrupted while connections were tested, so nothing was ended.")?;
         }
-        None if would > 0 => {
-            writeln!(out, "Nothing was done: --apply does it, after a second look at each.")
-        }
-        None => writeln!(out, "Nothing to do."),
+        return Ok(());
     }
+    let any = |is: fn(&Fate) -> bool| reaping.fates.iter().any(is);
+    let text = match reaping.trial {
+        Some(patience) if any(|fate| matches!(fate, Fate::WouldProve(..))) => format!(
+            "Nothing was done and no probe was sent: --apply sends up to {} probes, {} apart, and \
+             ends what is silent, after a second look at each. A peer that has forgotten its \
+             connection answers with a reset; the application then gets ECONNRESET.",
+            patience.probes(),
+            Span(patience.interval()),
+        ),
+        _ if any(|fate| matches!(fate, Fate::WouldEnd(_))) => {
+            "Nothing was done: --apply does it, after a second look at each.".to_owned()
+        }
+        _ => "Nothing to do.".to_owned(),
+    };
+    write!(out, "{}", wrapped("", &text, width))
 }

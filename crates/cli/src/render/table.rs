@@ -11,7 +11,7 @@ use super::{
     columns::{GAP, Wish, fit},
     words,
 };
-use crate::picture::Picture;
+use crate::{connections::Connections, picture::Picture};
 
 /// How the table is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +72,7 @@ pub(crate) fn write_table(
     let titles = shown.iter().map(|(column, columns)| (cut(column.title, *columns), *columns));
     writeln!(out, "{}", line(titles, |_, text| view.paint.heading(text)))?;
     let verdict_at = usize::from(view.ids);
-    for one in &picture.connections {
+    for one in picture.connections.iter() {
         let cells = shown.iter().map(|(column, columns)| (column.text(one, *columns), *columns));
         let paint = |at: usize, text: &str| {
             if at == verdict_at {
@@ -177,7 +177,7 @@ fn line(
 }
 
 impl Column<'_> {
-    fn wish(&self, connections: &[Box<Diagnosis>]) -> Wish {
+    fn wish(&self, connections: &Connections) -> Wish {
         let title = width(self.title);
         let (natural, shortest) =
             connections.iter().fold((title, title), |(natural, shortest), one| {

@@ -7,7 +7,7 @@ fn subject(text: &str) -> Result<Subject, String> {
 }
 
 fn narrowed(text: &str) -> Vec<u64> {
-    let mut all = fixtures::every_verdict().into_iter().map(Box::new).collect();
+    let mut all = fixtures::every_verdict().into_iter().collect();
     subject(text).unwrap().narrow(&mut all);
     all.iter().map(|one| one.observation.sample.id.cookie.0).collect()
 }

@@ -100,16 +100,59 @@ impl Firing {
 /// The interval in which a chain of firings ends: at the first one that finds its limit passed.
 /// `limit` and `next` see the number of the firing, counted from 0.
 pub(super) fn first_past(
+    firing: Firing,
+    tick: Tick,
+    limit: impl Fn(u32) -> Option<Duration>,
+    next: impl FnMut(u32, Firing) -> Firing,
+) -> Interval {
+    ends(firing, tick, limit, next).within(tick)
+}
+
+/// Where a chain of firings may end, and where it must.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    /// The first firing that may find its limit passed, and that limit.
+    earliest: Option<(Firing, Duration)>,
+    /// The first one that cannot but find it passed.
+    last: Firing,
+}
+
+impl Ends {
+    /// The interval between the two.
+    pub(super) fn within(&self, tick: Tick) -> Interval {
+        let latest = self.last.at.max();
+        let earliest = self.earliest.map(|(firing, limit)| firing.earliest_past(limit, tick));
+        Interval::between(earliest.unwrap_or(self.last.at.min()).min(latest), latest)
+    }
+
+    /// The ends of a chain like this one, which began with [`Firing::first`] at the moment of the
+    /// sample, if it begins at `first` instead: every firing is later by as much, and counts alike.
+    #[must_use]
+    pub(super) fn beginning(self, first: Interval) -> Self {
+        let later = |firing: Firing| Firing {
+            at: firing.at.plus(first),
+            counted: firing.counted,
+            ..Firing::first(first)
+        };
+        Self {
+            earliest: self.earliest.map(|(firing, limit)| (later(firing), limit)),
+            last: later(self.last),
+        }
+    }
+}
+
+/// Follows a chain of firings to its ends, as [`first_past`] does.
+pub(super) fn ends(
     mut firing: Firing,
     tick: Tick,
     limit: impl Fn(u32) -> Option<Duration>,
     mut next: impl FnMut(u32, Firing) -> Firing,
-) -> Interval {
+) -> Ends {
     let mut earliest = None;
     for number in 0..FIRINGS_MAX {
         if let Some(limit) = limit(number) {
             if earliest.is_none() && firing.may_pass(limit, tick) {
-                earliest = Some(firing.earliest_past(limit, tick));
+                earliest = Some((firing, limit));
             }
             if firing.must_pass(limit) {
                 break;
@@ -117,7 +160,7 @@ pub(super) fn first_past(
         }
         firing = next(number, firing);
     }
-    Interval::between(earliest.unwrap_or(firing.at.min()).min(firing.at.max()), firing.at.max())
+    Ends { earliest, last: firing }
 }
 
 /// Ten times the 255 retries that `tcp_retries2` allows; `unacked.rs` leaps over firings that
@@ -130,4 +173,26 @@ fn micros(span: Duration) -> i64 {
 
 fn duration(us: i64) -> Duration {
     Duration::from_micros(u64::try_from(us).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_ends_as_much_later_as_it_begins_later() {
+        let (tick, us) = (Tick::from_hz(250), Duration::from_micros);
+        for (rto, limit) in [(us(204_000), us(924_600_000)), (us(1_000_000), us(1_000_001))] {
+            let limit = |number| (number > 0).then_some(limit);
+            let next = |number, firing: Firing| firing.then(rto * (1_u32 << number), tick);
+            let phase = tick.phase_after(rto);
+            let chain = |first| Firing::first(first).in_phase(phase);
+            let at_once = ends(chain(Interval::exactly(Duration::ZERO)), tick, limit, next);
+            for first in [(0, 0), (1, 1), (2_039, 204_008), (999, 70_000_000)] {
+                let first = Interval::between(us(first.0), us(first.1));
+                let walked = first_past(chain(first), tick, limit, next);
+                assert_eq!(at_once.beginning(first).within(tick), walked, "{first:?}");
+            }
+        }
+    }
 }

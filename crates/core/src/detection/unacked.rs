@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::{
     effective::{Effective, Missing},
-    firing::{Firing, first_past},
+    firing::{Ends, Firing, ends},
     learns::{AppTold, Cause, PeerTold, Prediction},
+    patience::{Course, Patience},
     wheel::{Interval, Phase, Tick},
 };
 use crate::{
@@ -18,12 +19,22 @@ use crate::{
 };
 
 /// The peer vanishes now and the application writes: when does the kernel give up?
-pub(super) fn after_a_write(seen: &Observation) -> Result<Prediction, Missing> {
+pub(super) fn after_a_write(
+    seen: &Observation,
+    patience: &mut Patience,
+) -> Result<Prediction, Missing> {
     let effective = Effective::of(seen);
     let model = Model::of(seen, &effective, false)?;
     let first = model.first_timeout_after_a_write(seen, &effective)?;
-    let firing = Firing::first(first).in_phase(seen.tick.phase_after(model.rto));
-    Ok(model.prediction(firing, model.rto, 0, &effective))
+    let Some(course) = model.course() else {
+        let firing = Firing::first(first).in_phase(seen.tick.phase_after(model.rto));
+        return Ok(model.prediction(firing, model.rto, 0, &effective));
+    };
+    let ends = patience.ends(course, || {
+        let now = Firing::first(Interval::exactly(Duration::ZERO));
+        model.ends(now.in_phase(seen.tick.phase_after(model.rto)), model.rto, 0, false)
+    });
+    Ok(model.predicted(ends.beginning(first).within(seen.tick), &effective))
 }
 
 /// Data or a FIN is outstanding: when does the kernel give up, if nothing more comes?
@@ -211,6 +222,17 @@ impl Model {
         sum
     }
 
+    /// What the walk after a first time-out depends on, if that is no more than the time-outs.
+    fn course(&self) -> Option<Course> {
+        let is_plain = !self.orphan && !self.thin_linear && !self.window_shut;
+        (is_plain && self.user_timeout.is_none()).then_some(Course {
+            rto: self.rto,
+            rto_max: self.rto_max,
+            limit: self.patience,
+            tick: self.tick,
+        })
+    }
+
     fn prediction(
         &self,
         firing: Firing,
@@ -218,10 +240,15 @@ impl Model {
         retransmits: u32,
         effective: &Effective<'_>,
     ) -> Prediction {
-        let mut within = self.end(firing, interval, retransmits, false);
+        let end = |linear| self.ends(firing, interval, retransmits, linear).within(self.tick);
+        let mut within = end(false);
         if self.thin_linear {
-            within = within.hull(self.end(firing, interval, retransmits, true));
+            within = within.hull(end(true));
         }
+        self.predicted(within, effective)
+    }
+
+    fn predicted(&self, within: Interval, effective: &Effective<'_>) -> Prediction {
         let cause = match (self.orphan, self.user_timeout) {
             (_, Some(_)) => Cause::UserTimeout,
             (true, None) => Cause::Orphan,
@@ -238,13 +265,13 @@ impl Model {
 
     /// Walks the firings until one must find its limit passed. `interval` is what the timer of
     /// `firing` was armed for, `retransmits` how many time-outs came before it.
-    fn end(&self, firing: Firing, interval: Duration, retransmits: u32, linear: bool) -> Interval {
+    fn ends(&self, firing: Firing, interval: Duration, retransmits: u32, linear: bool) -> Ends {
         let rto_at = |number: u32| self.rto_after(interval, retransmits, number, linear);
         let limit = |number: u32| {
             // A firing with no retransmission before it only retransmits (retransmits_timed_out).
             (retransmits + number > 0).then(|| self.limit(rto_at(number)))
         };
-        first_past(firing, self.tick, limit, |number, firing| {
+        ends(firing, self.tick, limit, |number, firing| {
             self.next(firing, rto_at(number + 1), limit(number + 1))
         })
     }
@@ -276,10 +303,17 @@ impl Model {
 
     /// How many firings, at the cap, are so far from the limit that none can end anything.
     fn idle_firings(&self, firing: Firing, rto: Duration, limit: Option<Duration>) -> Option<u32> {
+        if rto < self.rto_max {
+            return None;
+        }
         let far = limit?.checked_sub(firing.counted.max())?;
         let late = self.tick.firing(rto, Phase::UNKNOWN).0.max();
+        // Hardly any limit is that far, and dividing takes longer than multiplying.
+        if far < late.saturating_mul(MANY_FIRINGS) {
+            return None;
+        }
         let firings = u32::try_from(far.as_millis() / late.as_millis().max(1)).ok()?;
-        (rto >= self.rto_max && firings > MANY_FIRINGS).then(|| firings - MANY_FIRINGS / 2)
+        (firings > MANY_FIRINGS).then(|| firings - MANY_FIRINGS / 2)
     }
 
     /// The time-out that the timer of firing `number` was armed for.
@@ -296,7 +330,7 @@ impl Model {
         }
         let doublings = number.saturating_sub(linear_firings);
         let start = if linear && linear_firings > 0 { self.rto } else { interval };
-        start.saturating_mul(2u32.saturating_pow(doublings.min(20))).min(self.rto_max)
+        start.saturating_mul(1 << doublings.min(20)).min(self.rto_max)
     }
 
     /// How long the kernel counts before it gives up, at a firing whose timer was armed for `rto`.
@@ -318,7 +352,7 @@ impl Model {
 
 /// tcp_model_timeout: how long `retries` retransmissions would take if the first time-out were 200 ms.
 fn model_timeout(retries: u32, rto_max: Duration) -> Duration {
-    let ratio = rto_max.as_millis() / RTO_BASE.as_millis();
+    let ratio = u64::try_from(rto_max.as_millis()).unwrap_or(u64::MAX) / RTO_BASE_MS;
     let threshold = ratio.max(1).ilog2();
     let doubled = |retries: u32| RTO_BASE.saturating_mul((2u32 << retries.min(20)) - 1);
     if retries <= threshold {
@@ -361,7 +395,8 @@ pub(super) fn info(seen: &Observation) -> Result<&TcpInfo, Missing> {
 }
 
 /// TCP_RTO_MIN as a constant: tcp_model_timeout does not follow the sysctl.
-const RTO_BASE: Duration = Duration::from_millis(200);
+const RTO_BASE: Duration = Duration::from_millis(RTO_BASE_MS);
+const RTO_BASE_MS: u64 = 200;
 /// TCP_TIMEOUT_INIT: the tail loss probe of a connection without a round-trip time.
 const TIMEOUT_INIT: Duration = Duration::from_secs(1);
 /// TCP_TIMEOUT_MIN: two ticks at 1000 Hz; what the probe waits beyond two round trips when more

@@ -70,7 +70,7 @@ impl std::fmt::Display for Interval {
 }
 
 /// The length of the kernel's tick (1 / CONFIG_HZ).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tick(Duration);
 
 impl Tick {
@@ -97,9 +97,9 @@ impl Tick {
     pub(super) fn firing(self, nominal: Duration, phase: Phase) -> (Interval, Phase) {
         let ticks = self.ticks(nominal);
         let granularity = granularity(ticks);
-        // Only what is known of the phase at this level counts.
+        // Only what is known of the phase at this level counts. Both are powers of two.
         let known = phase.0.min(granularity);
-        let into = ticks % known;
+        let into = ticks & (known - 1);
         let latest = if known > 1 && into + HANDLER_TICKS >= known {
             // A handler that runs a tick late falls into the next bucket.
             granularity + known - into
@@ -107,7 +107,9 @@ impl Tick {
             granularity - into
         };
         let (soonest, latest) = (ticks + known - into - 1, ticks + latest + HANDLER_TICKS);
-        (Interval::between(self.time(soonest), self.time(latest)), Phase(granularity))
+        let tick = nanos(self.0);
+        let at = |ticks: u64| tick.saturating_mul(ticks);
+        (Interval { min_ns: at(soonest), max_ns: at(latest) }, Phase(granularity))
     }
 
     /// When a timer fires of which the kernel says that it expires in `remaining`, and that was
@@ -152,9 +154,12 @@ impl Phase {
 
 /// Level n of the wheel holds intervals below 63 * 8^n ticks and rounds up to 8^n ticks
 /// (LVL_START, LVL_GRAN; depth 9 at most).
-fn granularity(ticks: u64) -> u64 {
-    let level = (0..8u32).find(|level| ticks < 63u64 << (3 * level)).unwrap_or(8);
-    8u64.pow(level)
+const fn granularity(ticks: u64) -> u64 {
+    let mut level = 0;
+    while level < 8 && ticks >= 63 << (3 * level) {
+        level += 1;
+    }
+    1 << (3 * level)
 }
 
 /// Whole nanoseconds in 64 bits, which reach for 584 years; divisions of 128 bits are slow, and a

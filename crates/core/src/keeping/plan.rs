@@ -186,7 +186,7 @@ pub fn plan(seen: &Observation, objective: &Objective, longest_wait: Option<Dura
         return Planned::Met(learns_before);
     }
     let Some(mut keepalive) = times(seen.tick, objective) else {
-        return Planned::Refused(Refusal::TooShort { least: least(seen) });
+        return Planned::Refused(Refusal::TooShort { least: least_at(seen.tick) });
     };
     keepalive.idle = longest_wait.map_or(keepalive.idle, |most| keepalive.idle.min(most));
     let user_timeout = user_timeout(seen, objective, keepalive);
@@ -247,9 +247,9 @@ pub fn times(tick: Tick, objective: &Objective) -> Option<KeepaliveTimes> {
 }
 
 /// One second to the first probe, one between probes, and what the timers may be late.
-fn least(seen: &Observation) -> Duration {
+pub(super) fn least_at(tick: Tick) -> Duration {
     let second = Duration::from_secs(1);
-    second * (PROBES + 1) + (seen.tick.lateness(second * 5) + seen.tick.length()) * (PROBES + 2)
+    second * (PROBES + 1) + (tick.lateness(second * 5) + tick.length()) * (PROBES + 2)
 }
 
 /// Never at or below the time for which the connection has been idle: one lost probe would then end
@@ -260,10 +260,15 @@ fn user_timeout(
     objective: &Objective,
     keepalive: KeepaliveTimes,
 ) -> Option<Duration> {
-    let probed = keepalive.idle.saturating_add(keepalive.interval.saturating_mul(PROBES));
-    let wanted = probed.min(objective.detect_within).min(USER_TIMEOUT_MAX);
+    let wanted = user_timeout_of(objective, keepalive);
     let safe = seen.sample.last_heard().is_none_or(|idle| idle < wanted / 2);
     (objective.user_timeout && safe).then_some(wanted)
+}
+
+/// For a connection that was heard just now.
+pub(super) fn user_timeout_of(objective: &Objective, keepalive: KeepaliveTimes) -> Duration {
+    let probed = keepalive.idle.saturating_add(keepalive.interval.saturating_mul(PROBES));
+    probed.min(objective.detect_within).min(USER_TIMEOUT_MAX)
 }
 
 /// The observation as it would be with the new options set now.

@@ -85,7 +85,7 @@ fn waits(tick: Tick, longest: Duration) -> impl Iterator<Item = Duration> {
 const WAIT_MIN: Duration = Duration::from_secs(2);
 
 /// A slot is as long as a timer of this length may be late.
-fn slot(tick: Tick, wait: Duration) -> Duration {
+pub(super) fn slot(tick: Tick, wait: Duration) -> Duration {
     tick.lateness(wait).max(tick.length())
 }
 

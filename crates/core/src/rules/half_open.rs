@@ -13,13 +13,18 @@ use crate::{
 };
 
 pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
-    let (evidence, headline) = match case.seen.proof? {
-        Proof::Reset { ago } => {
-            (Evidence::ResetReceived { ago }, "the peer answered with a reset: it has forgotten us")
-        }
-        Proof::PeerTableLacks => {
-            (Evidence::PeerTableLacks, "the peer's host no longer has this connection")
-        }
+    let (evidence, headline, remedy) = match case.seen.proof? {
+        // The reset has ended it: what is left is the descriptor, which is the application's.
+        Proof::Reset { ago } => (
+            Evidence::ResetReceived { ago },
+            "the peer answered with a reset: it has forgotten us",
+            Remedy::look_at_owner(case.seen),
+        ),
+        Proof::PeerTableLacks => (
+            Evidence::PeerTableLacks,
+            "the peer's host no longer has this connection",
+            Some(Remedy::ProveAndEndIt),
+        ),
         Proof::Answered { .. } | Proof::Unanswered { .. } => return None,
     };
     Some(
@@ -31,6 +36,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
             evidence,
         )
         .and(heard(case))
-        .remedy([Remedy::EndItUnproved, Remedy::Explain]),
+        .remedy(remedy)
+        .remedy([Remedy::Neighbours]),
     )
 }

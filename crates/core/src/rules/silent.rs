@@ -22,7 +22,8 @@ pub(super) fn proved(case: Case<'_>) -> Option<Verdict> {
         Some(Proof::Unanswered { probes, apart })
             if probes >= PROBES_TO_CONVICT && apart >= PROBES_APART =>
         {
-            Some(verdict(case, Evidence::ProbesUnanswered { count: probes, apart }))
+            let evidence = Evidence::ProbesUnanswered { count: probes, apart };
+            Some(verdict(case, evidence, Remedy::ProveAndEndIt))
         }
         _ => None,
     }
@@ -33,10 +34,10 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
     if refuted(case.seen) {
         return None;
     }
-    Some(verdict(case, unanswered_probes(case.seen)?))
+    Some(verdict(case, unanswered_probes(case.seen)?, Remedy::EndIt))
 }
 
-fn verdict(case: Case<'_>, evidence: Evidence) -> Verdict {
+fn verdict(case: Case<'_>, evidence: Evidence, ends: Remedy) -> Verdict {
     let siblings = case.seen.siblings;
     let (headline, compared) = match (siblings.heard, siblings.unanswered) {
         (1.., _) => (
@@ -58,7 +59,7 @@ fn verdict(case: Case<'_>, evidence: Evidence) -> Verdict {
     )
     .and(heard(case))
     .and(compared)
-    .remedy([Remedy::Explain, Remedy::Neighbours, Remedy::EndIt])
+    .remedy([Remedy::Explain, Remedy::Neighbours, ends])
 }
 
 /// The peer was heard after the silence is said to have begun.

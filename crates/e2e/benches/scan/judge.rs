@@ -1,10 +1,8 @@
 //! Owns the look that ends in memory: every connection seen and judged, nothing written.
 
-use std::sync::{Mutex, PoisonError};
-
 use anyhow::ensure;
-use halfopen_core::{Diagnosis, Thresholds};
-use halfopen_sys::{Ask, Scope, Sources, survey_each};
+use halfopen_core::{Judge, Thresholds};
+use halfopen_sys::{Ask, Scope, Sources, roomy, survey_each};
 
 use crate::arguments::SourceKey;
 
@@ -15,17 +13,26 @@ pub(crate) fn run(source: SourceKey, owners: bool) -> anyhow::Result<()> {
         SourceKey::Bpf => Sources::Bpf,
     };
     let thresholds = Thresholds::default();
-    let judged = Mutex::new(Vec::new());
-    survey_each(&Ask { scope: Scope::Current, sources, owners }, |piece| {
-        let piece: Vec<_> =
-            piece.into_iter().map(|seen| Diagnosis::of(seen, &thresholds)).collect();
-        judged.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+    let start = || (Judge::new(thresholds), vec![roomy::list(ROOM)]);
+    let ask = Ask { scope: Scope::Current, sources, owners };
+    let (_, judged) = survey_each(&ask, start, |(judge, rooms), piece| {
+        for seen in piece {
+            if rooms.last().is_none_or(|room| room.len() == ROOM) {
+                rooms.push(roomy::list(ROOM));
+            }
+            if let Some(room) = rooms.last_mut() {
+                room.push(judge.diagnosis(seen));
+            }
+        }
     })?;
-    let judged = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let count: usize = judged.iter().map(Vec::len).sum();
+    let rooms = judged.iter().flat_map(|(_, rooms)| rooms);
+    let count: usize = rooms.map(Vec::len).sum();
     ensure!(count > 0, "there is no connection here");
     println!("{count}");
     // Giving the memory back one by one is no part of a look; `halfopen` ends without it too.
     std::mem::forget(judged);
     Ok(())
 }
+
+/// As many as `halfopen` has in a piece of its list.
+const ROOM: usize = 1 << 15;

@@ -12,6 +12,7 @@ mod detection;
 mod faults;
 mod keep;
 mod keep_crowd;
+mod keep_future;
 mod keep_programs;
 mod listing;
 mod pair;

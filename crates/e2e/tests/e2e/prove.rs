@@ -3,6 +3,6 @@
 mod crash;
 mod loss;
 mod matrix;
-mod peer;
+pub(crate) mod peer;
 mod stage;
 mod unprivileged;

@@ -1,5 +1,6 @@
 //! `reap` on real kernels: the proved dead are ended, everything else is spared, and all is on record.
 
+mod proving;
 mod states;
 
 use std::{

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     mem,
+    ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -11,7 +12,7 @@ use std::{
     thread,
 };
 
-use halfopen_core::{KernelTimer, OptionsSeen, Owner, Owners, Sample};
+use halfopen_core::{KernelTimer, OptionsSeen, Owner, Owners, Process, Sample};
 
 use super::Unseen;
 use crate::{
@@ -150,18 +151,32 @@ impl Holders {
             too_many: TOO_MANY.into(),
             nobody_to_ask: NOBODY_TO_ASK.into(),
             nobody: "no process holds it".into(),
+            processes: Vec::new(),
             shared: SharedOptions::default(),
             missed: Missed::new(),
         }
     }
 
-    fn owners(&self, sample: &Sample, address: Option<u64>) -> Vec<Owner> {
-        let (table, key) = match &self.found {
-            Found::ByInode(table) => (table, sample.inode),
-            Found::ByAddress(table) => (table, address),
-            Found::NotAsked | Found::NotYet | Found::Failed(_) => return Vec::new(),
+    /// Where the table has the holders of each of these sockets. For many at a time, since the
+    /// processor then waits for several places of a large table at once.
+    pub(super) fn places<'s>(
+        &self,
+        sockets: impl Iterator<Item = (&'s Sample, &'s Beyond)>,
+    ) -> Vec<Range<usize>> {
+        let key = |(sample, beyond): (&Sample, &Beyond)| match self.found {
+            Found::ByInode(_) => sample.inode,
+            Found::ByAddress(_) => beyond.socket,
+            Found::NotAsked | Found::NotYet | Found::Failed(_) => None,
         };
-        key.map(|key| table.of(key).cloned().collect()).unwrap_or_default()
+        let keys: Vec<_> = sockets.map(key).collect();
+        self.table().map_or_else(|| vec![0..0; keys.len()], |table| table.places(&keys))
+    }
+
+    const fn table(&self) -> Option<&OwnerTable> {
+        match &self.found {
+            Found::ByInode(table) | Found::ByAddress(table) => Some(table),
+            Found::NotAsked | Found::NotYet | Found::Failed(_) => None,
+        }
     }
 
     fn why_unseen(&self) -> String {
@@ -228,6 +243,8 @@ pub(super) struct Reader<'a> {
     too_many: Arc<str>,
     nobody_to_ask: Arc<str>,
     nobody: Arc<str>,
+    /// Copies of its own, so that cores do not wait for each other to count references.
+    processes: Vec<Option<Arc<Process>>>,
     shared: SharedOptions,
     missed: Missed,
 }
@@ -235,8 +252,13 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Who holds the socket, and its options: from its source, else through the first of them who
     /// lets us.
-    pub(super) fn of(&mut self, sample: &Sample, beyond: Beyond) -> (Owners, OptionsSeen) {
-        let Beyond { options, socket } = beyond;
+    pub(super) fn of(
+        &mut self,
+        sample: &Sample,
+        beyond: Beyond,
+        held: Range<usize>,
+    ) -> (Owners, OptionsSeen) {
+        let Beyond { options, .. } = beyond;
         let told = options.map(OptionsSeen::Read);
         if sample.inode.is_none() {
             // Mini sockets have no options; other sockets without a file do.
@@ -246,7 +268,7 @@ impl Reader<'_> {
             let unread = || OptionsSeen::Unread(Arc::clone(&self.nobody));
             return (Owners::None, told.unwrap_or_else(unread));
         }
-        let found = self.holders.owners(sample, socket);
+        let found = self.owners(held);
         if found.is_empty() {
             let what = if told.is_some() { "owners" } else { "owners and options" };
             self.miss(what, &Arc::clone(&self.why_unseen));
@@ -255,6 +277,17 @@ impl Reader<'_> {
         }
         let options = told.unwrap_or_else(|| self.options(&found, sample));
         (Owners::Known(found), options)
+    }
+
+    fn owners(&mut self, held: Range<usize>) -> Vec<Owner> {
+        let Some(table) = self.holders.table() else { return Vec::new() };
+        // As a rule there is one, and then the list has no room for more.
+        let mut owners = Vec::with_capacity(held.len());
+        owners.extend(table.held(held).filter_map(|(place, fd)| {
+            let process = own_copy(&mut self.processes, table, place)?;
+            Some(Owner { process, fd })
+        }));
+        owners
     }
 
     fn options(&mut self, owners: &[Owner], sample: &Sample) -> OptionsSeen {
@@ -294,6 +327,20 @@ impl Drop for Reader<'_> {
             *all.entry(missed).or_default() += count;
         }
     }
+}
+
+/// The process at `place` in `table`, from the copies made before if it is among them.
+fn own_copy(
+    copies: &mut Vec<Option<Arc<Process>>>,
+    table: &OwnerTable,
+    place: usize,
+) -> Option<Arc<Process>> {
+    let process = table.processes().get(place)?;
+    if copies.len() <= place {
+        copies.resize(table.processes().len(), None);
+    }
+    let copy = copies.get_mut(place)?;
+    Some(Arc::clone(copy.get_or_insert_with(|| Arc::new(Process::clone(process)))))
 }
 
 /// Whether the options can change more than an assumption: another timer hides whether keepalive is

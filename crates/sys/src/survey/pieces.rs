@@ -23,11 +23,18 @@ pub(super) trait Pile: Sized + Send {
     fn give_back_memory(&mut self);
 }
 
-/// Does `work` on all of `pile`, a piece at a time, on as many threads as there are cores. The
-/// memory of what has been handed out is given back as the work goes on.
-pub(super) fn on_all_cores<P: Pile>(pile: P, work: impl Fn(P) + Sync) {
+/// Does `work` on all of `pile`, a piece at a time, on as many threads as there are cores: each is a
+/// worker from `hire`, and all of them are given back. The memory of what has been handed out is
+/// given back as the work goes on.
+pub(super) fn on_all_cores<P: Pile, W: Send>(
+    pile: P,
+    hire: impl Fn() -> W + Sync,
+    work: impl Fn(&mut W, P) + Sync,
+) -> Vec<W> {
     if pile.height() <= PIECE {
-        return work(pile);
+        let mut worker = hire();
+        work(&mut worker, pile);
+        return vec![worker];
     }
     let left = Mutex::new(pile);
     let next = || {
@@ -40,18 +47,26 @@ pub(super) fn on_all_cores<P: Pile>(pile: P, work: impl Fn(P) + Sync) {
         Some(piece).filter(|piece| piece.height() > 0)
     };
     let work_on = || {
+        let mut worker = hire();
         while let Some(piece) = next() {
-            work(piece);
+            work(&mut worker, piece);
         }
+        worker
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        for _ in 1..cores {
+        let others: Vec<_> = (1..cores)
             // Where no more threads may be started, those that there are do the work.
-            let _ = thread::Builder::new().spawn_scoped(scope, work_on);
-        }
-        work_on();
-    });
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, work_on).ok())
+            .collect();
+        let mut workers = vec![work_on()];
+        workers.extend(
+            others.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }),
+        );
+        workers
+    })
 }
 
 #[cfg(test)]
@@ -75,11 +90,8 @@ mod tests {
     #[test]
     fn every_item_is_worked_on_once_at_every_boundary_of_pieces() {
         for length in [0, 1, PIECE, PIECE + 1, 5 * PIECE + 7] {
-            let done = Mutex::new(Vec::new());
-            on_all_cores((0..length).collect(), |mut piece| {
-                done.lock().unwrap().append(&mut piece)
-            });
-            let mut done = done.into_inner().unwrap();
+            let add = |done: &mut Vec<usize>, mut piece: Vec<usize>| done.append(&mut piece);
+            let mut done = on_all_cores((0..length).collect(), Vec::new, add).concat();
             done.sort_unstable();
             assert_eq!(done, (0..length).collect::<Vec<_>>());
         }

@@ -177,7 +177,7 @@ impl Serialize for EvidenceItem<'_> {
 }
 
 /// Whole milliseconds, rounded up as every bound is.
-pub(super) fn millis(span: Duration) -> u64 {
+pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 

@@ -3,7 +3,7 @@
 use halfopen_core::proving::{Method, Patience};
 use serde::Serialize;
 
-use super::{Connection, Hidden, Unseen, connection::millis, unseen};
+use super::{Connection, Hidden, Unseen, millis, unseen};
 use crate::{
     picture::Picture,
     prove::{Answer, Proved},

@@ -19,6 +19,7 @@ struct Item<'a> {
     because: Option<Told>,
     application: Option<Told>,
     peer: Option<Told>,
+    method: Option<&'static str>,
     why: Option<String>,
 }
 
@@ -71,10 +72,18 @@ impl<'a> Item<'a> {
             because: None,
             application: None,
             peer: None,
+            method: None,
             why: None,
         };
         match fate {
             Fate::WouldEnd(ending) => bare("would-end").seen_as(ending),
+            Fate::WouldProve(method, ending) => {
+                // Nothing allows its end yet.
+                let told = bare("would-prove").seen_as(ending);
+                Self { because: None, method: Some(method.word()), ..told }
+            }
+            Fate::EndedByReset => bare("ended-by-reset"),
+            Fate::Untested(why) => Self { why: Some(why.clone()), ..bare("untested") },
             Fate::Ended(ending) => bare("ended").seen_as(ending),
             Fate::Spared(spared) => bare("spared").spared(*spared),
             Fate::SparedAtLast(spared) => bare("spared-at-last").spared(*spared),

@@ -15,29 +15,34 @@ use halfopen_lab::{Host, Program};
 const ROLE: &str = "HALFOPEN_TEST_ROLE";
 
 /// Holds what it accepts.
-pub(super) const HOLDS: u16 = 1001;
+pub(crate) const HOLDS: u16 = 1001;
 /// Ends its direction at once.
-pub(super) const CLOSES: u16 = 1002;
+pub(crate) const CLOSES: u16 = 1002;
 /// Never accepts, with room for one.
-pub(super) const FULL: u16 = 1005;
+pub(crate) const FULL: u16 = 1005;
 
 /// Longer than a program takes to start on a busy machine.
-pub(super) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Starts the peer, which listens once this returns.
-pub(super) fn start(host: &Host) -> Program {
+pub(crate) fn start(host: &Host) -> Program {
+    start_after(host, ":")
+}
+
+/// As [`start`], after the shell has done this: the peer is the process that did it.
+pub(crate) fn start_after(host: &Host, does: &str) -> Program {
     let exe = env::current_exe().unwrap();
-    let role = format!("{ROLE}=peer");
+    let (role, shell) = (format!("{ROLE}=peer"), format!("{does} && exec env \"$@\""));
     let name = "prove::peer::play_the_peer";
     let exe = exe.to_str().unwrap();
-    let program =
-        host.spawn("env", &[&role, exe, "--ignored", "--exact", name, "--nocapture"]).unwrap();
+    let words = ["-c", &shell, "sh", &role, exe, "--ignored", "--exact", name, "--nocapture"];
+    let program = host.spawn("sh", &words).unwrap();
     assert!(program.line_with("listening", SOON).is_some(), "the peer does not start");
     program
 }
 
 /// Makes the peer connect to `to` and hold it.
-pub(super) fn connect(program: &mut Program, to: SocketAddr) {
+pub(crate) fn connect(program: &mut Program, to: SocketAddr) {
     program.type_line(&to.to_string()).unwrap();
     assert!(program.line_with("connected", SOON).is_some(), "the peer does not connect to {to}");
 }

@@ -7,11 +7,11 @@ use super::record::{BEGIN, END, STDERR};
 
 /// One command to run in the machine.
 #[derive(Debug)]
-pub(super) struct Step {
+pub struct Step {
     /// What its record is called.
-    pub(super) name: &'static str,
+    pub name: String,
     /// A line for the shell.
-    pub(super) command: &'static str,
+    pub command: String,
 }
 
 /// What busybox stands in for, in the script and in the hosts of the lab.
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn modules_go_in_before_the_first_step_and_the_power_goes_off_after_the_last() {
-        let steps = [Step { name: "look", command: "halfopen ls" }];
+        let steps = [Step { name: "look".to_owned(), command: "halfopen ls".to_owned() }];
         let text = text(&["/modules/veth.ko".to_owned()], &steps);
         let at = |word: &str| text.find(word).unwrap_or_else(|| panic!("{word} in {text}"));
         assert!(at("mount -t proc") < at("insmod /modules/veth.ko"));

@@ -2,15 +2,15 @@
 
 /// What one step said.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Record {
+pub struct Record {
     /// The step's name.
-    pub(super) name: String,
+    pub name: String,
     /// Its standard output.
-    pub(super) stdout: String,
+    pub stdout: String,
     /// Its standard error.
-    pub(super) stderr: String,
+    pub stderr: String,
     /// Its exit code; `None` if the machine ended before it.
-    pub(super) code: Option<i32>,
+    pub code: Option<i32>,
 }
 
 /// Opens a record; the step's name follows.

@@ -2,12 +2,12 @@
 //! Read: modinfo(8); the section `.modinfo` of a module.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use super::WarpError;
 
 /// A module, ready to be inserted.
 #[derive(Debug)]
@@ -20,7 +20,10 @@ pub(super) struct Module {
 
 /// The modules `wanted` and those that they depend on, each after what it depends on. What this
 /// kernel has built in is left out.
-pub(super) fn in_order(directory: &Path, wanted: &[&str]) -> Result<Vec<Module>> {
+///
+/// # Errors
+/// [`WarpError::NoModule`] for what this kernel does not have, [`WarpError::File`] for what cannot be read.
+pub(super) fn in_order(directory: &Path, wanted: &[&str]) -> Result<Vec<Module>, WarpError> {
     let mut files = Vec::new();
     collect(&directory.join("kernel"), &mut files)?;
     let built_in = fs::read_to_string(directory.join("modules.builtin")).unwrap_or_default();
@@ -31,15 +34,20 @@ pub(super) fn in_order(directory: &Path, wanted: &[&str]) -> Result<Vec<Module>>
     Ok(found)
 }
 
-fn add(name: &str, files: &[PathBuf], built_in: &str, found: &mut Vec<Module>) -> Result<()> {
+fn add(
+    name: &str,
+    files: &[PathBuf],
+    built_in: &str,
+    found: &mut Vec<Module>,
+) -> Result<(), WarpError> {
     if found.iter().any(|module| module.name == name) {
         return Ok(());
     }
     let Some(file) = files.iter().find(|file| module_name(file).as_deref() == Some(name)) else {
         let is_built_in =
             built_in.lines().any(|line| module_name(Path::new(line)).as_deref() == Some(name));
-        ensure!(is_built_in, "this kernel has no module {name}");
-        return Ok(());
+        let missing = || WarpError::NoModule { name: name.to_owned() };
+        return is_built_in.then_some(()).ok_or_else(missing);
     };
     let bytes = read(file)?;
     // Modules do not depend on each other in circles: insmod could not begin.
@@ -50,11 +58,10 @@ fn add(name: &str, files: &[PathBuf], built_in: &str, found: &mut Vec<Module>) -
     Ok(())
 }
 
-fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries =
-        fs::read_dir(directory).with_context(|| format!("look into {}", directory.display()))?;
-    for entry in entries {
-        let entry = entry.with_context(|| format!("look into {}", directory.display()))?;
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), WarpError> {
+    let refused = |cause| WarpError::file(directory, cause);
+    for entry in fs::read_dir(directory).map_err(refused)? {
+        let entry = entry.map_err(refused)?;
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect(&entry.path(), files)?;
         } else {
@@ -71,17 +78,17 @@ fn module_name(file: &Path) -> Option<String> {
     Some(stem.replace('-', "_"))
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
-    let reading = || format!("read {}", file.display());
+fn read(file: &Path) -> Result<Vec<u8>, WarpError> {
+    let refused = |cause| WarpError::file(file, cause);
     match file.extension().and_then(|extension| extension.to_str()) {
-        Some("ko") => fs::read(file).with_context(reading),
+        Some("ko") => fs::read(file).map_err(refused),
         Some("xz") => {
-            let output =
-                Command::new("xz").args(["--decompress", "--stdout"]).arg(file).output()?;
-            ensure!(output.status.success(), "{}: xz failed", reading());
-            Ok(output.stdout)
+            let xz = Command::new("xz").args(["--decompress", "--stdout"]).arg(file).output();
+            let output = xz.map_err(refused)?;
+            let failed = || WarpError::program("xz", &String::from_utf8_lossy(&output.stderr));
+            output.status.success().then(|| output.stdout.clone()).ok_or_else(failed)
         }
-        _ => bail!("{}: it is compressed in an unknown way", reading()),
+        _ => Err(refused(io::Error::other("it is compressed in an unknown way"))),
     }
 }
 

@@ -3,29 +3,29 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use super::WarpError;
 
 /// A kernel that can be booted.
 #[derive(Debug)]
-pub(super) struct Kernel {
+pub struct Kernel {
     /// The package that holds it.
-    pub(super) package: String,
+    pub package: String,
     /// What `uname -r` says there.
-    pub(super) release: String,
+    pub release: String,
     /// The compressed image.
-    pub(super) image: PathBuf,
+    pub image: PathBuf,
     /// Its directory below /lib/modules.
-    pub(super) modules: PathBuf,
+    pub modules: PathBuf,
 }
 
 /// Where a kernel comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source<'a> {
+pub enum Source<'a> {
     /// A package of this machine's suite, by its name; also one that only depends on a kernel's.
     Suite(&'a str),
     /// A package that was downloaded before, from wherever it is still to be had.
@@ -33,12 +33,19 @@ pub(super) enum Source<'a> {
 }
 
 impl Kernel {
-    /// The kernel of `source`, unpacked below `place`.
-    pub(super) fn fetch(source: Source<'_>, place: &Path) -> Result<Self> {
+    /// The kernel of `source`, unpacked below `place`, which exists. `progress` is told what takes its time.
+    ///
+    /// # Errors
+    /// [`WarpError`], where it cannot be looked up, downloaded or unpacked.
+    pub fn fetch(
+        source: Source<'_>,
+        place: &Path,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Self, WarpError> {
         let package = match source {
             Source::Suite(name) => {
-                let listed = output("apt-cache", &["depends", "--important", name], place)
-                    .with_context(|| format!("look {name} up (apt-get update brings new lists)"))?;
+                // Where it is not found, `apt-get update` brings new lists.
+                let listed = output("apt-cache", &["depends", "--important", name], place)?;
                 stands_for(&listed).unwrap_or(name).to_owned()
             }
             Source::File(path) => package_of(Path::new(path))?,
@@ -46,10 +53,10 @@ impl Kernel {
         let unpacked = place.join(&package);
         if !unpacked.join("boot").is_dir() {
             let archive = match source {
-                Source::Suite(_) => download(&package, place)?,
+                Source::Suite(_) => download(&package, place, progress)?,
                 Source::File(path) => PathBuf::from(path),
             };
-            println!("old-kernel: unpack {}", archive.display());
+            progress(&format!("unpack {}", archive.display()));
             let [archive, to] = [&archive, &unpacked].map(|path| path.as_os_str());
             output("dpkg-deb", &[OsStr::new("--extract"), archive, to], Path::new("."))?;
         }
@@ -60,8 +67,12 @@ impl Kernel {
     }
 }
 
-fn download(package: &str, place: &Path) -> Result<PathBuf> {
-    println!("old-kernel: download {package} (not installed)");
+fn download(
+    package: &str,
+    place: &Path,
+    progress: &mut dyn FnMut(&str),
+) -> Result<PathBuf, WarpError> {
+    progress(&format!("download {package} (not installed)"));
     // The download belongs to whoever runs this, so apt's own user has no business in it.
     let words = ["download", "--quiet", "-o", "APT::Sandbox::User=root", package];
     output("apt-get", &words, place)?;
@@ -69,11 +80,11 @@ fn download(package: &str, place: &Path) -> Result<PathBuf> {
 }
 
 /// The name of the package in a file that is named like `NAME_VERSION_ARCHITECTURE.deb`.
-fn package_of(file: &Path) -> Result<String> {
+fn package_of(file: &Path) -> Result<String, WarpError> {
     let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
     match name.split_once('_') {
         Some((package, rest)) if rest.ends_with(".deb") => Ok(package.to_owned()),
-        _ => bail!("{} is not named like a package: NAME_VERSION_ARCHITECTURE.deb", file.display()),
+        _ => Err(WarpError::NotAPackage { path: file.to_owned() }),
     }
 }
 
@@ -86,34 +97,32 @@ fn stands_for(listed: &str) -> Option<&str> {
 }
 
 /// The one entry of `directory` that fits.
-fn only(directory: &Path, fits: impl Fn(&str) -> bool) -> Result<PathBuf> {
-    let entries =
-        fs::read_dir(directory).with_context(|| format!("look into {}", directory.display()))?;
+fn only(directory: &Path, fits: impl Fn(&str) -> bool) -> Result<PathBuf, WarpError> {
+    let refused = |cause| WarpError::file(directory, cause);
     let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.with_context(|| format!("look into {}", directory.display()))?;
+    for entry in fs::read_dir(directory).map_err(refused)? {
+        let entry = entry.map_err(refused)?;
         if entry.file_name().to_str().is_some_and(&fits) {
             found.push(entry.path());
         }
     }
     // Of several downloads of one package the newest has the highest version, as a rule.
     found.sort();
-    match found.pop() {
-        Some(found) => Ok(found),
-        None => bail!("{} holds no such file", directory.display()),
-    }
+    found.pop().ok_or_else(|| refused(io::ErrorKind::NotFound.into()))
 }
 
 /// What a command writes to its standard output.
-pub(super) fn output<S: AsRef<OsStr>>(program: &str, words: &[S], place: &Path) -> Result<String> {
+fn output<S: AsRef<OsStr>>(program: &str, words: &[S], place: &Path) -> Result<String, WarpError> {
     let output = Command::new(program)
         .current_dir(place)
         .env("LC_ALL", "C")
         .args(words)
         .output()
-        .with_context(|| format!("start {program}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} failed: {}", said.trim());
+        .map_err(|cause| WarpError::program(program, &cause))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(WarpError::program(program, &said.trim().replace('\n', "; ")));
+    }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -2,11 +2,15 @@
 
 use std::{path::Path, process::Command};
 
-use anyhow::{Context as _, Result};
+use super::WarpError;
 
 /// The paths of the libraries of `program` and of its dynamic linker; none for a static program.
-pub(super) fn libraries(program: &Path) -> Result<Vec<String>> {
-    let output = Command::new("ldd").arg(program).output().context("start ldd")?;
+///
+/// # Errors
+/// [`WarpError::Program`] where `ldd` cannot be started.
+pub(super) fn libraries(program: &Path) -> Result<Vec<String>, WarpError> {
+    let output = Command::new("ldd").arg(program).output();
+    let output = output.map_err(|cause| WarpError::program("ldd", &cause))?;
     // A static program is what ldd calls an error.
     Ok(paths(&String::from_utf8_lossy(&output.stdout)))
 }
