@@ -80,59 +80,84 @@ pub struct Known<'a> {
 
 /// What `side` is expected to learn of `fault`.
 pub fn forecast(fault: &Fault, side: Side, known: Known<'_>) -> Foreseen {
-    let other = side.other();
+    match failing_side(fault) {
+        Some(at) if at != side => of_other_side(fault, known),
+        Some(_) => Foreseen::Fails,
+        None => of_path(fault, side, known),
+    }
+}
+
+/// The side that fails, where one does: the other is left to learn of it.
+const fn failing_side(fault: &Fault) -> Option<Side> {
     match fault {
-        Fault::Kill { side: at, unread } if *at == other => {
+        Fault::Exit { side }
+        | Fault::Kill { side, .. }
+        | Fault::Freeze { side, .. }
+        | Fault::ZeroWindow { side, .. }
+        | Fault::Hang { side, .. }
+        | Fault::PowerOff { side }
+        | Fault::Reboot { side, .. }
+        | Fault::Abort { side }
+        | Fault::FinLost { side }
+        | Fault::RstLost { side } => Some(*side),
+        Fault::SynFlood { .. }
+        | Fault::AcceptStall { .. }
+        | Fault::SynDropped { .. }
+        | Fault::ThirdAckLost { .. } => Some(Side::Server),
+        _ => None,
+    }
+}
+
+/// What is learnt of a failure of the other side.
+fn of_other_side(fault: &Fault, known: Known<'_>) -> Foreseen {
+    match fault {
+        Fault::Kill { unread, .. } => {
             let by = if *unread { By::Reset } else { By::FinOrReset };
             at_once(by, "the kernel closes what the programs held")
         }
-        Fault::Exit { side: at } if *at == other => {
-            at_once(By::FinOrReset, "the program ends when it is asked to")
+        Fault::Exit { .. } => at_once(By::FinOrReset, "the program ends when it is asked to"),
+        Fault::Abort { .. } => at_once(By::Reset, "a killed connection says RST"),
+        Fault::Freeze { .. } | Fault::ZeroWindow { .. } | Fault::AcceptStall { .. } => {
+            living_kernel(known)
         }
-        Fault::Abort { side: at } if *at == other => {
-            at_once(By::Reset, "a killed connection says RST")
+        Fault::Reboot { down, firewall: HostFirewall::None, .. } => reset_after(known, *down),
+        Fault::FinLost { .. } => lost_fin(known),
+        Fault::SynFlood { .. } => unknown("whether a SYN finds room in the queue is chance"),
+        other => {
+            silence(known, if matches!(other, Fault::Reboot { .. }) { None } else { other.lasts() })
         }
-        Fault::HalfClose { side: at } if *at == other => {
+    }
+}
+
+/// What a side learns where what is between them fails.
+fn of_path(fault: &Fault, side: Side, known: Known<'_>) -> Foreseen {
+    let lasts = fault.lasts();
+    match fault {
+        Fault::HalfClose { side: at } if *at != side => {
             at_once(By::Fin, "the end of one direction is told at once")
         }
         Fault::HalfClose { .. } => never("the other direction still flows, and nothing has failed"),
-        Fault::Freeze { side: at, .. } | Fault::ZeroWindow { side: at, .. } if *at == other => {
-            living_kernel(known)
-        }
-        Fault::Reboot { side: at, down, firewall: HostFirewall::None, .. } if *at == other => {
-            reset_after(known, *down)
-        }
-        Fault::Renumber { side: at, gap, old_owner: OldOwner::Other, .. } if *at == other => {
+        Fault::Renumber { side: at, gap, old_owner: OldOwner::Other, .. } if *at != side => {
             reset_after(known, *gap)
         }
-        Fault::RstLost { side: at } | Fault::PowerOff { side: at } if *at == other => {
-            silence(known, None)
+        // The address does not come back.
+        Fault::Renumber { .. } => silence(known, None),
+        Fault::Cut { direction: Direction::ToClient, .. } => {
+            half_deaf(known, lasts, side == Side::Client)
         }
-        Fault::Reboot { side: at, .. } if *at == other => silence(known, None),
-        Fault::FinLost { side: at } if *at == other => lost_fin(known),
-        Fault::Hang { side: at, lasts } if *at == other => silence(known, *lasts),
-        Fault::Suspend { lasts, .. } => silence(known, Some(*lasts)),
-        Fault::Cut { direction: Direction::Both, lasts, .. } => silence(known, *lasts),
-        Fault::Cut { direction, lasts, .. } => {
-            let deaf = if *direction == Direction::ToClient { Side::Client } else { Side::Server };
-            half_deaf(known, *lasts, side == deaf)
+        Fault::Cut { direction: Direction::ToServer, .. } => {
+            half_deaf(known, lasts, side == Side::Server)
         }
         // The host that has lost its route still hears, and so does the one that nobody refuses.
-        Fault::RouteLost { side: at, lasts } => half_deaf(known, *lasts, *at == other),
-        Fault::Refused { side: at, lasts, .. } => half_deaf(known, *lasts, *at == side),
-        // What is lost on the way is lost to both sides, whichever it was taken from.
-        Fault::Renumber { .. } => silence(known, None),
-        Fault::InterfaceDown { lasts, .. } => silence(known, *lasts),
-        Fault::Flap { .. } => unknown("what comes through is chance"),
-        Fault::Link { link, .. } if !link.cut => unknown("what comes through is chance"),
-        Fault::Link { lasts, .. } => silence(known, *lasts),
-
+        Fault::RouteLost { side: at, .. } => half_deaf(known, lasts, *at != side),
+        Fault::Refused { side: at, .. } => half_deaf(known, lasts, *at == side),
+        Fault::Flap { .. } | Fault::Link { .. } => unknown("what comes through is chance"),
         Fault::Middlebox { middlebox } => boxed(middlebox, known),
-        Fault::MiddleboxForgets { then: Then::Drop } => silence(known, None),
         Fault::MiddleboxForgets { then: Then::PickUp | Then::PickUpOrRst } => {
             unknown("whether the flow is taken up again depends on who speaks first")
         }
-        Fault::MiddleboxForgets { .. } => forgotten(known),
+        Fault::MiddleboxForgets { then: Then::Drop } => silence(known, None),
+        Fault::MiddleboxForgets { .. } | Fault::Forget => forgotten(known),
         Fault::ResetInjected { side: at, aim: Aim::Valid } if *at == side => {
             at_once(By::Reset, "an RST at the next byte ends it (RFC 9293 section 3.5.3)")
         }
@@ -140,28 +165,8 @@ pub fn forecast(fault: &Fault, side: Side, known: Known<'_>) -> Foreseen {
         Fault::ResetInjected { .. } => never(
             "an RST beside the next byte is answered by a challenge ACK, or ignored (RFC 5961)",
         ),
-        Fault::Forget => forgotten(known),
-        Fault::AcceptStall { .. } if side == Side::Client => living_kernel(known),
-        Fault::SynDropped { lasts } | Fault::ThirdAckLost { lasts } if side == Side::Client => {
-            silence(known, *lasts)
-        }
-        Fault::SynFlood { .. } if side == Side::Client => {
-            unknown("whether a SYN finds room in the queue is chance")
-        }
-        Fault::Exit { .. }
-        | Fault::Kill { .. }
-        | Fault::Freeze { .. }
-        | Fault::ZeroWindow { .. }
-        | Fault::Hang { .. }
-        | Fault::PowerOff { .. }
-        | Fault::Reboot { .. }
-        | Fault::Abort { .. }
-        | Fault::FinLost { .. }
-        | Fault::RstLost { .. }
-        | Fault::SynFlood { .. }
-        | Fault::AcceptStall { .. }
-        | Fault::SynDropped { .. }
-        | Fault::ThirdAckLost { .. } => Foreseen::Fails,
+        // Nothing comes to either.
+        _ => silence(known, lasts),
     }
 }
 

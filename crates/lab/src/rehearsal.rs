@@ -30,6 +30,7 @@ use crate::{
     requirements::Missing,
     scenario::{Scenario, State, When},
     timeline::{self, Act, Cue},
+    trial::go_first,
 };
 
 use self::{findings::Record, look::Look, stage::Stage};
@@ -70,6 +71,8 @@ pub fn run(scenario: &Scenario, options: &Options<'_>) -> Result<Card, Rehearsal
         stage.wait_until_established(options.interrupted)?;
         play.from = halfopen_sys::now();
     }
+    // Acts and looks are to come when they are due, whatever else the machine does.
+    go_first();
     let ended = play.until_over(&mut stage)?;
     findings::card(scenario, &mut stage, play.record, ended)
 }

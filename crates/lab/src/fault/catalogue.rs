@@ -590,3 +590,63 @@ pub const CATALOGUE: &[Entry] = &[
         parameters: &[side("\"server\"", "on which host")],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fmt::Write, fs};
+
+    use super::*;
+
+    /// The page of a fault, as docs/faults has it.
+    fn page(entry: &Entry) -> String {
+        let mut page = format!(
+            "# {}\n\nGroup: {}. {}.\n\n- **On the wire:** {}.\n- **What is learnt:** {}.\n- **How it is done:** {}.\n",
+            entry.name,
+            entry.group.word(),
+            capital(entry.what),
+            entry.wire,
+            entry.learns,
+            entry.how
+        );
+        if !entry.parameters.is_empty() {
+            page += "\n| key | values | default | meaning |\n|---|---|---|---|\n";
+            for Parameter { key, values, default, means } in entry.parameters {
+                let default = default.map_or_else(String::new, |default| format!("`{default}`"));
+                writeln!(page, "| `{key}` | {values} | {default} | {means} |").unwrap();
+            }
+        }
+        let when = if ["syn-flood", "accept-stall", "syn-dropped", "third-ack-lost"]
+            .contains(&entry.name)
+        {
+            "before the client starts"
+        } else {
+            "2s after established"
+        };
+        let name = entry.name;
+        page + &format!("\n```toml\n[[at]]\nwhen = \"{when}\"\nfault = \"{name}\"\n```\n")
+    }
+
+    fn capital(text: &str) -> String {
+        let mut letters = text.chars();
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn the_documentation_has_a_page_for_every_fault_that_says_what_the_catalogue_says() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/faults");
+        let writes = env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some();
+        for entry in CATALOGUE {
+            let path = format!("{folder}/{}.md", entry.name);
+            if writes {
+                fs::write(&path, page(entry)).unwrap();
+            }
+            let there = fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(there, page(entry), "{path}: HALFOPEN_WRITE_EXAMPLES=1 writes it anew");
+        }
+        let pages = fs::read_dir(folder).unwrap().count();
+        assert_eq!(pages, CATALOGUE.len(), "a page in {folder} is about no fault");
+    }
+}

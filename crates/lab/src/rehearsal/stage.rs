@@ -540,8 +540,8 @@ impl<'a> Stage<'a> {
 /// Daemons with a database to set up take seconds on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// A shell and two mounts.
-const CONFIGURE_WITHIN: Duration = Duration::from_secs(10);
+/// A shell and two mounts, on a machine with many labs.
+const CONFIGURE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Half a second of it are to have passed.
 const FELT_WITHIN: Duration = Duration::from_secs(5);
