@@ -7,7 +7,7 @@ NEED := .ci/need
 FEATURES := .ci/features
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test outage tidy bpf check
+.PHONY: help run build test outage hundred tidy bpf check
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -22,7 +22,7 @@ build: ## build target/release/halfopen, with BPF where its libraries are to be 
 	features=$$($(FEATURES)); $(CARGO) build --release --package halfopen-cli $$features
 
 test: ## install what the tests need, then run all of them, doc tests too
-	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux strace=strace rpcbind=rpcbind "telnet=inetutils-telnet|telnet" redis-server=redis-server redis-cli=redis-tools
+	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux strace=strace rpcbind=rpcbind "telnet=inetutils-telnet|telnet" redis-server=redis-server redis-cli=redis-tools dnsmasq=dnsmasq-base busybox=busybox
 	@$(NEED) --tool $(CARGO)
 	@# The end-to-end tests start the program itself, which no test target builds by itself.
 	@features=$$($(FEATURES)); set -ex; \
@@ -37,6 +37,12 @@ outage: ## keep 20,000 connections at once, and hold them for a minute: none may
 	@$(NEED) --tool $(CARGO)
 	features=$$($(FEATURES)); $(CARGO) build --package halfopen-cli $$features
 	$(CARGO) test --package halfopen-e2e twenty_thousand -- --ignored --nocapture
+
+hundred: ## kill a hundred rehearsals at all moments of their lives: nothing may be left
+	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux
+	@$(NEED) --tool $(CARGO)
+	$(CARGO) build --package halfopen-cli
+	$(CARGO) test --package halfopen-e2e hundred -- --ignored --nocapture
 
 tidy: ## check the style that compilers do not check
 	@$(NEED) cc=gcc

@@ -92,6 +92,7 @@ fn options<'a>(
     Ok(Options {
         pair: vec![program.to_string_lossy().into_owned(), "rehearse-pair".to_owned()],
         capture: arguments.capture.clone(),
+        seed: arguments.seed.unwrap_or(0),
         interrupted,
     })
 }

@@ -179,8 +179,10 @@ impl Predicted {
         match foreseen {
             Foreseen::Within { within, by, why } => {
                 let from = within.plus(Interval::exactly(since));
+                // What may come at any time may have come before the look.
+                let is_any_time = within.min().is_zero();
                 Self {
-                    min: Some(from.min()),
+                    min: Some(if is_any_time { Duration::ZERO } else { from.min() }),
                     max: Some(from.max()),
                     by: Some(by.words()),
                     ..plain("within", Some(why))

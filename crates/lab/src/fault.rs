@@ -8,7 +8,10 @@ use std::{fmt, time::Duration};
 
 pub use catalogue::{CATALOGUE, Entry, Group, Parameter};
 
-use crate::topology::{CLIENT, SERVER};
+use crate::{
+    topology::{CLIENT, SERVER},
+    wire,
+};
 
 /// One of the two hosts whose programs hold the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,7 +111,7 @@ pub enum SynCookies {
 }
 
 /// What happens to a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
     /// The cable passes nothing any more.
@@ -121,6 +124,45 @@ pub enum Fault {
         direction: Direction,
         /// How long, if it ends.
         lasts: Option<Duration>,
+    },
+    /// Frames are lost, late, doubled, bent, out of order or too many, or too long.
+    Link {
+        /// On whose cable.
+        place: Place,
+        /// Which frames.
+        direction: Direction,
+        /// The faults of the link.
+        link: Box<wire::Link>,
+        /// How long, if it ends.
+        lasts: Option<Duration>,
+    },
+    /// The cable is cut and mended again and again.
+    Flap {
+        /// On whose cable.
+        place: Place,
+        /// How long it is cut each time.
+        down: Duration,
+        /// How long it is whole in between.
+        up: Duration,
+        /// How often.
+        times: u32,
+    },
+    /// There is a middlebox with a memory.
+    Middlebox {
+        /// What it does.
+        middlebox: Box<wire::Middlebox>,
+    },
+    /// The middlebox on the cable is restarted, or one that knows nothing takes its place.
+    MiddleboxForgets {
+        /// What it does with what it does not know.
+        then: wire::Then,
+    },
+    /// Somebody else sends an RST.
+    ResetInjected {
+        /// To whom.
+        side: Side,
+        /// How well it is aimed.
+        aim: wire::Aim,
     },
     /// The programs are asked to end (SIGTERM).
     Exit {
@@ -265,6 +307,11 @@ impl Fault {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Cut { .. } => "cut",
+            Self::Link { .. } => "link",
+            Self::Flap { .. } => "flap",
+            Self::Middlebox { .. } => "middlebox",
+            Self::MiddleboxForgets { .. } => "middlebox-forgets",
+            Self::ResetInjected { .. } => "rst-injected",
             Self::Exit { .. } => "exit",
             Self::Kill { .. } => "kill",
             Self::Freeze { .. } => "freeze",
@@ -312,6 +359,7 @@ impl Fault {
             Self::Reboot { down, .. } => Some(*down),
             Self::Renumber { gap, .. } => Some(*gap),
             Self::Cut { lasts, .. }
+            | Self::Link { lasts, .. }
             | Self::Freeze { lasts, .. }
             | Self::Hang { lasts, .. }
             | Self::InterfaceDown { lasts, .. }

@@ -8,7 +8,10 @@ use halfopen_core::{
     detection::{DetectionTime, Interval, Learns},
 };
 
-use crate::fault::{Direction, Fault, HostFirewall, OldOwner, Side};
+use crate::{
+    fault::{Direction, Fault, HostFirewall, OldOwner, Side},
+    wire::{Aim, Keepalives, Middlebox, Then},
+};
 
 /// What one side is expected to learn. Times count from the moment when its socket was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,67 +80,93 @@ pub struct Known<'a> {
 
 /// What `side` is expected to learn of `fault`.
 pub fn forecast(fault: &Fault, side: Side, known: Known<'_>) -> Foreseen {
-    let other = side.other();
+    match failing_side(fault) {
+        Some(at) if at != side => of_other_side(fault, known),
+        Some(_) => Foreseen::Fails,
+        None => of_path(fault, side, known),
+    }
+}
+
+/// The side that fails, where one does: the other is left to learn of it.
+const fn failing_side(fault: &Fault) -> Option<Side> {
     match fault {
-        Fault::Kill { side: at, unread } if *at == other => {
+        Fault::Exit { side }
+        | Fault::Kill { side, .. }
+        | Fault::Freeze { side, .. }
+        | Fault::ZeroWindow { side, .. }
+        | Fault::Hang { side, .. }
+        | Fault::PowerOff { side }
+        | Fault::Reboot { side, .. }
+        | Fault::Abort { side }
+        | Fault::FinLost { side }
+        | Fault::RstLost { side } => Some(*side),
+        Fault::SynFlood { .. }
+        | Fault::AcceptStall { .. }
+        | Fault::SynDropped { .. }
+        | Fault::ThirdAckLost { .. } => Some(Side::Server),
+        _ => None,
+    }
+}
+
+/// What is learnt of a failure of the other side.
+fn of_other_side(fault: &Fault, known: Known<'_>) -> Foreseen {
+    match fault {
+        Fault::Kill { unread, .. } => {
             let by = if *unread { By::Reset } else { By::FinOrReset };
             at_once(by, "the kernel closes what the programs held")
         }
-        Fault::Exit { side: at } if *at == other => {
-            at_once(By::FinOrReset, "the program ends when it is asked to")
+        Fault::Exit { .. } => at_once(By::FinOrReset, "the program ends when it is asked to"),
+        Fault::Abort { .. } => at_once(By::Reset, "a killed connection says RST"),
+        Fault::Freeze { .. } | Fault::ZeroWindow { .. } | Fault::AcceptStall { .. } => {
+            living_kernel(known)
         }
-        Fault::Abort { side: at } if *at == other => {
-            at_once(By::Reset, "a killed connection says RST")
+        Fault::Reboot { down, firewall: HostFirewall::None, .. } => reset_after(known, *down),
+        Fault::FinLost { .. } => lost_fin(known),
+        Fault::SynFlood { .. } => unknown("whether a SYN finds room in the queue is chance"),
+        other => {
+            silence(known, if matches!(other, Fault::Reboot { .. }) { None } else { other.lasts() })
         }
-        Fault::HalfClose { side: at } if *at == other => {
+    }
+}
+
+/// What a side learns where what is between them fails.
+fn of_path(fault: &Fault, side: Side, known: Known<'_>) -> Foreseen {
+    let lasts = fault.lasts();
+    match fault {
+        Fault::HalfClose { side: at } if *at != side => {
             at_once(By::Fin, "the end of one direction is told at once")
         }
         Fault::HalfClose { .. } => never("the other direction still flows, and nothing has failed"),
-        Fault::Freeze { side: at, .. } | Fault::ZeroWindow { side: at, .. } if *at == other => {
-            living_kernel(known)
-        }
-        Fault::Reboot { side: at, down, firewall: HostFirewall::None, .. } if *at == other => {
-            reset_after(known, *down)
-        }
-        Fault::Renumber { side: at, gap, old_owner: OldOwner::Other, .. } if *at == other => {
+        Fault::Renumber { side: at, gap, old_owner: OldOwner::Other, .. } if *at != side => {
             reset_after(known, *gap)
         }
-        Fault::RstLost { side: at } | Fault::PowerOff { side: at } if *at == other => {
-            silence(known, None)
-        }
-        Fault::Reboot { side: at, .. } if *at == other => silence(known, None),
-        Fault::FinLost { side: at } if *at == other => lost_fin(known),
-        Fault::Hang { side: at, lasts } if *at == other => silence(known, *lasts),
-        Fault::Suspend { lasts, .. } => silence(known, Some(*lasts)),
-        Fault::Cut { direction: Direction::Both, lasts, .. } => silence(known, *lasts),
-        Fault::Cut { lasts, .. } => one_way(known, *lasts),
-        // What is lost on the way is lost to both sides, whichever it was taken from.
+        // The address does not come back.
         Fault::Renumber { .. } => silence(known, None),
-        Fault::InterfaceDown { lasts, .. }
-        | Fault::RouteLost { lasts, .. }
-        | Fault::Refused { lasts, .. } => silence(known, *lasts),
-        Fault::Forget => forgotten(known),
-        Fault::AcceptStall { .. } if side == Side::Client => living_kernel(known),
-        Fault::SynDropped { lasts } | Fault::ThirdAckLost { lasts } if side == Side::Client => {
-            silence(known, *lasts)
+        Fault::Cut { direction: Direction::ToClient, .. } => {
+            half_deaf(known, lasts, side == Side::Client)
         }
-        Fault::SynFlood { .. } if side == Side::Client => {
-            unknown("whether a SYN finds room in the queue is chance")
+        Fault::Cut { direction: Direction::ToServer, .. } => {
+            half_deaf(known, lasts, side == Side::Server)
         }
-        Fault::Exit { .. }
-        | Fault::Kill { .. }
-        | Fault::Freeze { .. }
-        | Fault::ZeroWindow { .. }
-        | Fault::Hang { .. }
-        | Fault::PowerOff { .. }
-        | Fault::Reboot { .. }
-        | Fault::Abort { .. }
-        | Fault::FinLost { .. }
-        | Fault::RstLost { .. }
-        | Fault::SynFlood { .. }
-        | Fault::AcceptStall { .. }
-        | Fault::SynDropped { .. }
-        | Fault::ThirdAckLost { .. } => Foreseen::Fails,
+        // The host that has lost its route still hears, and so does the one that nobody refuses.
+        Fault::RouteLost { side: at, .. } => half_deaf(known, lasts, *at != side),
+        Fault::Refused { side: at, .. } => half_deaf(known, lasts, *at == side),
+        Fault::Flap { .. } | Fault::Link { .. } => unknown("what comes through is chance"),
+        Fault::Middlebox { middlebox } => boxed(middlebox, known),
+        Fault::MiddleboxForgets { then: Then::PickUp | Then::PickUpOrRst } => {
+            unknown("whether the flow is taken up again depends on who speaks first")
+        }
+        Fault::MiddleboxForgets { then: Then::Drop } => silence(known, None),
+        Fault::MiddleboxForgets { .. } | Fault::Forget => forgotten(known),
+        Fault::ResetInjected { side: at, aim: Aim::Valid } if *at == side => {
+            at_once(By::Reset, "an RST at the next byte ends it (RFC 9293 section 3.5.3)")
+        }
+        Fault::ResetInjected { aim: Aim::Valid, .. } => reset_after(known, Duration::ZERO),
+        Fault::ResetInjected { .. } => never(
+            "an RST beside the next byte is answered by a challenge ACK, or ignored (RFC 5961)",
+        ),
+        // Nothing comes to either.
+        _ => silence(known, lasts),
     }
 }
 
@@ -162,7 +191,9 @@ fn of_core(known: Known<'_>) -> Result<(Interval, String), Foreseen> {
         return Err(unknown("it holds no connection"));
     };
     let one = match (&learns.now, known.busy) {
-        (Some(now), _) => now,
+        // Of a shut window core does not know whether the peer lives; here it is known to be silent.
+        (Some(now), _) if !now.is_never() => now,
+        (Some(_), _) => &learns.busy,
         (None, true) => &learns.busy,
         (None, false) => &learns.idle,
     };
@@ -200,8 +231,12 @@ fn silence(known: Known<'_>, lasts: Option<Duration>) -> Foreseen {
     }
 }
 
-/// Nothing comes to one of them, and the other hears everything: whose timers run out first says RST.
-fn one_way(known: Known<'_>, lasts: Option<Duration>) -> Foreseen {
+/// One direction is lost. The deaf side has its timers; the other hears the RST that the deaf one says
+/// when its keepalive ends, if that comes before its own timers run out.
+fn half_deaf(known: Known<'_>, lasts: Option<Duration>, is_deaf: bool) -> Foreseen {
+    if is_deaf {
+        return silence(known, lasts);
+    }
     match silence(known, lasts) {
         Foreseen::Within { within, why, .. } => Foreseen::Within {
             within: Interval::between(Duration::ZERO, within.max()),
@@ -269,6 +304,30 @@ fn lost_fin(known: Known<'_>) -> Foreseen {
     match of_core(known) {
         Err(never @ Foreseen::Never { .. }) => never,
         _ => unknown("the orphan's kernel answers probes until it gives the FIN up"),
+    }
+}
+
+/// A box with a memory: only one that is refreshed by everything and forgets later than keepalive
+/// speaks is sure to be harmless.
+fn boxed(middlebox: &Middlebox, known: Known<'_>) -> Foreseen {
+    match (middlebox.keepalives, middlebox.then) {
+        (Keepalives::Answer, _) => unknown("the box answers keepalive probes itself"),
+        (Keepalives::Drop, _) if !known.busy => silence(known, None),
+        (_, Then::RstBothNow) if !known.busy => match (middlebox.expire_after, of_core(known)) {
+            (Some(after), Err(Foreseen::Never { .. })) => Foreseen::Within {
+                within: Interval::between(Duration::ZERO, after + AT_ONCE),
+                by: By::Reset,
+                why: "the box says RST to both when it forgets".to_owned(),
+            },
+            _ => unknown("it depends on what refreshes the box"),
+        },
+        (_, Then::Drop | Then::RstOnPacket | Then::RstInside) if !known.busy => {
+            match of_core(known) {
+                Err(never @ Foreseen::Never { .. }) => never,
+                _ => unknown("it depends on what refreshes the box"),
+            }
+        }
+        _ => unknown("it depends on what refreshes the box"),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     fault::{CATALOGUE, Fault, Icmp},
     rehearsal::{self, Options, RehearsalError},
     scenario::{Keepalive, Plan, Scenario, State},
+    wire::Link,
 };
 
 /// A scenario and what came of it.
@@ -62,6 +63,8 @@ const LIMIT: Duration = Duration::from_secs(14);
 fn states(fault: &Fault) -> Vec<State> {
     match fault {
         Fault::ZeroWindow { .. } => vec![State::Writing],
+        // Nothing is to be noticed of a link that is bad and not broken.
+        Fault::Link { .. } | Fault::Middlebox { .. } => vec![State::Writing],
         fault if fault.is_of_birth() => vec![State::Idle],
         _ => State::ALL.to_vec(),
     }
@@ -77,6 +80,10 @@ const fn plan(fault: &Fault) -> Plan {
 /// As the catalogue has it, but no longer than has to be.
 fn short(fault: Fault) -> Fault {
     match fault {
+        Fault::Link { place, direction, link, lasts } => {
+            let link = Box::new(Link { loss: 10.0, delay: Duration::from_millis(20), ..*link });
+            Fault::Link { place, direction, link, lasts }
+        }
         Fault::Suspend { side, .. } => Fault::Suspend { side, lasts: Duration::from_secs(2) },
         Fault::Refused { side, lasts, .. } => {
             Fault::Refused { side, answer: Icmp::Prohibited, lasts }
@@ -117,8 +124,8 @@ pub fn run(
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-/// Twelve labs are fifty processes that sleep, on two cores.
-const AT_ONCE: usize = 12;
+/// Ten labs are fifty processes that sleep; more of them at once come too late on two cores.
+const AT_ONCE: usize = 10;
 
 impl Outcome {
     /// It was done, no kernel did anything else than was predicted, and every expectation was met.

@@ -24,12 +24,13 @@ use halfopen_core::Moment;
 use crate::{
     card::Card,
     fault::Side,
-    forecast::Foreseen,
+    forecast::{Foreseen, Known, forecast},
     host::HostError,
     lab::LabError,
     requirements::Missing,
-    scenario::{Scenario, When},
+    scenario::{Scenario, State, When},
     timeline::{self, Act, Cue},
+    trial::go_first,
 };
 
 use self::{findings::Record, look::Look, stage::Stage};
@@ -42,6 +43,8 @@ pub struct Options<'a> {
     pub pair: Vec<String>,
     /// Where to write what passes the client's cable, if anywhere.
     pub capture: Option<PathBuf>,
+    /// What chance decides on the cables follows from it.
+    pub seed: u64,
     /// Set from outside when the rehearsal is to end now, with everything cleared away.
     pub interrupted: &'a AtomicBool,
 }
@@ -68,6 +71,8 @@ pub fn run(scenario: &Scenario, options: &Options<'_>) -> Result<Card, Rehearsal
         stage.wait_until_established(options.interrupted)?;
         play.from = halfopen_sys::now();
     }
+    // Acts and looks are to come when they are due, whatever else the machine does.
+    go_first();
     let ended = play.until_over(&mut stage)?;
     findings::card(scenario, &mut stage, play.record, ended)
 }
@@ -148,11 +153,11 @@ impl<'a> Play<'a> {
     }
 
     /// Looks at each victim right before the fault.
-    fn look_before(&mut self, stage: &Stage<'_>) -> Result<(), RehearsalError> {
+    fn look_before(&mut self, stage: &mut Stage<'_>) -> Result<(), RehearsalError> {
         for side in Side::BOTH {
             let Some(track) = stage.watch.focus(side) else { continue };
-            let regime = look::regime(&track.last);
-            if let Some(look) = Look::at(stage, side, track.last.id.cookie, regime)? {
+            let (cookie, regime) = (track.last.id.cookie, look::regime(&track.last));
+            if let Some(look) = Look::at(stage, side, cookie, regime)? {
                 self.record.before.set(side, look);
             }
         }
@@ -168,28 +173,45 @@ impl<'a> Play<'a> {
                 continue;
             }
             let Some(track) = stage.watch.focus(side) else { continue };
-            let regime = look::regime(&track.last);
-            let looks = self.record.looks.get(side);
-            let is_new = looks
-                .is_none_or(|look| look.cookie == track.last.id.cookie && look.regime != regime);
+            let (cookie, regime) = (track.last.id.cookie, look::regime(&track.last));
+            let is_new = match (self.record.looks.get(side), self.record.foreseen.get(side)) {
+                // What was foreseen of a socket that is gone stays as it is.
+                (None, foreseen) => foreseen.is_none(),
+                (Some(look), _) => {
+                    track.gone.is_none() && look.cookie == cookie && look.regime != regime
+                }
+            };
             let count = self.record.looked.get(side).copied().unwrap_or(0);
-            if track.gone.is_some() || !is_new || count >= LOOKS_MAX {
+            if !is_new || count >= LOOKS_MAX {
                 continue;
             }
-            let look = Look::at(stage, side, track.last.id.cookie, regime)?;
+            stage.watch.dump(&stage.lab)?;
+            let look = Look::at(stage, side, cookie, regime)?;
+            let at = look.as_ref().map_or_else(halfopen_sys::now, |look| look.at);
+            let since = at.since(first_fault);
+            let Some(fault) = self.record.fault_at(self.scenario, self.from, at) else { continue };
+            let foreseen = match &look {
+                Some(look) => look.foresee(fault, side, self.writes(side), since),
+                // It is gone already, which some faults do at once.
+                None => forecast(fault, side, Known { learns: None, busy: false, since }),
+            };
             self.record.looked.set(side, count + 1);
+            // A later look counts only for one that is still there.
+            if look.is_some() || self.record.foreseen.get(side).is_none() {
+                self.record.foreseen.set(side, (foreseen, since));
+            }
             if let Some(look) = look {
-                let since = look.at.since(first_fault);
-                let writes = side == Side::Client
-                    && self.scenario.client.command.is_none()
-                    && self.scenario.pair.state == crate::scenario::State::Writing;
-                let fault = self.record.fault_at(self.scenario, self.from, look.at);
-                let foreseen = fault.map(|fault| look.foresee(fault, side, writes, since));
-                self.record.foreseen.set(side, (foreseen.unwrap_or(Foreseen::Fails), since));
                 self.record.looks.set(side, look);
             }
         }
         Ok(())
+    }
+
+    /// The built-in client writes all the time, whether or not something is in flight just now.
+    fn writes(&self, side: Side) -> bool {
+        side == Side::Client
+            && self.scenario.client.command.is_none()
+            && self.scenario.pair.state == State::Writing
     }
 
     fn is_over(&self, stage: &Stage<'_>) -> Option<&'static str> {

@@ -16,7 +16,7 @@ use reading::{Node, Slip, Table, Value};
 pub use reading::{Origin, ScenarioError};
 
 /// A scenario.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
     /// Its name: that of the file without its ending.
     pub name: String,
@@ -193,7 +193,7 @@ pub struct Keepalive {
 }
 
 /// A fault and its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// When.
     pub when: When,

@@ -2,21 +2,23 @@
 //! `rehearsal` carries it out. Read: docs/faults/, ip(8), nft(8).
 
 mod address;
+mod link;
 mod setup;
+mod words;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use halfopen_core::Span;
+pub use words::script;
 
 use crate::{
-    fault::{Direction, Fault, HostFirewall, Place, Side, SynCookies},
+    fault::{Fault, HostFirewall, Side, SynCookies},
     scenario::{Plan, Scenario, When},
-    topology::{End, ROUTER},
+    topology::End,
     wire,
 };
 
 /// Something that the lab does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Act {
     /// Drops what comes from an end of a cable; `None`: from both.
     Cut { cable: usize, from: Option<End> },
@@ -28,6 +30,14 @@ pub(crate) enum Act {
     Lose { cable: usize, from: End, kind: Kind },
     /// Drops nothing by its kind any more.
     LoseNothing { cable: usize },
+    /// Puts the faults of a link in force.
+    Link { cable: usize, from: Option<End>, link: Box<wire::Link> },
+    /// Puts a middlebox into a cable.
+    Middlebox { cable: usize, middlebox: Box<wire::Middlebox> },
+    /// Makes the middlebox of a cable forget every flow.
+    MiddleboxForgets { cable: usize },
+    /// Sends an RST to an end of a cable.
+    Inject { cable: usize, to: End, aim: wire::Aim },
     /// Sends a signal to every program of a host.
     Signal { side: Side, signal: Signal },
     /// Waits until the receive buffer of the connection holds something.
@@ -77,7 +87,7 @@ pub(crate) enum Signal {
 }
 
 /// An act and its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cue {
     pub(crate) when: When,
     /// The step that it belongs to, from 0; `None`: setting the lab up.
@@ -112,9 +122,6 @@ fn acts(fault: &Fault, plan: Plan) -> Vec<(Duration, Act)> {
     let until = |lasts: &Option<Duration>, act: Act| lasts.map(|span| (span, act));
     let signal = |side, signal| Act::Signal { side, signal };
     match fault {
-        Fault::Cut { place, carrier, direction, lasts } => {
-            cut(plan, *place, *carrier, *direction, *lasts)
-        }
         Fault::Exit { side } => vec![(now, signal(*side, Signal::Terminate))],
         Fault::Kill { side, unread: false } => vec![(now, signal(*side, Signal::Kill))],
         Fault::Kill { side, unread: true } => vec![
@@ -161,6 +168,12 @@ fn acts(fault: &Fault, plan: Plan) -> Vec<(Duration, Act)> {
         | Fault::InterfaceDown { .. }
         | Fault::RouteLost { .. }
         | Fault::Refused { .. } => address::acts(fault, plan),
+        Fault::Cut { .. }
+        | Fault::Link { .. }
+        | Fault::Flap { .. }
+        | Fault::Middlebox { .. }
+        | Fault::MiddleboxForgets { .. }
+        | Fault::ResetInjected { .. } => link::acts(fault, plan),
     }
 }
 
@@ -176,29 +189,6 @@ const STATEFUL: &str = "table inet host {
  }
 }
 ";
-
-fn cut(
-    plan: Plan,
-    place: Place,
-    carrier: bool,
-    direction: Direction,
-    lasts: Option<Duration>,
-) -> Vec<(Duration, Act)> {
-    let side = if place == Place::Client { Side::Client } else { Side::Server };
-    let (cable, end) = plug(plan, side);
-    let (begin, end) = if carrier {
-        // On every cable the client is towards the left.
-        let from = match direction {
-            Direction::Both => None,
-            Direction::ToServer => Some(End::Left),
-            Direction::ToClient => Some(End::Right),
-        };
-        (Act::Cut { cable, from }, Act::Mend { cable })
-    } else {
-        (Act::Carrier { cable, end, on: false }, Act::Carrier { cable, end, on: true })
-    };
-    std::iter::once((Duration::ZERO, begin)).chain(lasts.map(|span| (span, end))).collect()
-}
 
 /// Programs stopped and cable silent, and both undone.
 fn stand_still(plan: Plan, side: Side, lasts: Option<Duration>) -> Vec<(Duration, Act)> {
@@ -229,146 +219,7 @@ pub(crate) const fn plug(plan: Plan, side: Side) -> (usize, End) {
     }
 }
 
-/// The script as people read it: what `--dry-run` prints.
-pub fn script(scenario: &Scenario) -> String {
-    let mut text = format!("{}: {}\n", scenario.name, scenario.summary);
-    let mut line = |when: &str, what: &str| text += &format!("{when:>22}  {what}\n");
-    line("", &format!("topology {}: {}", scenario.plan.word(), hosts(scenario.plan)));
-    let cues = cues(scenario);
-    for cue in cues.iter().filter(|cue| cue.step.is_none()) {
-        line("to begin with", &cue.act.to_string());
-    }
-    for side in [Side::Server, Side::Client] {
-        if side == Side::Client {
-            for cue in &cues {
-                if let (When::BeforeClient, Some(_)) = (cue.when, cue.step) {
-                    line("before the client", &cue.act.to_string());
-                }
-            }
-        }
-        line("then", &format!("on the {side}, {}", start(scenario, side)));
-    }
-    if scenario.steps.iter().any(|step| step.fault.is_of_birth()) {
-        line("", "times count from the client's start");
-    } else {
-        line("", "wait until both ends are established; times count from there");
-    }
-    let mut timed: Vec<(Duration, String)> = Vec::new();
-    for cue in &cues {
-        if let When::AfterEstablished(at) = cue.when {
-            timed.push((at, cue.act.to_string()));
-        }
-    }
-    for side in Side::BOTH {
-        let party = if side == Side::Client { &scenario.client } else { &scenario.server };
-        let typed = party.types.iter();
-        timed.extend(
-            typed.map(|typed| (typed.after, format!("type \"{}\" on the {side}", typed.line))),
-        );
-    }
-    timed.sort_by_key(|(at, _)| *at);
-    for (at, what) in &timed {
-        line(&format!("{}", Span(*at)), what);
-    }
-    let limit = Span(scenario.stop.limit);
-    line(
-        "end",
-        &if scenario.stop.when_both_noticed {
-            format!("when both sides have noticed, or {limit} after the first fault")
-        } else {
-            format!("{limit} after the first fault")
-        },
-    );
-    text
-}
-
-fn hosts(plan: Plan) -> String {
-    let topology = plan.topology();
-    let named = topology.hosts.iter().map(|host| {
-        let addresses = topology.ends_of(&host.name).map(|(_, _, end)| end.address.to_string());
-        format!("{} {}", host.name, addresses.collect::<Vec<_>>().join(" and "))
-    });
-    named.collect::<Vec<_>>().join(", ")
-}
-
-fn start(scenario: &Scenario, side: Side) -> String {
-    let party = if side == Side::Client { &scenario.client } else { &scenario.server };
-    match &party.command {
-        Some(command) => format!("sh -c '{command}'"),
-        None => format!("the built-in {side}, {}", scenario.pair.state.word()),
-    }
-}
-
-impl fmt::Display for Act {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cut { cable, from: None } => write!(f, "cable {cable} drops every frame"),
-            Self::Cut { cable, from: Some(End::Left) } => {
-                write!(f, "cable {cable} drops every frame to the server")
-            }
-            Self::Cut { cable, from: Some(End::Right) } => {
-                write!(f, "cable {cable} drops every frame to the client")
-            }
-            Self::Mend { cable } => write!(f, "cable {cable} passes frames again"),
-            Self::Carrier { cable, end, on } => {
-                let end = if *end == End::Left { "left" } else { "right" };
-                let verb = if *on { "gets its carrier back" } else { "loses its carrier" };
-                write!(f, "the {end} end of cable {cable} {verb}")
-            }
-            Self::Lose { cable, from, kind } => {
-                let from = if *from == End::Left { "client" } else { "server" };
-                write!(f, "cable {cable} drops {} of the {from}", kind.words())
-            }
-            Self::LoseNothing { cable } => {
-                write!(f, "cable {cable} chooses no segments any more")
-            }
-            Self::Signal { side, signal } => {
-                write!(f, "{} to every program of the {side}", signal.word())
-            }
-            Self::AwaitUnread { side } => write!(f, "wait until the {side} has unread data"),
-            Self::PowerOff { side } => write!(f, "the {side} loses its power, without a segment"),
-            Self::PowerOn { side } => {
-                write!(
-                    f,
-                    "the {side} boots, with its addresses and nothing else of its former life"
-                )
-            }
-            Self::Start { side } => write!(f, "start the {side}'s programs"),
-            Self::Abort { side } => write!(f, "on the {side}: ss --kill --tcp state connected"),
-            Self::CloseWrite { side } => {
-                write!(f, "shutdown(SHUT_WR) on the {side}'s socket, from outside")
-            }
-            Self::Ip { host, script } => {
-                write!(f, "on the {host}: {}", by_lines(script, "ip "))
-            }
-            Self::Nft { host, script } => {
-                let lines = script.lines().map(str::trim).collect::<Vec<_>>();
-                write!(f, "on the {host}, nft: {}", lines.join(" "))
-            }
-            Self::Flush => write!(f, "on the {ROUTER}: conntrack --flush"),
-            Self::Sysctl { host, name, value } => write!(f, "on the {host}: sysctl {name}={value}"),
-            Self::Lease { address } => {
-                write!(f, "a DHCP server on the {ROUTER} gives the client {address}")
-            }
-            Self::Flood { rate } => write!(f, "{rate} SYNs a second to the server, of no one"),
-        }
-    }
-}
-
-fn by_lines(script: &str, before: &str) -> String {
-    script.lines().map(|line| format!("{before}{line}")).collect::<Vec<_>>().join("; ")
-}
-
 impl Kind {
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Syn => "every SYN",
-            Self::AllButSyn => "everything but SYN",
-            Self::Fin => "every FIN",
-            Self::Rst => "every RST",
-        }
-    }
-
     /// The same in the words of the wire.
     pub(crate) const fn of_wire(self) -> &'static [wire::Kind] {
         use wire::Kind as K;
@@ -390,17 +241,6 @@ impl Kind {
     }
 }
 
-impl Signal {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Terminate => "SIGTERM",
-            Self::Kill => "SIGKILL",
-            Self::Stop => "SIGSTOP",
-            Self::Continue => "SIGCONT",
-        }
-    }
-}
-
 /// The value of tcp_syncookies.
 const fn cookies_value(cookies: SynCookies) -> u32 {
     match cookies {
@@ -412,6 +252,8 @@ const fn cookies_value(cookies: SynCookies) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use halfopen_core::Span;
+
     use super::*;
     use crate::scenario::{builtin, builtin_names};
 

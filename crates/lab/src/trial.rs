@@ -270,14 +270,14 @@ fn break_cable(lab: &Lab, fault: Fault) -> Result<(), LabError> {
 
 /// One survey at a time: each looks at every process of the machine, and thirty at once would take
 /// seconds, in which short timers run out unseen.
-pub(crate) fn take_turn() -> MutexGuard<'static, ()> {
+fn take_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets the calling thread run as soon as it may, whatever else the machine does: the end of a
 /// connection is to be noticed when it happens. Only the thread: Linux keeps priorities by thread.
-fn go_first() {
+pub(crate) fn go_first() {
     // Without the privilege the measurement is only coarser.
     let _ = setpriority_process(None, NICE);
 }

@@ -19,6 +19,7 @@ mod pair;
 mod prove;
 mod reap;
 mod record;
+mod rehearse;
 mod story;
 mod unprivileged;
 mod uptime;

@@ -54,7 +54,7 @@ pub fn text(card: &Card) -> String {
 /// Heading and words of every row of a side, for all faces of the card.
 pub(super) fn rows(side: &SideCard) -> Vec<(&'static str, String)> {
     let none = |what: &Option<Happened>, nothing: &str| {
-        what.as_ref().map_or_else(|| nothing.to_owned(), |what| happened(what))
+        what.as_ref().map_or_else(|| nothing.to_owned(), happened)
     };
     let mut rows = vec![
         ("before", side.began.clone().unwrap_or_else(|| "no connection".to_owned())),

@@ -118,6 +118,200 @@ pub const CATALOGUE: &[Entry] = &[
         ],
     },
     Entry {
+        name: "link",
+        group: Group::Link,
+        what: "frames are lost, late, doubled, bent, out of order, or too long for the path",
+        wire: "what is left of the frames",
+        learns: "nothing, as long as something comes through before the timers run out",
+        how: "the cable itself; which frames chance takes follows from the seed",
+        parameters: &[
+            Parameter {
+                key: "place",
+                values: "client, middle, server",
+                default: Some("\"middle\""),
+                means: "on whose cable; `middle` is the server's",
+            },
+            Parameter {
+                key: "direction",
+                values: "both, to-client, to-server",
+                default: Some("\"both\""),
+                means: "which frames",
+            },
+            Parameter {
+                key: "loss",
+                values: "a percentage",
+                default: None,
+                means: "frames that are lost",
+            },
+            Parameter {
+                key: "burst",
+                values: "a whole number",
+                default: None,
+                means: "how many are lost in a row, on average",
+            },
+            Parameter {
+                key: "delay",
+                values: "a duration",
+                default: None,
+                means: "how long each frame is on its way",
+            },
+            Parameter {
+                key: "jitter",
+                values: "a duration",
+                default: None,
+                means: "how much longer or shorter, at most",
+            },
+            Parameter {
+                key: "reorder",
+                values: "a percentage",
+                default: None,
+                means: "frames that later ones overtake",
+            },
+            Parameter {
+                key: "duplicate",
+                values: "a percentage",
+                default: None,
+                means: "frames that arrive twice",
+            },
+            Parameter {
+                key: "corrupt",
+                values: "a percentage",
+                default: None,
+                means: "frames of which one bit is turned over",
+            },
+            Parameter {
+                key: "kbit",
+                values: "a whole number",
+                default: None,
+                means: "how fast the link is, in kbit/s, with a queue of 64 KiB",
+            },
+            Parameter {
+                key: "mtu",
+                values: "a whole number",
+                default: None,
+                means: "longer packets vanish without an ICMP message",
+            },
+            LASTS,
+        ],
+    },
+    Entry {
+        name: "flap",
+        group: Group::Link,
+        what: "the cable is cut and mended again and again",
+        wire: "something now and then",
+        learns: "nothing, as long as something comes through before the timers run out",
+        how: "as cut, several times",
+        parameters: &[
+            Parameter {
+                key: "place",
+                values: "client, middle, server",
+                default: Some("\"middle\""),
+                means: "on whose cable; `middle` is the server's",
+            },
+            Parameter {
+                key: "down",
+                values: "a duration",
+                default: Some("\"1s\""),
+                means: "how long it is cut each time",
+            },
+            Parameter {
+                key: "up",
+                values: "a duration",
+                default: Some("\"1s\""),
+                means: "how long it is whole in between",
+            },
+            Parameter {
+                key: "times",
+                values: "a whole number",
+                default: Some("3"),
+                means: "how often it is cut",
+            },
+        ],
+    },
+    Entry {
+        name: "middlebox",
+        group: Group::Middlebox,
+        what: "a NAT, firewall or load balancer on the path forgets idle flows",
+        wire: "as the box has it: silence, RST to who speaks next, or RST to both at once",
+        learns: "depends on the box; one that drops is a cut cable for this connection alone",
+        how: "a table of flows in the client's cable; with `preset`, the published numbers of a real one (docs/middleboxes.md)",
+        parameters: &[
+            Parameter {
+                key: "preset",
+                values: "a name of docs/middleboxes.md",
+                default: None,
+                means: "a real box; other keys change it",
+            },
+            Parameter {
+                key: "forgets_after",
+                values: "a duration",
+                default: None,
+                means: "how long a flow may be idle",
+            },
+            Parameter {
+                key: "half_closed_after",
+                values: "a duration",
+                default: None,
+                means: "the same once one end has sent FIN",
+            },
+            Parameter {
+                key: "then",
+                values: "drop, rst, rst-inside, rst-both, leak, pick-up, pick-up-or-rst",
+                default: None,
+                means: "what happens to a flow that is forgotten",
+            },
+            Parameter {
+                key: "refresh",
+                values: "any, data, outbound",
+                default: None,
+                means: "what keeps a flow from being forgotten",
+            },
+            Parameter {
+                key: "keepalives",
+                values: "count, ignore, drop, answer",
+                default: None,
+                means: "what keepalive probes are to it",
+            },
+            Parameter {
+                key: "max_flows",
+                values: "a whole number",
+                default: None,
+                means: "how many flows it has room for",
+            },
+        ],
+    },
+    Entry {
+        name: "middlebox-forgets",
+        group: Group::Middlebox,
+        what: "a box on the path forgets every flow at once, as after its restart",
+        wire: "as the box has it",
+        learns: "depends on the box",
+        how: "a table of flows in the client's cable, emptied",
+        parameters: &[Parameter {
+            key: "then",
+            values: "drop, rst, rst-inside, rst-both, leak, pick-up, pick-up-or-rst",
+            default: Some("\"drop\""),
+            means: "what happens to a flow that it does not know",
+        }],
+    },
+    Entry {
+        name: "rst-injected",
+        group: Group::Middlebox,
+        what: "somebody on the path sends an RST in the name of the other side",
+        wire: "an RST that no host sent",
+        learns: "ECONNRESET where it is aimed at the very next byte; else nothing: a challenge ACK (RFC 5961)",
+        how: "the cable makes it",
+        parameters: &[
+            side("\"client\"", "to whom"),
+            Parameter {
+                key: "aim",
+                values: "valid, in-window, blind",
+                default: Some("\"valid\""),
+                means: "how well it is aimed",
+            },
+        ],
+    },
+    Entry {
         name: "exit",
         group: Group::Host,
         what: "the programs of a host are asked to end (SIGTERM)",
@@ -396,3 +590,63 @@ pub const CATALOGUE: &[Entry] = &[
         parameters: &[side("\"server\"", "on which host")],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fmt::Write, fs};
+
+    use super::*;
+
+    /// The page of a fault, as docs/faults has it.
+    fn page(entry: &Entry) -> String {
+        let mut page = format!(
+            "# {}\n\nGroup: {}. {}.\n\n- **On the wire:** {}.\n- **What is learnt:** {}.\n- **How it is done:** {}.\n",
+            entry.name,
+            entry.group.word(),
+            capital(entry.what),
+            entry.wire,
+            entry.learns,
+            entry.how
+        );
+        if !entry.parameters.is_empty() {
+            page += "\n| key | values | default | meaning |\n|---|---|---|---|\n";
+            for Parameter { key, values, default, means } in entry.parameters {
+                let default = default.map_or_else(String::new, |default| format!("`{default}`"));
+                writeln!(page, "| `{key}` | {values} | {default} | {means} |").unwrap();
+            }
+        }
+        let when = if ["syn-flood", "accept-stall", "syn-dropped", "third-ack-lost"]
+            .contains(&entry.name)
+        {
+            "before the client starts"
+        } else {
+            "2s after established"
+        };
+        let name = entry.name;
+        page + &format!("\n```toml\n[[at]]\nwhen = \"{when}\"\nfault = \"{name}\"\n```\n")
+    }
+
+    fn capital(text: &str) -> String {
+        let mut letters = text.chars();
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn the_documentation_has_a_page_for_every_fault_that_says_what_the_catalogue_says() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/faults");
+        let writes = env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some();
+        for entry in CATALOGUE {
+            let path = format!("{folder}/{}.md", entry.name);
+            if writes {
+                fs::write(&path, page(entry)).unwrap();
+            }
+            let there = fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(there, page(entry), "{path}: HALFOPEN_WRITE_EXAMPLES=1 writes it anew");
+        }
+        let pages = fs::read_dir(folder).unwrap().count();
+        assert_eq!(pages, CATALOGUE.len(), "a page in {folder} is about no fault");
+    }
+}

@@ -1,9 +1,27 @@
 //! Owns reading a fault and its parameters from a table of a scenario. Pure.
 
+mod link;
+mod middlebox;
+
 use std::time::Duration;
 
 use super::{CATALOGUE, Direction, Fault, HostFirewall, Icmp, OldOwner, Place, Side, SynCookies};
-use crate::scenario::reading::{Node, Slip, Table, remedy_for};
+use crate::{
+    scenario::reading::{Node, Slip, Table, remedy_for},
+    wire::{Aim, Then},
+};
+
+const PLACES: [(&str, Place); 3] =
+    [("client", Place::Client), ("middle", Place::Middle), ("server", Place::Server)];
+
+const DIRECTIONS: [(&str, Direction); 3] = [
+    ("both", Direction::Both),
+    ("to-client", Direction::ToClient),
+    ("to-server", Direction::ToServer),
+];
+
+const AIMS: [(&str, Aim); 3] =
+    [("valid", Aim::Valid), ("in-window", Aim::InWindow), ("blind", Aim::Blind)];
 
 const SIDES: [(&str, Side); 2] = [("client", Side::Client), ("server", Side::Server)];
 
@@ -33,6 +51,16 @@ impl Fault {
         let lasts = || table.span("lasts");
         Ok(match name {
             "cut" => Self::cut(table)?,
+            "link" => link::link(table)?,
+            "flap" => link::flap(table)?,
+            "middlebox" => middlebox::middlebox(table)?,
+            "middlebox-forgets" => Self::MiddleboxForgets {
+                then: table.word("then", &middlebox::THEN)?.unwrap_or(Then::Drop),
+            },
+            "rst-injected" => Self::ResetInjected {
+                side: side(Side::Client)?,
+                aim: table.word("aim", &AIMS)?.unwrap_or(Aim::Valid),
+            },
             "exit" => Self::Exit { side: side(Side::Server)? },
             "kill" => Self::Kill {
                 side: side(Side::Server)?,
@@ -79,16 +107,9 @@ impl Fault {
     }
 
     fn cut(table: &Table<'_>) -> Result<Self, Slip> {
-        let places =
-            [("client", Place::Client), ("middle", Place::Middle), ("server", Place::Server)];
-        let directions = [
-            ("both", Direction::Both),
-            ("to-client", Direction::ToClient),
-            ("to-server", Direction::ToServer),
-        ];
-        let place = table.word("place", &places)?.unwrap_or(Place::Middle);
+        let place = table.word("place", &PLACES)?.unwrap_or(Place::Middle);
         let carrier = table.truth("carrier")?.unwrap_or(true);
-        let direction = table.word("direction", &directions)?.unwrap_or(Direction::Both);
+        let direction = table.word("direction", &DIRECTIONS)?.unwrap_or(Direction::Both);
         if !carrier && (place == Place::Middle || direction != Direction::Both) {
             return Err(Slip::new(
                 &table.origin_of("carrier"),
@@ -178,7 +199,9 @@ mod tests {
             for parameter in entry.parameters {
                 let values: Vec<String> = match parameter.values {
                     "a duration" => vec!["\"3s\"".to_owned()],
-                    "a whole number" => vec!["7".to_owned()],
+                    "a whole number" => vec!["700".to_owned()],
+                    "a percentage" => vec!["7".to_owned()],
+                    "a name of docs/middleboxes.md" => vec!["\"azure-lb\"".to_owned()],
                     "true, false" => vec!["true".to_owned(), "false".to_owned()],
                     words => words.split(", ").map(|word| format!("\"{word}\"")).collect(),
                 };

@@ -99,7 +99,11 @@ impl<W: Write> Client<'_, W> {
     /// Reads once; `false` at the end of the stream.
     fn read(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
         let mut buffer = [0; 4096];
-        let count = stream.read(&mut buffer)?;
+        let count = match stream.read(&mut buffer) {
+            // A wait with a time limit is not taken up again after SIGSTOP and SIGCONT (signal(7)).
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            read => read?,
+        };
         self.unread.extend_from_slice(buffer.get(..count).unwrap_or_default());
         while let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.unread.drain(..=end).collect();

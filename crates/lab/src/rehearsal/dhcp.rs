@@ -88,8 +88,10 @@ impl Dhcp {
         let pid = pid.ok_or("the client has no power")?;
         let wanted = format!("inet {address}/");
         let has = || {
-            let shown = crate::script::run(pid, "address show dev eth0\n").unwrap_or_default();
-            shown.contains(&wanted).then_some(())
+            // The route comes after the address.
+            let shown = crate::script::run(pid, "address show dev eth0\nroute show default\n");
+            let shown = shown.unwrap_or_default();
+            (shown.contains(&wanted) && shown.contains("default via")).then_some(())
         };
         wait::until(LEASE_WITHIN, has).ok_or_else(|| {
             let said = [&self.server, &self.client].map(|program| {

@@ -1,16 +1,17 @@
 //! Owns one look at a victim: its socket, its options, and what core makes of them. Changes nothing.
 
+use std::sync::Arc;
+
 use halfopen_core::{
-    Cookie, Diagnosis, KernelTimer, Moment, OptionsSeen, Sample, Span, Thresholds,
+    Cookie, Diagnosis, KernelTimer, Moment, Observation, OptionsSeen, Owners, Sample, Siblings,
+    Span, Thresholds, Tracking,
     detection::{DetectionTime, Learns},
 };
-use halfopen_sys::{Scope, survey};
 
 use super::{RehearsalError, stage::Stage};
 use crate::{
     fault::{Fault, Side},
     forecast::{Foreseen, Known, forecast},
-    trial::take_turn,
 };
 
 /// What was seen of a victim's socket right after the fault.
@@ -44,26 +45,45 @@ pub(super) const fn regime(sample: &Sample) -> Regime {
 }
 
 impl Look {
-    /// Looks at the socket with this cookie; `None` where it is gone.
+    /// Looks at the socket with this cookie, as the last dump has it; `None` where it is gone.
     pub(super) fn at(
-        stage: &Stage<'_>,
+        stage: &mut Stage<'_>,
         side: Side,
         cookie: Cookie,
         regime: Regime,
     ) -> Result<Option<Self>, RehearsalError> {
-        let pid = stage.lab.host(side.word())?.pid()?;
-        let turn = take_turn();
-        let survey = survey(&Scope::Named(pid.to_string()))
-            .map_err(|error| RehearsalError::Look { side, why: error.to_string() })?;
-        drop(turn);
-        let seen = survey.observations.into_iter().find(|seen| seen.sample.id.cookie == cookie);
-        Ok(seen.map(|seen| {
-            let (at, in_flight) = (seen.sample.taken_at, seen.sample.in_flight() == Some(true));
-            let state = seen.sample.state.to_string();
-            let words = format!("{state}, {}", options_in_words(&seen.options));
-            let learns = Diagnosis::of(seen, &Thresholds::default()).learns;
-            Self { at, cookie, regime, learns, words, in_flight }
-        }))
+        let host = stage.lab.host(side.word())?;
+        let sysctls = host.enter(halfopen_sys::sysctls)?;
+        let track = stage.watch.focus(side).filter(|track| track.gone.is_none());
+        let Some(sample) = track.map(|track| track.last.clone()) else { return Ok(None) };
+        let options = match stage.holder(side, &sample) {
+            Some((pid, fd)) => halfopen_sys::options::of_process(pid, fd, cookie).map_or_else(
+                |error| unread(&error.to_string()),
+                |options| OptionsSeen::Read(Arc::new(options)),
+            ),
+            None => unread("no process holds it"),
+        };
+        let state = sample.state;
+        let (at, in_flight) = (sample.taken_at, sample.in_flight() == Some(true));
+        let owners = if sample.inode.is_some() {
+            Owners::Unseen("they are the programs of the host".into())
+        } else {
+            Owners::None
+        };
+        let words = format!("{state}, {}", options_in_words(&options));
+        let seen = Observation {
+            sample,
+            options,
+            sysctls: Arc::new(sysctls),
+            tick: halfopen_sys::tick(),
+            owners,
+            listener: None,
+            siblings: Siblings::default(),
+            tracking: Tracking::NotTracked,
+            proof: None,
+        };
+        let learns = Diagnosis::of(seen, &Thresholds::default()).learns;
+        Ok(Some(Self { at, cookie, regime, learns, words, in_flight }))
     }
 
     pub(super) fn foresee(
@@ -87,6 +107,10 @@ impl Look {
             _ => None,
         }
     }
+}
+
+fn unread(why: &str) -> OptionsSeen {
+    OptionsSeen::Unread(why.into())
 }
 
 fn options_in_words(options: &OptionsSeen) -> String {

@@ -6,7 +6,11 @@ use std::time::Duration;
 use halfopen_core::{Moment, TcpState};
 
 use super::stage::{OnWire, Stage};
-use crate::{fault::Side, forecast::By, pair::Told};
+use crate::{
+    fault::{Fault, Side},
+    forecast::By,
+    pair::Told,
+};
 
 /// How a kernel ended a connection, or was told of its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +38,10 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
             .find(|event| wanted(event))
             .map(|event| event.at)
     };
-    let reset = first(|event| event.to_host && event.delivered && event.rst);
-    let fin = first(|event| event.to_host && event.delivered && event.fin);
+    let is_deaf = is_deaf(stage, side);
+    let heard = |wanted| first(wanted).filter(|_| !is_deaf);
+    let reset = heard(|event| event.to_host && event.delivered && event.rst);
+    let fin = heard(|event| event.to_host && event.delivered && event.fin);
     let own_fin = first(|event| !event.to_host && event.fin);
     let own_close = track.reached(&OWN_CLOSE, from).or(own_fin);
     let gone = track.gone.filter(|gone| *gone > from);
@@ -64,6 +70,16 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         None => "ETIMEDOUT, as no router complained".to_owned(),
     };
     Some(Kernel { at, by: By::Timers, words: format!("gave up by its own timers ({errno})") })
+}
+
+/// What comes to a host that has another address, or whose interface is down, is heard by nobody.
+fn is_deaf(stage: &Stage<'_>, side: Side) -> bool {
+    stage.scenario.steps.iter().any(|step| match step.fault {
+        Fault::Renumber { side: at, .. } | Fault::InterfaceDown { side: at, lasts: None } => {
+            at == side
+        }
+        _ => false,
+    })
 }
 
 /// When and how the built-in pair was told of the end, by its error.

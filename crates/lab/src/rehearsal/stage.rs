@@ -2,13 +2,14 @@
 //! the carrying out of single acts. Chooses no times.
 
 use std::{
+    fs,
     net::Ipv4Addr,
     process::{Command, Stdio},
     sync::atomic::AtomicBool,
     time::Duration,
 };
 
-use halfopen_core::Moment;
+use halfopen_core::{Moment, Sample};
 use halfopen_sys::{PacketSocket, Scope, Shutter, survey};
 use rustix::process::Signal as Sig;
 
@@ -31,7 +32,7 @@ use crate::{
     timeline::{Act, Signal, plug},
     topology::{End, ROUTER, hardware_address},
     wait,
-    wire::{Direction, Fate, Filter},
+    wire::{Direction, Fate, Filter, Link, Reset},
 };
 
 /// The stage.
@@ -152,6 +153,20 @@ impl<'a> Stage<'a> {
         let own = self.dhcp.pids();
         let pids = self.lab.host(side.word()).ok()?.processes().ok()?;
         Some(pids.into_iter().filter(|pid| !own.contains(pid)).collect())
+    }
+
+    /// The process and the descriptor that hold a socket.
+    pub(super) fn holder(&self, side: Side, sample: &Sample) -> Option<(u32, u32)> {
+        let wanted = format!("socket:[{}]", sample.inode?);
+        let holds = |pid: u32| {
+            let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+            entries.flatten().find_map(|entry| {
+                let link = fs::read_link(entry.path()).ok()?;
+                (link.as_os_str() == wanted.as_str())
+                    .then(|| entry.file_name().to_str()?.parse().ok())?
+            })
+        };
+        self.programs(side)?.into_iter().find_map(|pid| Some((pid, holds(pid)?)))
     }
 
     /// Counts what the server holds before the client comes.
@@ -362,6 +377,20 @@ impl<'a> Stage<'a> {
                     .map(|loses| Filter { from: Direction::From(*from), ..Filter::losing(*loses) });
                 self.lab.cable(*cable)?.set_filters(filters.collect());
             }
+            Act::Link { cable, from, link } => {
+                let direction = from.map_or(Direction::Both, Direction::From);
+                self.lab
+                    .cable(*cable)?
+                    .set_link(direction, Link { seed: self.options.seed, ..**link });
+            }
+            Act::Middlebox { cable, middlebox } => {
+                self.lab.cable(*cable)?.set_middlebox(Some(**middlebox));
+            }
+            Act::MiddleboxForgets { cable } => self.lab.cable(*cable)?.forget_now(),
+            Act::Inject { cable, to, aim } => {
+                let order = Reset { to: *to, aim: *aim, port: None };
+                self.lab.cable(*cable)?.inject(order);
+            }
             Act::LoseNothing { cable } => self.lab.cable(*cable)?.set_filters(Vec::new()),
         }
         Ok(())
@@ -511,8 +540,8 @@ impl<'a> Stage<'a> {
 /// Daemons with a database to set up take seconds on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// A shell and two mounts.
-const CONFIGURE_WITHIN: Duration = Duration::from_secs(10);
+/// A shell and two mounts, on a machine with many labs.
+const CONFIGURE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Half a second of it are to have passed.
 const FELT_WITHIN: Duration = Duration::from_secs(5);

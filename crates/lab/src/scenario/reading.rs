@@ -237,8 +237,8 @@ impl<'a> Table<'a> {
         self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
-    pub(crate) fn table(&self, key: &'static str) -> Result<Option<Table<'a>>, Slip> {
-        self.get(key).map(|node| Table::new(&format!("[{key}]"), node)).transpose()
+    pub(crate) fn table(&self, key: &'static str) -> Result<Option<Self>, Slip> {
+        self.get(key).map(|node| Self::new(&format!("[{key}]"), node)).transpose()
     }
 
     pub(crate) fn list(&self, key: &'static str) -> Result<&'a [Node], Slip> {
