@@ -187,6 +187,14 @@ const BYTES_MAX: usize = 512 << 20;
 /// How a program for the machine begins (elf(5)).
 const ELF: &[u8] = b"\x7fELF";
 
+/// Whether this host has what an emulated machine takes.
+///
+/// # Errors
+/// As [`Machine::new`].
+pub fn check() -> Result<(), WarpError> {
+    packages::check()
+}
+
 /// Why a machine could not be built or did not run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write};
 
-use halfopen_lab::{requirements, rootless};
+use halfopen_lab::{requirements, rootless, warp};
 
 use crate::exit::{Exit, Failure};
 
@@ -54,6 +54,10 @@ pub(super) fn run(out: &mut impl Write) -> Result<Exit, Failure> {
                 "missing  {program}: `apt-get install {package}` brings it ({purpose})"
             )?,
         }
+    }
+    match warp::check() {
+        Ok(()) => writeln!(out, "ok       an emulated machine (--clock warp)")?,
+        Err(error) => writeln!(out, "missing  --clock warp: failed to {error}")?,
     }
     for (sysctl, what) in [
         ("net/ipv4/tcp_rto_max_ms", "shorter retransmission time-outs for whole hosts"),
