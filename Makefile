@@ -7,7 +7,7 @@ NEED := .ci/need
 FEATURES := .ci/features
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test outage hundred conformance tidy bpf check
+.PHONY: help run build test outage stress hundred conformance tidy bpf check
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -22,7 +22,8 @@ build: ## build target/release/halfopen, with BPF where its libraries are to be 
 	features=$$($(FEATURES)); $(CARGO) build --release --package halfopen-cli $$features
 
 test: ## install what the tests need, then run all of them, doc tests too
-	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux strace=strace rpcbind=rpcbind "telnet=inetutils-telnet|telnet" redis-server=redis-server redis-cli=redis-tools dnsmasq=dnsmasq-base busybox=busybox
+	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux strace=strace rpcbind=rpcbind "telnet=inetutils-telnet|telnet" redis-server=redis-server redis-cli=redis-tools \
+	  dnsmasq=dnsmasq-base busybox=busybox pg_ctlcluster=postgresql psql=postgresql-client sshd=openssh-server ssh=openssh-client websocketd=websocketd
 	@$(NEED) --tool $(CARGO)
 	@# The end-to-end tests start the program itself, which no test target builds by itself.
 	@features=$$($(FEATURES)); set -ex; \
@@ -37,6 +38,12 @@ outage: ## keep 20,000 connections at once, and hold them for a minute: none may
 	@$(NEED) --tool $(CARGO)
 	features=$$($(FEATURES)); $(CARGO) build --package halfopen-cli $$features
 	$(CARGO) test --package halfopen-e2e twenty_thousand -- --ignored --nocapture
+
+stress: ## 200,000 probes of connections in use: no byte may change, no call fail, no peer be called dead
+	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux
+	@$(NEED) --tool $(CARGO)
+	features=$$($(FEATURES)); $(CARGO) build --package halfopen-cli $$features
+	$(CARGO) test --package halfopen-e2e two_hundred_thousand -- --ignored --nocapture
 
 hundred: ## kill a hundred rehearsals at all moments of their lives: nothing may be left
 	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux

@@ -43,6 +43,14 @@ impl Observation {
 }
 
 fn is_heard_since(before: &Sample, now: &Sample) -> bool {
+    let segments = |sample: &Sample| sample.info.as_ref()?.segments_received;
+    if let (Some(before), Some(now)) = (segments(before), segments(now))
+        && before == now
+    {
+        // Nothing at all has come. The clocks of two samples may differ by as long as a busy machine
+        // kept us waiting between the question and its answer.
+        return false;
+    }
     let heard = |sample: &Sample| Some(sample.taken_at.0.saturating_sub(sample.last_heard()?));
     match (heard(before), heard(now)) {
         (Some(before), Some(now)) => now > before.saturating_add(TICKS_MAX),
@@ -139,6 +147,24 @@ mod tests {
         assert_eq!(proof_at(ms(14_980)), Some(proof));
         assert_eq!(proof_at(ms(14_979)), None);
         assert_eq!(proof_at(ms(0)), None);
+    }
+
+    #[test]
+    fn a_late_clock_does_not_refute_a_proof_when_not_one_segment_has_come() {
+        let counted = |mut seen: Observation, segments: u32| {
+            if let Some(info) = &mut seen.sample.info {
+                info.segments_received = Some(segments);
+            }
+            seen
+        };
+        let proof = Proof::Unanswered { probes: 3, apart: ms(1000) };
+        let before = counted(at(established().heard(ms(10_000)), 100_000), 7);
+        let before = Observation { proof: Some(proof), ..before };
+        // By the clocks, heard a quarter of a second after the last time.
+        let late =
+            |segments| counted(at(established().heard(ms(14_750)), 105_000), segments).sample;
+        assert_eq!(before.seen_again(late(7)).proof, Some(proof));
+        assert_eq!(before.seen_again(late(8)).proof, None);
     }
 
     #[test]

@@ -129,6 +129,9 @@ impl Lab {
                 host.set_sysctl(&format!("net.ipv6.conf.{interface}.disable_ipv6"), "0")?;
             }
         }
+        if self.topology.host(name).is_some_and(|plan| plan.is_router) {
+            host.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
+        }
         script::run(host.pid()?, &self.topology.host_script6(name))
             .map(|_| ())
             .map_err(|cause| LabError::Configure { host: name.to_owned(), cause })

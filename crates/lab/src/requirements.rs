@@ -40,6 +40,24 @@ pub enum Missing {
     },
 }
 
+/// Ends a test early, and says so, where the machine lacks what a lab needs; under CI that is a
+/// failure. Programs that the test needs besides are named with the Debian packages that have them:
+/// `requires_lab!("telnet" from "inetutils-telnet")`.
+#[macro_export]
+macro_rules! requires_lab {
+    ($($program:literal from $package:literal),*) => {
+        let lacks = [
+            $crate::requirements::check().err(),
+            $($crate::requirements::find($program, $package).err(),)*
+        ];
+        if let Some(missing) = lacks.into_iter().flatten().next() {
+            assert!(std::env::var_os("CI").is_none(), "failed to {missing}");
+            eprintln!("skipped: needs to {missing}");
+            return;
+        }
+    };
+}
+
 /// Checks that this process may build a lab: capabilities and the programs of util-linux and iproute2.
 ///
 /// # Errors
@@ -67,9 +85,16 @@ pub fn find(program: &'static str, package: &'static str) -> Result<PathBuf, Mis
     env::split_paths(&path)
         // An ordinary user's PATH lacks the directories of daemons, which are readable all the same.
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(of_postgresql())
         .map(|directory| directory.join(program))
         .find(|candidate| candidate.is_file())
         .ok_or(Missing::Program { program, package })
+}
+
+/// Where Debian keeps the programs of PostgreSQL's server: on nobody's PATH, one directory a version.
+fn of_postgresql() -> impl Iterator<Item = PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin"))
 }
 
 /// The capabilities that the lab uses, with their bits (uapi/linux/capability.h): namespaces,

@@ -92,9 +92,7 @@ impl CablePlan {
 impl EndPlan {
     /// The address over IPv6, if the host is given one: `fd00::` and the four bytes of the other.
     pub const fn address6(&self) -> Ipv6Addr {
-        let [a, b, c, d] = self.address.octets();
-        let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-        Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, high, low)
+        over_ipv6(self.address)
     }
 }
 
@@ -146,6 +144,14 @@ impl Topology {
         topology.hosts.push(host(SECOND_SERVER, Some(router)));
         let ends = [end(ROUTER, router.octets()), end(SECOND_SERVER, [10, 0, 3, 7])];
         topology.cables.push(CablePlan { ends, without_arp: false });
+        topology
+    }
+
+    /// As [`Topology::routed`], with neighbours that are known for ever: nobody but the router's own
+    /// rules decides what comes through.
+    pub fn routed_without_arp() -> Self {
+        let mut topology = Self::routed();
+        topology.cables.iter_mut().for_each(|cable| cable.without_arp = true);
         topology
     }
 
@@ -233,6 +239,10 @@ impl Topology {
                 neighbour.address6()
             );
         }
+        if let Some(router) = self.host(name).and_then(|host| host.default_route) {
+            // Without the prefix `ip` would take "default" for one of IPv4.
+            let _ = writeln!(script, "route add ::/0 via {}", over_ipv6(router));
+        }
         script
     }
 }
@@ -240,6 +250,13 @@ impl Topology {
 /// The name, in the wire's namespace, of the link that leads to `end` of cable `index`.
 pub(crate) fn socket_name(index: usize, end: End) -> String {
     format!("w{index}{}", end.letter())
+}
+
+/// The address that goes with one of IPv4.
+const fn over_ipv6(address: Ipv4Addr) -> Ipv6Addr {
+    let [a, b, c, d] = address.octets();
+    let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, high, low)
 }
 
 /// A hardware address that follows from the address, so that a host keeps it when it boots again:

@@ -6,7 +6,16 @@ use std::{
 };
 
 /// Asks `ready` again and again until it gives a value, or `within` has passed: then `None`.
-pub fn until<T>(within: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn until<T>(within: Duration, ready: impl FnMut() -> Option<T>) -> Option<T> {
+    until_every(PAUSE, within, ready)
+}
+
+/// As [`until`], asking once in every `pause`: for conditions that cost something to look at.
+pub fn until_every<T>(
+    pause: Duration,
+    within: Duration,
+    mut ready: impl FnMut() -> Option<T>,
+) -> Option<T> {
     let deadline = Instant::now() + within;
     loop {
         if let Some(value) = ready() {
@@ -15,7 +24,7 @@ pub fn until<T>(within: Duration, mut ready: impl FnMut() -> Option<T>) -> Optio
         if Instant::now() >= deadline {
             return None;
         }
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
     }
 }
 

@@ -126,6 +126,9 @@ pub enum Refusal {
     NotOpen(TcpState),
     /// No process holds it. Setting keepalive would overwrite the timer that is to end it.
     Orphan,
+    /// It waits in a listener's queue: no process has a descriptor of it yet, by which its options
+    /// could be read and put back.
+    NotAccepted,
     /// Its options were not read, so they could not be put back.
     OptionsUnread,
     /// Both ends are on this host: no path can lose the peer, and many probes at once overflow the
@@ -151,6 +154,10 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotOpen(state) => write!(f, "{state} is not an open connection"),
             Self::Orphan => f.write_str("no process holds it; its timer is what ends it"),
+            Self::NotAccepted => f.write_str(
+                "it waits to be accepted, and no process has a descriptor of it yet; do this again \
+                 then",
+            ),
             Self::OptionsUnread => f.write_str(
                 "its options could not be read, so they could not be put back (run as root)",
             ),
@@ -179,7 +186,9 @@ pub fn plan(seen: &Observation, objective: &Objective, longest_wait: Option<Dura
         return Planned::Refused(refusal);
     }
     let Some(before) = seen.options.read().cloned() else {
-        return Planned::Refused(Refusal::OptionsUnread);
+        let is_held = seen.sample.inode.is_some();
+        let refusal = if is_held { Refusal::OptionsUnread } else { Refusal::NotAccepted };
+        return Planned::Refused(refusal);
     };
     let learns_before = detection_time(seen);
     if meets(seen, &learns_before, objective) {

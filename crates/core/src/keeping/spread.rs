@@ -78,10 +78,11 @@ fn waits(tick: Tick, longest: Duration) -> impl Iterator<Item = Duration> {
         next = (1..wait.as_secs()).rev().find(finer).map(Duration::from_secs);
         Some(wait)
     })
-    .take_while(|wait| *wait >= WAIT_MIN)
+    // What the objective itself wants is always tried.
+    .take_while(move |wait| *wait == longest || *wait >= WAIT_MIN)
 }
 
-/// Probes more often than this are a load of their own.
+/// Probes more often than this are a load of their own, which nobody has asked for.
 const WAIT_MIN: Duration = Duration::from_secs(2);
 
 /// A slot is as long as a timer of this length may be late.
@@ -141,6 +142,14 @@ mod tests {
         assert!(Spread::over(&crowd(most + 1), &within(60)).is_err());
         let roomy = Crowd { backlog: 1_000_000, ..crowd(100_000) };
         assert_eq!(Spread::over(&roomy, &within(60)).unwrap().takes(100_000), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_shortest_objective_that_can_be_promised_is_kept_too() {
+        let tick = Tick::from_hz(250);
+        let promised = (1..10).find(|seconds| times(tick, &within(*seconds)).is_some());
+        let spread = Spread::over(&crowd(10), &within(promised.unwrap()));
+        assert_eq!(spread.map(|spread| spread.wait), Ok(None));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use halfopen_lab::{Lab, Topology, wait};
 use halfopen_sys::options;
 use serde_json::Value;
 
-use crate::{halfopen, requires_lab};
+use crate::{halfopen, has_bpf, requires_lab};
 
 /// Two hosts, a connection between them, and files for what `keep` writes down.
 struct Kept {
@@ -329,4 +329,27 @@ fn a_listener_is_never_kept() {
     let options = options::read(listener.as_fd()).unwrap();
     assert_eq!(options.keepalive, Some(false));
     assert!(kept.server.as_raw_fd() > 0);
+}
+
+/// What BPF tells the options of, BPF can set them on: there was a plan for such a connection, and it
+/// failed, as long as only crowds were set by BPF.
+#[test]
+fn what_waits_to_be_accepted_is_kept_where_bpf_reaches_it() {
+    requires_lab!();
+    if !has_bpf() {
+        return;
+    }
+    let kept = Kept::connected("un-accepted");
+    let host = kept.lab.server().unwrap();
+    let listener = host.enter(|| TcpListener::bind("10.0.0.7:81").unwrap()).unwrap();
+    let connect = || TcpStream::connect("10.0.0.7:81").unwrap();
+    let client = kept.lab.client().unwrap().enter(connect).unwrap();
+    let netns = host.pid().unwrap().to_string();
+    let arguments = ["--netns", &netns, "--local", ":81", "--detect-within", "60s", "--apply"];
+    let document = kept.files.json(&[&arguments[..], &["--source", "bpf"]].concat());
+    assert_eq!(document["connections"][0]["outcome"], "set", "{document:#}");
+    let (accepted, _) = listener.accept().unwrap();
+    let inherited = KeepOptions::of(&options::read(accepted.as_fd()).unwrap()).unwrap();
+    assert!(inherited.keepalive, "{inherited:?}");
+    drop(client);
 }

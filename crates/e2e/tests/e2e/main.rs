@@ -17,6 +17,8 @@ mod keep_programs;
 mod keep_survive;
 mod kills;
 mod listing;
+mod matrix;
+mod pages;
 mod pair;
 mod prove;
 mod reap;
@@ -24,6 +26,7 @@ mod record;
 mod rehearse;
 mod relay;
 mod story;
+mod stress;
 mod unprivileged;
 mod uptime;
 mod vanishing;
@@ -34,23 +37,8 @@ use std::{
     process::{Command, Output},
 };
 
+pub(crate) use halfopen_lab::requires_lab;
 use serde_json::Value;
-
-/// Ends a test early, and says so, where the machine lacks what a lab needs; under CI that is a failure.
-macro_rules! requires_lab {
-    ($($program:literal from $package:literal),*) => {
-        let lacks = [
-            halfopen_lab::requirements::check().err(),
-            $(halfopen_lab::requirements::find($program, $package).err(),)*
-        ];
-        if let Some(missing) = lacks.into_iter().flatten().next() {
-            assert!(std::env::var_os("CI").is_none(), "failed to {missing}");
-            eprintln!("skipped: needs to {missing}");
-            return;
-        }
-    };
-}
-pub(crate) use requires_lab;
 
 /// The program, built beside the tests. `make test` builds it; cargo does not do so by itself,
 /// since it belongs to another package.
@@ -71,6 +59,17 @@ fn says(arguments: &[&str]) -> (String, i32) {
     let output = halfopen(arguments);
     let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
     (text, output.status.code().unwrap())
+}
+
+/// The program was built with BPF and this machine allows it. Where it is not so, a test says that it
+/// leaves something out; under CI that is a failure.
+fn has_bpf() -> bool {
+    let has_bpf = halfopen(&["ls", "--source", "bpf"]).status.success();
+    if !has_bpf {
+        assert!(env::var_os("CI").is_none(), "needs a build with BPF, and a kernel that allows it");
+        eprintln!("skipped in part: needs a build with BPF, and a kernel that allows it");
+    }
+    has_bpf
 }
 
 /// The document that the program wrote.

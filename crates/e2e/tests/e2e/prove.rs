@@ -3,7 +3,7 @@
 mod crash;
 mod crowd;
 mod loss;
-mod matrix;
 pub(crate) mod peer;
+mod restart;
 mod stage;
 mod unprivileged;

@@ -1,7 +1,7 @@
 //! Owns the choice of how options are set on many sockets: through duplicates of descriptors, or by
 //! BPF where that is faster or reaches what has no descriptor. Read: `bpf::keep`.
 
-use std::collections::HashMap;
+use std::{cell::OnceCell, collections::HashMap};
 
 use halfopen_core::{NetnsId, Owner};
 
@@ -13,44 +13,48 @@ use crate::{Netns, NetnsError, bpf::keep::Keeper, holder::Holders};
 pub struct Target<'a> {
     /// What is to be set.
     pub setting: Setting,
-    /// The processes that hold it, for where BPF is not used.
+    /// The processes that hold it, for where BPF is not used. BPF reaches what nobody holds, too.
     pub owners: &'a [Owner],
 }
 
 /// Sets options, batch by batch.
 #[derive(Debug)]
 pub struct Setter {
-    keeper: Option<Keeper>,
+    sockets: usize,
+    /// Opened when it is first of use; `None` where it cannot be had, for whatever reason.
+    keeper: OnceCell<Option<Keeper>>,
 }
 
 impl Setter {
     /// Gets ready for `sockets` settings in all, `at_once` of them in one batch.
     pub fn open(sockets: usize, at_once: usize) -> Self {
-        // Without BPF, for whatever reason, the other way does the same, more slowly.
-        let keeper = if at_once >= BPF_PAYS_FROM { Keeper::open(sockets).ok() } else { None };
-        Self { keeper }
+        let setter = Self { sockets, keeper: OnceCell::new() };
+        if at_once >= BPF_PAYS_FROM {
+            setter.keeper();
+        }
+        setter
     }
 
     /// Sets a batch, and says of each what came of it, in their order.
     pub fn set(&self, targets: &[Target<'_>]) -> Vec<Result<(), NotSet>> {
-        let Some(keeper) = self.keeper.as_ref().filter(|_| targets.len() >= BPF_PAYS_FROM) else {
-            let mut holders = Holders::default();
-            return targets.iter().map(|target| one(&mut holders, target)).collect();
-        };
+        let mut holders = Holders::default();
+        let is_crowd = targets.len() >= BPF_PAYS_FROM;
         let mut outcomes = vec![Err(NotSet::Gone); targets.len()];
         let mut by_netns: HashMap<NetnsId, Vec<usize>> = HashMap::new();
-        for (index, target) in targets.iter().enumerate() {
-            by_netns.entry(target.setting.id.netns).or_default().push(index);
+        for (index, (target, outcome)) in targets.iter().zip(&mut outcomes).enumerate() {
+            if is_crowd || target.owners.is_empty() {
+                by_netns.entry(target.setting.id.netns).or_default().push(index);
+            } else {
+                *outcome = one(&mut holders, target);
+            }
         }
         for (netns, indices) in by_netns {
             let batch: Vec<_> = indices.iter().filter_map(|index| targets.get(*index)).collect();
-            let done = match inside(keeper, netns, &batch) {
-                Some(done) => done,
-                None => {
-                    let mut holders = Holders::default();
-                    batch.into_iter().map(|target| one(&mut holders, target)).collect()
-                }
-            };
+            let by_bpf = self.keeper().and_then(|keeper| inside(keeper, netns, &batch));
+            // Without BPF the other way does the same, more slowly, for those who have an owner.
+            let done = by_bpf.unwrap_or_else(|| {
+                batch.into_iter().map(|target| one(&mut holders, target)).collect()
+            });
             for (index, outcome) in indices.into_iter().zip(done) {
                 if let Some(slot) = outcomes.get_mut(index) {
                     *slot = outcome;
@@ -58,6 +62,10 @@ impl Setter {
             }
         }
         outcomes
+    }
+
+    fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.get_or_init(|| Keeper::open(self.sockets).ok()).as_ref()
     }
 }
 

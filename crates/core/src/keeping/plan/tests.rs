@@ -89,7 +89,10 @@ fn what_nobody_holds_or_what_is_not_open_is_refused() {
     );
     let mut unread = established();
     unread.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".into());
-    assert_eq!(refusal(unread), Refusal::OptionsUnread);
+    assert_eq!(refusal(unread.clone()), Refusal::OptionsUnread);
+    // Privilege would not help where no process has a descriptor.
+    unread.sample.inode = None;
+    assert_eq!(refusal(unread), Refusal::NotAccepted);
 }
 
 #[test]

@@ -8,10 +8,7 @@ use std::{
 
 use socket2::Socket;
 
-use super::{
-    peer::{HOLDS, SOON},
-    stage::Stage,
-};
+use super::{peer::SOON, stage::Stage};
 use crate::{halfopen, program, requires_lab};
 
 /// Kills, of each method half: some anywhere in a run, most after its journal has appeared.
@@ -28,8 +25,8 @@ fn a_run_that_is_killed_at_any_moment_leaves_every_option_as_it_was_after_the_ne
     let mut stage = Stage::empty();
     let mut groups = vec![String::new(); GROUPS];
     for number in 0..GROUPS * IN_A_GROUP {
-        let at = stage.add("established", "ipv4", HOLDS);
-        stage.socket(at).set_reuse_address(true).unwrap();
+        let at = stage.connect();
+        stage.actors[at].socket.set_reuse_address(true).unwrap();
         groups[number % GROUPS] += &format!("{},", stage.actors[at].local.port());
     }
     stage.wait_until_idle();
@@ -92,5 +89,5 @@ fn options(stage: &Stage) -> Vec<(bool, bool, Duration, u32)> {
             socket.tcp_keepalive_retries().unwrap(),
         )
     };
-    stage.actors.iter().filter_map(|actor| actor.socket.as_ref()).map(read).collect()
+    stage.actors.iter().map(|actor| &actor.socket).map(read).collect()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{peer::HOLDS, stage::Stage};
+use super::stage::Stage;
 use crate::{halfopen, requires_lab};
 
 /// 100 connections, ten times each.
@@ -16,7 +16,7 @@ fn a_peer_behind_thirty_percent_loss_is_never_called_dead() {
     requires_lab!();
     let mut stage = Stage::empty();
     for _ in 0..CONNECTIONS {
-        stage.add("established", "ipv4", HOLDS);
+        stage.connect();
     }
     let (mut proofs, mut most) = (0, 0);
     for round in 0..ROUNDS {
