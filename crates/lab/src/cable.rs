@@ -7,6 +7,7 @@ mod record;
 
 use std::{
     io,
+    num::NonZeroU64,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -20,6 +21,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     pipe::{PipeFlags, pipe_with},
+    thread::set_current_timer_slack,
 };
 
 pub use self::record::FrameSeen;
@@ -244,6 +246,8 @@ struct State {
 
 impl Shared {
     fn forward_until_hung_up(&self, watch: &OwnedFd) {
+        // Or the kernel wakes this thread up to 50 us late, to wake several at once. Without it nothing is wrong.
+        let _ = set_current_timer_slack(NonZeroU64::new(1));
         let mut buffer = vec![0; FRAME_MAX];
         loop {
             let (plugged, deadline) = {
