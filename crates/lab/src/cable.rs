@@ -29,7 +29,7 @@ use self::record::Record;
 use crate::{
     capture::{Capture, Side},
     topology::End,
-    wire::{Direction, Fate, Filter, Link, Loss, Middlebox, Passage, Reset, Wire},
+    wire::{Direction, Emission, Fate, Filter, Link, Loss, Middlebox, Passage, Reset, Wire},
 };
 
 /// A cable. Its verbs work at once: when they return, no frame meets its former fate any more.
@@ -69,7 +69,11 @@ impl Cable {
     pub fn unplug(&self, end: End) {
         let mut state = self.shared.lock();
         *state.socket(end) = None;
-        state.wire.clear(end, halfopen_sys::now());
+        let now = halfopen_sys::now();
+        for emission in state.wire.clear(end, now) {
+            state.told_at_its_end(now, &emission, Fate::Dropped(Loss::Unplugged));
+        }
+        state.flush();
         drop(state);
         self.look_again();
     }
@@ -335,15 +339,20 @@ impl State {
             {
                 fate = Fate::Dropped(loss);
             }
-            if matches!(fate, Fate::Dropped(_)) {
-                self.record.amend(emission.number, fate);
-            }
-            if let Some(capture) = &mut self.capture {
-                let comment = format_args!("frame {}: {fate}", emission.number);
-                capture.add(Side::Out, now, &emission.bytes, comment);
-            }
+            self.told_at_its_end(now, &emission, fate);
         }
         self.keep_forged();
+    }
+
+    /// Records what became of a frame at the end of its way.
+    fn told_at_its_end(&mut self, now: Moment, emission: &Emission, fate: Fate) {
+        if matches!(fate, Fate::Dropped(_)) {
+            self.record.amend(emission.number, fate);
+        }
+        if let Some(capture) = &mut self.capture {
+            let comment = format_args!("frame {}: {fate}", emission.number);
+            capture.add(Side::Out, now, &emission.bytes, comment);
+        }
     }
 
     fn keep_forged(&mut self) {

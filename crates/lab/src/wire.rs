@@ -41,7 +41,7 @@ mod table;
 use std::{
     cmp::Ordering,
     collections::{BinaryHeap, VecDeque},
-    iter,
+    iter, mem,
 };
 
 use halfopen_core::Moment;
@@ -192,11 +192,15 @@ impl Wire {
         count
     }
 
-    /// Forgets what is on its way from `from`.
-    pub fn clear(&mut self, from: End, now: Moment) {
-        self.on_the_way.retain(|emission| emission.to == from);
-        self.bytes_on_the_way = self.on_the_way.iter().map(|emission| emission.bytes.len()).sum();
+    /// Takes out what is on its way from `from`: it will not arrive. Returns it, the first to leave first.
+    pub fn clear(&mut self, from: End, now: Moment) -> Vec<Emission> {
         self.path_mut(from).clear(now);
+        // The greatest leaves first.
+        let waiting = mem::take(&mut self.on_the_way).into_sorted_vec().into_iter().rev();
+        let (kept, cleared): (Vec<_>, Vec<_>) = waiting.partition(|emission| emission.to == from);
+        self.bytes_on_the_way = kept.iter().map(|emission| emission.bytes.len()).sum();
+        self.on_the_way = kept.into();
+        cleared
     }
 
     /// The number that the next frame will have.
