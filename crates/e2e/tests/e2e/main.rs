@@ -25,6 +25,7 @@ mod reap;
 mod record;
 mod rehearse;
 mod relay;
+mod relay_check;
 mod story;
 mod stress;
 mod unprivileged;
