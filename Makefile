@@ -7,11 +7,11 @@ NEED := .ci/need
 FEATURES := .ci/features
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test outage hundred tidy bpf check
+.PHONY: help run build test outage hundred conformance tidy bpf check
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-	  printf '  make %-7s %s\n' "$$name" "$$what"; done
+	  printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 run: build ## build, then show the connections of this host
 	@$${CARGO_TARGET_DIR:-target}/release/halfopen
@@ -43,6 +43,14 @@ hundred: ## kill a hundred rehearsals at all moments of their lives: nothing may
 	@$(NEED) --tool $(CARGO)
 	$(CARGO) build --package halfopen-cli
 	$(CARGO) test --package halfopen-e2e hundred -- --ignored --nocapture
+
+conformance: ## check each relay of docs/conformance/peers.toml, case by case, and write the tables of docs/conformance.md
+	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux haproxy=haproxy nginx=nginx-light socat=socat rinetd=rinetd redir=redir simpleproxy=simpleproxy
+	@test -e /usr/lib/nginx/modules/ngx_stream_module.so || { echo "install libnginx-mod-stream"; exit 1; }
+	@$(NEED) --tool $(CARGO)
+	$(CARGO) build --package halfopen-cli --package halfopen-conformance --examples --bins
+	$(CARGO) build --release --manifest-path docs/conformance/realm/Cargo.toml --target-dir target/realm
+	$(CARGO) xtask conformance
 
 tidy: ## check the style that compilers do not check
 	@$(NEED) cc=gcc

@@ -3,6 +3,7 @@
 
 mod accuracy;
 mod bpf;
+mod conformance;
 mod old_kernel;
 mod tidy;
 
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["accuracy", options @ ..] => accuracy::run(options),
         ["old-kernel", arguments @ ..] => old_kernel::run(arguments),
+        ["conformance", words @ ..] => conformance::run(words),
         ["bpf"] => bpf::run(bpf::Task::Compile),
         ["bpf", "--check"] => bpf::run(bpf::Task::Check),
         _ => {
@@ -28,5 +30,7 @@ usage: cargo xtask tidy                            check the style that compiler
        cargo xtask accuracy [--cases N] [--seed S] [--only NUMBER]
                                                    predict, break and measure N random connections (root)
        cargo xtask bpf [--check]                   compile the BPF programs, or compare with what is committed
+       cargo xtask conformance [--page | PEER...]
+                                                   check relays case by case, and write docs/conformance.md (root)
        cargo xtask old-kernel [--package NAME | --deb FILE]
                                                    check the program on an older kernel, emulated";

@@ -3,6 +3,7 @@
 
 mod rehearse;
 mod relay;
+mod relay_check;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rehearse::AFTER_REHEARSE;
 pub use rehearse::Rehearse;
 pub use relay::{Bounds, Finding, Relay};
+pub use relay_check::{CheckPlace, RelayCheck};
 
 use crate::{
     select::{
@@ -21,7 +23,8 @@ use crate::{
 
 const AFTER: &str = "\
 A duration is a whole number with a unit: 500ms, 90s, 15m, 2h, 1m30s.
-Exit codes: 0 fine, 1 something is wrong (ls --check; prove: a peer is gone),
+Exit codes: 0 fine, 1 something is wrong (ls --check; prove: a peer is gone;
+relay-check: a case failed),
 2 usage, 3 not enough privilege for what was asked, 4 no such connection, 70 a
 bug, 71 the system refused.";
 
@@ -70,6 +73,9 @@ pub enum Verb {
         /// As the lab writes them.
         words: Vec<String>,
     },
+    /// Check any TCP relay: half-close, resets, vanished peers, byte for byte, case by case
+    #[command(after_help = AFTER)]
+    RelayCheck(RelayCheck),
 }
 
 /// Which connections are meant. Flags of different names narrow each other down; a flag given more

@@ -29,6 +29,7 @@ mod prove;
 mod reap;
 mod rehearse;
 mod relay;
+mod relay_check;
 mod render;
 pub mod select;
 mod signals;
@@ -105,6 +106,7 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure>
         Some(Verb::Keep(keep)) => keep::run(keep, out),
         Some(Verb::Reap(reap)) => reap::run(reap, out),
         Some(Verb::Relay(relay)) => relay::run(relay, out),
+        Some(Verb::RelayCheck(check)) => relay_check::run(check, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
         Some(Verb::RehearsePair { words }) => rehearse::pair(words),
     }

@@ -49,7 +49,9 @@ pub(crate) fn connecting(address: SocketAddr, liveness: &Liveness) -> io::Result
     }
 }
 
-/// The options of every leg: no waiting for more bytes to send, and what liveness needs.
+/// The options of every leg: no waiting for more bytes to send, what liveness needs, and that it ends with
+/// RST where nobody said otherwise ([`close`] does). The kernel closes the sockets of a process that is
+/// killed; with FIN, what was cut off by that would look complete.
 ///
 /// # Errors
 /// What the kernel answers.
@@ -61,6 +63,8 @@ pub(crate) fn keep(socket: BorrowedFd<'_>, liveness: &Liveness) -> io::Result<()
     sockopt::set_tcp_keepcnt(socket, keepalive.probes)?;
     sockopt::set_socket_keepalive(socket, true)?;
     stream::set_rto_max(socket, liveness.back_off_max)?;
+    // Those that a listening socket accepts inherit it.
+    sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
     Ok(())
 }
 
@@ -68,6 +72,13 @@ pub(crate) fn keep(socket: BorrowedFd<'_>, liveness: &Liveness) -> io::Result<()
 pub(crate) fn reset(socket: OwnedFd) {
     // It fails for no open socket; if it ever did, closing is all that is left.
     let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+    drop(socket);
+}
+
+/// Closes a socket both of whose directions have ended, which sends nothing more.
+pub(crate) fn close(socket: OwnedFd) {
+    // Where it fails, RST follows a FIN that was acknowledged; closing is all that is left.
+    let _ = sockopt::set_socket_linger(&socket, None);
     drop(socket);
 }
 

@@ -257,7 +257,7 @@ impl Worker {
         };
         let Slot { sockets, hands, pair, .. } = slot;
         for socket in [sockets.client, sockets.upstream].into_iter().flatten() {
-            if resets { socket::reset(socket) } else { drop(socket) }
+            if resets { socket::reset(socket) } else { socket::close(socket) }
         }
         let each = |get: &dyn Fn(Side) -> u64| Both {
             client: get(Side::Client),

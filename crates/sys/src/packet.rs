@@ -8,7 +8,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType},
+    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt},
 };
 
 use crate::syscall;
@@ -49,6 +49,8 @@ impl PacketSocket {
         let index = libc::c_int::try_from(index).map_err(|_| failed(Errno::NODEV.into()))?;
         syscall::set_socket_option(socket.as_fd(), libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
             .map_err(failed)?;
+        // Without the capability for it the default has to do, and a burst may lose frames.
+        let _ = sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER);
         syscall::packet::bind(socket.as_fd(), index).map_err(failed)?;
         Ok(Self { socket, interface: interface.to_owned() })
     }
@@ -104,6 +106,11 @@ impl AsFd for PacketSocket {
 
 /// PACKET_IGNORE_OUTGOING of uapi/linux/if_packet.h (since 4.20).
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
+
+/// 8 MiB: some 3,500 frames. The default of net.core.rmem_default holds about 90, which a burst of
+/// 64 KiB on each of a few connections fills before whoever reads has been scheduled; what is lost then
+/// may be an RST, which nobody sends again.
+const BUFFER: usize = 8 * 1024 * 1024;
 
 /// Why a packet socket did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
