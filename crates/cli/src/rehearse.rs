@@ -19,12 +19,12 @@ use std::{
 use halfopen_lab::{
     book::BookError,
     pair::{self, Role},
-    rehearsal::{Options, RehearsalError},
+    rehearsal::{Clock, Options, RehearsalError},
     requirements, rootless,
 };
 
 use crate::{
-    args::Rehearse,
+    args::{ClockKey, Rehearse},
     exit::{Exit, Failure},
     signals,
 };
@@ -91,6 +91,10 @@ fn options<'a>(
     Ok(Options {
         pair: vec![program.to_string_lossy().into_owned(), "rehearse-pair".to_owned()],
         capture: arguments.capture.clone(),
+        clock: match arguments.clock {
+            ClockKey::Real => Clock::Real,
+            ClockKey::Rescale => Clock::Rescale,
+        },
         seed: arguments.seed.unwrap_or(0),
         interrupted,
     })

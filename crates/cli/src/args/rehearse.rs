@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Face;
 use crate::span::Given;
@@ -45,6 +45,9 @@ pub struct Rehearse {
     /// What chance decides follows from this number
     #[arg(long, value_name = "N", help_heading = "Scenario")]
     pub seed: Option<u64>,
+    /// How time passes for the timers of the kernel
+    #[arg(long, value_name = "CLOCK", value_enum, default_value_t, help_heading = "Scenario")]
+    pub clock: ClockKey,
     /// Print what would be done, and do nothing
     #[arg(long, help_heading = "Scenario")]
     pub dry_run: bool,
@@ -66,4 +69,15 @@ pub struct Rehearse {
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// How time passes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ClockKey {
+    /// As it does.
+    #[default]
+    Real,
+    /// Shorter pauses between the same number of probes and retries, set on the programs' own sockets
+    /// from outside; the card says what was changed, and when the untouched sockets would have learnt.
+    Rescale,
 }

@@ -25,6 +25,8 @@ pub(super) struct Record {
     pub(super) looks: BySide<Look>,
     /// How often each side was looked at.
     pub(super) looked: BySide<u8>,
+    /// What was changed for the sake of the rehearsal.
+    pub(super) notes: Vec<String>,
     /// What was foreseen, and how long after the first fault.
     pub(super) foreseen: BySide<(Foreseen, Duration)>,
 }
@@ -78,7 +80,7 @@ pub(super) fn card(
         expectations,
         watched: now.since(from),
         ended,
-        notes: notes(stage),
+        notes: record.notes.into_iter().chain(notes(stage)).collect(),
     })
 }
 

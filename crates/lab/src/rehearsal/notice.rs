@@ -57,7 +57,12 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         return None;
     }
     let gone = gone?;
-    if let Some(at) = reset.filter(|reset| *reset <= gone) {
+    // Where the program was told of a time-out, the RST came to a connection that was over.
+    let timed_out = |told: &(Moment, String)| {
+        ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"].contains(&told.1.as_str())
+    };
+    let is_late = told.as_ref().is_some_and(timed_out);
+    if let Some(at) = reset.filter(|reset| *reset <= gone && !is_late) {
         let errno = if track.established.is_some() { "ECONNRESET" } else { "ECONNREFUSED" };
         return Some(Kernel { at, by: By::Reset, words: format!("RST ({errno})") });
     }
