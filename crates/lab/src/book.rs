@@ -27,7 +27,7 @@ use crate::{
 /// How the experiment is to be done.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Where to write every frame of the cable as pcap, if anywhere.
+    /// Where to write every frame of the cable as pcapng, if anywhere.
     pub capture: Option<PathBuf>,
 }
 
@@ -94,6 +94,8 @@ pub struct Report {
     pub steps: Vec<Step>,
     /// The sequence diagram, drawn from the cable's own record.
     pub ladder: String,
+    /// The same diagram as SVG.
+    pub svg: String,
     /// The capture file, if one was asked for.
     pub capture: Option<PathBuf>,
     /// How many TCP connections the power failure silenced.
@@ -127,6 +129,9 @@ pub fn run(options: &Options, at_step: &mut dyn FnMut(&Step, &Lab)) -> Result<Re
         Experiment { lab, began: halfopen_sys::now(), notes: Vec::new(), steps: Vec::new() };
     experiment.conduct(&telnet, &rpcbind, options, at_step)
 }
+
+/// Above the lifelines.
+const NAMES: [&str; 2] = ["client 10.0.0.1", "server 10.0.0.7"];
 
 /// The only cable of the plan.
 const CABLE: usize = 0;
@@ -171,7 +176,8 @@ impl Experiment {
 
         let silenced = self.lab.power_off(SERVER)?;
         drop(first_life);
-        self.note(Place::Host(End::Right), &format!("power off ({silenced} TCP silenced)"));
+        let told = format!("power off ({silenced} TCP silenced)");
+        self.note(Place::HostForgets(End::Right), &told);
         let what = "the server host lost its power; not one frame left it";
         self.step(Stage::PowerOff, what, at_step);
 
@@ -198,7 +204,8 @@ impl Experiment {
         }
         let events = story(self.began, &cable.frames(0), &self.notes);
         Ok(Report {
-            ladder: ladder::draw(["client 10.0.0.1", "server 10.0.0.7"], &events),
+            ladder: ladder::draw(NAMES, &events),
+            svg: ladder::draw_svg(NAMES, &events),
             steps: self.steps,
             capture: options.capture.clone(),
             silenced,

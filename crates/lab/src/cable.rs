@@ -25,9 +25,9 @@ use rustix::{
 pub use self::record::FrameSeen;
 use self::record::Record;
 use crate::{
-    capture::Capture,
+    capture::{Capture, Side},
     topology::End,
-    wire::{Direction, Fate, Filter, Link, Loss, Middlebox, Reset, Wire},
+    wire::{Direction, Fate, Filter, Link, Loss, Middlebox, Passage, Reset, Wire},
 };
 
 /// A cable. Its verbs work at once: when they return, no frame meets its former fate any more.
@@ -111,6 +111,7 @@ impl Cable {
         let mut state = self.shared.lock();
         let count = state.wire.inject(order, now);
         state.emit(now);
+        state.flush();
         self.shared.seen.notify_all();
         drop(state);
         // What a slow link holds back has a deadline now.
@@ -151,7 +152,8 @@ impl Cable {
         self.set_link(Direction::Both, Link::default());
     }
 
-    /// Writes every frame from now on to a pcap file as well.
+    /// Writes every frame from now on to a pcapng file as well, with its fate as a comment. The file is whole
+    /// after each batch of frames; its last words are written when the cable is dropped.
     ///
     /// # Errors
     /// What open(2) and write(2) answer.
@@ -164,6 +166,11 @@ impl Cable {
     /// Why the capture file is not whole, if it is not: the file, and what write(2) answered.
     pub fn capture_failure(&self) -> Option<String> {
         self.shared.lock().capture_failure.clone()
+    }
+
+    /// How many frames are not in the capture file because it has grown to its limit of 64 MiB.
+    pub fn capture_left_out(&self) -> u64 {
+        self.shared.lock().capture.as_ref().map_or(0, Capture::left_out)
     }
 
     /// The frames from number `first` on, as far as they are kept.
@@ -269,6 +276,7 @@ impl Shared {
                 state.forward(from, &mut buffer);
             }
             state.emit(halfopen_sys::now());
+            state.flush();
             if state.record.next_number() > before {
                 self.seen.notify_all();
             }
@@ -304,33 +312,46 @@ impl State {
             {
                 passage.fate = Fate::Dropped(loss);
             }
-            self.write(at, bytes);
-            self.record.keep(passage);
-            while let Some(forged) = self.wire.forged() {
-                self.record.keep(forged);
+            if let Some(capture) = &mut self.capture {
+                let Passage { number, fate, marks, .. } = &passage;
+                let comment = format_args!("frame {number}: {fate}{marks}");
+                capture.add(Side::In, at, bytes, comment);
             }
+            self.record.keep(passage);
+            self.keep_forged();
         }
     }
 
     /// Gives what leaves the wire by `now` to the ends.
     fn emit(&mut self, now: Moment) {
-        while let Some((emission, fate)) = self.wire.due(now) {
-            let lost = match fate {
-                Fate::Dropped(loss) => Some(loss),
-                _ => send(self.socket(emission.to).as_deref(), &emission.bytes).err(),
-            };
-            if let Some(loss) = lost {
-                self.record.amend(emission.number, Fate::Dropped(loss));
+        while let Some((emission, mut fate)) = self.wire.due(now) {
+            self.keep_forged();
+            if !matches!(fate, Fate::Dropped(_))
+                && let Err(loss) = send(self.socket(emission.to).as_deref(), &emission.bytes)
+            {
+                fate = Fate::Dropped(loss);
+            }
+            if matches!(fate, Fate::Dropped(_)) {
+                self.record.amend(emission.number, fate);
+            }
+            if let Some(capture) = &mut self.capture {
+                let comment = format_args!("frame {}: {fate}", emission.number);
+                capture.add(Side::Out, now, &emission.bytes, comment);
             }
         }
+        self.keep_forged();
+    }
+
+    fn keep_forged(&mut self) {
         while let Some(forged) = self.wire.forged() {
             self.record.keep(forged);
         }
     }
 
-    fn write(&mut self, at: Moment, bytes: &[u8]) {
+    /// Writes what the capture has gathered.
+    fn flush(&mut self) {
         if let Some(capture) = &mut self.capture
-            && let Err(cause) = capture.append(at, bytes)
+            && let Err(cause) = capture.flush()
         {
             self.capture_failure = Some(format!("{}: {cause}", capture.path().display()));
             self.capture = None;

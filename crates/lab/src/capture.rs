@@ -1,8 +1,13 @@
-//! Owns the capture file: classic pcap of Ethernet frames with times in nanoseconds. It holds
-//! every frame that reached the cable, also those that the cable then dropped.
-//! Read: draft-ietf-opsawg-pcap, pcap-savefile(5).
+//! Owns the capture file of a cable: pcapng with two interfaces. `in` holds every frame that reached the
+//! cable, each with its fate as a comment; `out` what the cable gave to the hosts otherwise than at once
+//! and as it came: later, changed, or of the wire's own making. So a conversation over a good cable is in
+//! the file once, and readers find no retransmission where there was none.
+//! Read: `capture/pcapng.rs` for the format.
+
+mod pcapng;
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -18,7 +23,21 @@ pub(crate) struct Capture {
     path: PathBuf,
     /// The wall clock at boot, so that moments become dates.
     boot: Duration,
+    /// What is not written yet.
+    batch: Vec<u8>,
     written: u64,
+    /// Frames of each interface, and how many of them found no room.
+    came: [u64; 2],
+    left_out: [u64; 2],
+}
+
+/// Where a frame was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Before the wire.
+    In,
+    /// Behind it.
+    Out,
 }
 
 impl Capture {
@@ -28,10 +47,11 @@ impl Capture {
     /// What open(2) and write(2) answer.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let mut file = File::create(path)?;
-        file.write_all(&file_header())?;
+        file.write_all(&header())?;
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let boot = wall.saturating_sub(halfopen_sys::now().0);
-        Ok(Self { file, path: path.to_owned(), boot, written: 0 })
+        let (path, batch) = (path.to_owned(), Vec::new());
+        Ok(Self { file, path, boot, batch, written: 0, came: [0; 2], left_out: [0; 2] })
     }
 
     /// Where the file is.
@@ -39,62 +59,81 @@ impl Capture {
         &self.path
     }
 
-    /// Appends a frame in one write, so that a reader never sees half of one and nothing is lost
-    /// when the lab is killed. Beyond [`BYTES_MAX`] nothing is appended.
+    /// Adds a frame to the batch. Beyond [`BYTES_MAX`] frames are counted and left out.
+    pub(crate) fn add(
+        &mut self,
+        side: Side,
+        at: Moment,
+        frame: &[u8],
+        comment: fmt::Arguments<'_>,
+    ) {
+        let index = side as usize;
+        let [came, left_out] =
+            [&mut self.came, &mut self.left_out].map(|counts| counts.get_mut(index));
+        if let Some(count) = came {
+            *count += 1;
+        }
+        if self.written + self.batch.len() as u64 >= BYTES_MAX {
+            if let Some(count) = left_out {
+                *count += 1;
+            }
+            return;
+        }
+        let kept = frame.get(..SNAP_LENGTH).unwrap_or(frame);
+        // Not before it is known that there is room: words take longer than bytes.
+        let comment = comment.to_string();
+        let at = self.boot + at.0;
+        pcapng::packet(&mut self.batch, index as u32, at, kept, frame.len(), &comment);
+    }
+
+    /// Writes the batch in one go, so that a reader rarely sees half of a frame and little is lost when
+    /// the lab is killed.
     ///
     /// # Errors
     /// What write(2) answers.
-    pub(crate) fn append(&mut self, at: Moment, frame: &[u8]) -> io::Result<()> {
-        if self.written >= BYTES_MAX {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if self.batch.is_empty() {
             return Ok(());
         }
-        let record = record(self.boot + at.0, frame);
-        self.file.write_all(&record)?;
-        self.written += record.len() as u64;
-        Ok(())
+        let written = self.file.write_all(&self.batch);
+        self.written += self.batch.len() as u64;
+        self.batch.clear();
+        written
+    }
+
+    /// How many frames were left out because the file has grown to its limit.
+    pub(crate) const fn left_out(&self) -> u64 {
+        let [before, behind] = self.left_out;
+        before + behind
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let now = self.boot + halfopen_sys::now().0;
+        for ((index, came), left_out) in (0..).zip(self.came).zip(self.left_out) {
+            pcapng::statistics(&mut self.batch, index, now, came, left_out);
+        }
+        // A file without its last block is whole all the same.
+        let _ = self.flush();
     }
 }
 
 /// Longest part of a frame that is kept: a full frame of Ethernet with a VLAN tag.
-const SNAPLEN: usize = 1518;
+const SNAP_LENGTH: usize = 1518;
 
 /// 64 MiB: a rehearsal needs kilobytes; a program that sends in bulk must not fill the disk.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// LINKTYPE_ETHERNET.
-const LINKTYPE: u32 = 1;
-
-fn file_header() -> Vec<u8> {
-    // Times in nanoseconds, version 2.4, UTC, accuracy 0.
-    let words = [0xa1b2_3c4d_u32, 2 | 4 << 16, 0, 0, SNAPLEN as u32, LINKTYPE];
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
-}
-
-fn record(at: Duration, frame: &[u8]) -> Vec<u8> {
-    let kept = frame.get(..SNAPLEN).unwrap_or(frame);
-    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    // The format has 32 bits of seconds, which end in 2106.
-    let seconds = u32::try_from(at.as_secs()).unwrap_or(u32::MAX);
-    let words = [seconds, at.subsec_nanos(), length(kept), length(frame)];
-    words.iter().flat_map(|word| word.to_le_bytes()).chain(kept.iter().copied()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_header_is_what_every_reader_of_pcap_expects() {
-        assert_eq!(
-            file_header(),
-            [0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xee, 5, 0, 0, 1, 0, 0, 0]
-        );
+fn header() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    pcapng::section(&mut bytes, concat!("halfopen ", env!("CARGO_PKG_VERSION")));
+    let interfaces = [
+        ("in", "what the hosts sent; the comment is what became of it"),
+        ("out", "what the wire gave to the hosts later, changed, or of its own making"),
+    ];
+    for (name, description) in interfaces {
+        pcapng::interface(&mut bytes, name, description, SNAP_LENGTH as u32);
     }
-
-    #[test]
-    fn a_record_has_time_and_both_lengths_and_is_cut_at_the_snap_length() {
-        let bytes = record(Duration::new(5, 7), &[0xab; 2000]);
-        assert_eq!(bytes[..16], [5, 0, 0, 0, 7, 0, 0, 0, 0xee, 5, 0, 0, 0xd0, 7, 0, 0]);
-        assert_eq!(bytes.len(), 16 + SNAPLEN);
-    }
+    bytes
 }

@@ -2,12 +2,14 @@
 //! watches both ends until both have noticed. Decides nothing about what is good. Read: `timeline` for
 //! what is done, `forecast` for what is expected, `card` for what comes out.
 
+mod acts;
 mod dhcp;
 mod findings;
 mod flood;
 mod look;
 mod notice;
 mod party;
+mod picture;
 mod rescale;
 mod stage;
 mod watch;
@@ -178,6 +180,9 @@ impl<'a> Play<'a> {
             if let Some(look) = Look::at(stage, side, cookie, regime)? {
                 if self.options.clock == Clock::Rescale {
                     self.record.notes.extend(rescale::socket(stage, side, &look)?);
+                }
+                if let Some((_, pid, fd)) = look.kept {
+                    stage.hold(side, pid, fd);
                 }
                 self.record.before.set(side, look);
             }

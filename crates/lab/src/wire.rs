@@ -23,18 +23,19 @@ mod table;
 use std::{
     cmp::Ordering,
     collections::{BinaryHeap, VecDeque},
+    iter,
 };
 
 use halfopen_core::Moment;
 
 pub use fate::{Fate, Forgery, Loss, Marks};
 pub use filter::{Aim, Filter, Reset};
+pub(crate) use flow::Flow;
 pub use flow::{FlowKey, Kind};
 pub use link::{Direction, Link, Rate};
 pub use middlebox::{Keepalives, Middlebox, Refresh, Then};
 
 use self::{
-    flow::Flow,
     flows::Flows,
     path::{Path, Plan},
     table::{Judgment, Table},
@@ -87,6 +88,8 @@ pub struct Emission {
     pub number: u64,
     /// The end that receives it.
     pub to: End,
+    /// What the wire made, if it made it; else a host sent it.
+    pub forged: Option<Forgery>,
     /// The frame.
     pub bytes: Vec<u8>,
     /// The order among those of one moment.
@@ -209,12 +212,8 @@ impl Wire {
                 let is_next = self.on_the_way.peek().is_none_or(|first| first.at > now);
                 passage.at_once = is_next && plan.at <= now && passage.marks == Marks::default();
                 if !passage.at_once {
-                    self.send_later(
-                        number,
-                        from.other(),
-                        plan,
-                        readdressed.unwrap_or_else(|| bytes.to_vec()),
-                    );
+                    let bytes = readdressed.unwrap_or_else(|| bytes.to_vec());
+                    self.send_later(Emission::new(number, from.other(), None, bytes), plan);
                 }
             }
             Err(loss) => passage.fate = Fate::Dropped(loss),
@@ -238,8 +237,11 @@ impl Wire {
         }
         let emission = self.on_the_way.pop()?;
         self.bytes_on_the_way = self.bytes_on_the_way.saturating_sub(emission.bytes.len());
-        let is_cut = self.path(emission.to.other()).link().cut;
-        let fate = if is_cut { Fate::Dropped(Loss::Cut) } else { Fate::Delivered };
+        let fate = match emission.forged {
+            _ if self.path(emission.to.other()).link().cut => Fate::Dropped(Loss::Cut),
+            Some(forgery) => Fate::Forged(forgery),
+            None => Fate::Delivered,
+        };
         Some((emission, fate))
     }
 
@@ -310,17 +312,17 @@ impl Wire {
         self.path_mut(from).take(now, ports, length)
     }
 
-    fn send_later(&mut self, number: u64, to: End, plan: Plan, bytes: Vec<u8>) {
-        let bytes = match plan.corrupted_bit {
-            Some(bit) => forge::with_bit_turned(&bytes, bit),
-            None => bytes,
-        };
+    fn send_later(&mut self, mut emission: Emission, plan: Plan) {
+        emission.at = plan.at;
+        if let Some(bit) = plan.corrupted_bit {
+            emission.bytes = forge::with_bit_turned(&emission.bytes, bit);
+        }
         let times = if plan.marks.duplicated { 2 } else { 1 };
-        for _ in 0..times {
-            let order = self.emissions;
+        for mut emission in iter::repeat_n(emission, times) {
+            emission.order = self.emissions;
             self.emissions += 1;
-            self.bytes_on_the_way += bytes.len();
-            self.on_the_way.push(Emission { at: plan.at, number, to, bytes: bytes.clone(), order });
+            self.bytes_on_the_way += emission.bytes.len();
+            self.on_the_way.push(emission);
         }
     }
 
@@ -346,11 +348,12 @@ impl Wire {
         let (number, from, frame) = (self.number(), to.other(), Frame::parse(&bytes));
         let (fate, marks) = match self.path_mut(from).take_forged(now, bytes.len()) {
             Ok(plan) => {
-                self.send_later(number, to, plan, bytes);
+                self.send_later(Emission::new(number, to, Some(forgery), bytes), plan);
                 (Fate::Forged(forgery), plan.marks)
             }
             Err(loss) => (Fate::Dropped(loss), Marks::default()),
         };
+        let marks = Marks { forged: true, ..marks };
         self.forged.push_back(Passage {
             number,
             at: now,
@@ -383,6 +386,12 @@ impl Wire {
     }
 }
 
+impl Emission {
+    fn new(number: u64, to: End, forged: Option<Forgery>, bytes: Vec<u8>) -> Self {
+        Self { at: Moment::default(), number, to, forged, bytes, order: 0 }
+    }
+}
+
 impl Ord for Emission {
     /// The one that leaves first is the greatest, as [`BinaryHeap`] wants it.
     fn cmp(&self, other: &Self) -> Ordering {
@@ -400,4 +409,4 @@ impl PartialOrd for Emission {
 const BYTES_ON_THE_WAY_MAX: usize = 64 << 20;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

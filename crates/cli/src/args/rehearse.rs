@@ -60,7 +60,7 @@ pub struct Rehearse {
     /// Write the report card as one HTML file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub html: Option<PathBuf>,
-    /// Write every frame of the client's cable to this file
+    /// Write every frame of the client's cable to this file (pcapng)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub capture: Option<PathBuf>,
     /// Of `book`, the experiment alone, without the table of predicted and measured times

@@ -102,7 +102,7 @@ fn no_such(what: &str, cause: &std::io::Error) -> Failure {
 /// # Errors
 /// [`Failure::System`] where the file cannot be written.
 pub(super) fn write_page(path: &std::path::Path, cards: &[Card]) -> Result<(), Failure> {
-    fs::write(path, card::html(cards, &[]))
+    fs::write(path, card::html(cards))
         .map_err(|cause| Failure::System(format!("cannot write {}: {cause}", path.display())))
 }
 

@@ -14,7 +14,7 @@ use halfopen_sys::fuzzing as sys;
 type Target = (&'static str, fn(&[u8]));
 
 /// Every target of `fuzz/Cargo.toml`.
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 12] = [
     ("bpf", sys::bpf),
     ("connection_id", cli::connection_id),
     ("ctnetlink", sys::ctnetlink),
@@ -26,6 +26,7 @@ const TARGETS: [Target; 11] = [
     ("selectors", cli::selectors),
     ("sock_diag", sys::sock_diag),
     ("tcp_info", sys::tcp_info),
+    ("wire", lab::wire),
 ];
 
 fn fuzz() -> PathBuf {

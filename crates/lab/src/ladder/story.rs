@@ -1,15 +1,16 @@
 //! Owns turning what a cable recorded, and what was noted beside it, into events to draw: one
-//! order, one beginning, sequence numbers relative to where each direction began. Pure.
+//! order, one beginning, sequence numbers relative to where each direction began, states followed. Pure.
 
-use std::{collections::HashMap, net::SocketAddrV4};
+use std::collections::HashMap;
 
 use halfopen_core::Moment;
 
-use super::{Event, Happening};
+use super::{Event, Happening, Role, State, states::Ends};
 use crate::{
     cable::FrameSeen,
     frame::{Frame, Segment},
     topology::End,
+    wire::{Fate, Flow, FlowKey, Kind},
 };
 
 /// Something that was noted beside the frames.
@@ -28,6 +29,8 @@ pub struct Note {
 pub enum Place {
     /// On the host at this end.
     Host(End),
+    /// On the host at this end, which forgets all its connections by it, as when its power fails.
+    HostForgets(End),
     /// On the cable.
     Cable,
 }
@@ -35,121 +38,187 @@ pub enum Place {
 /// Frames and notes as one story that begins at `began`. Of frames and notes of the same moment
 /// the note comes first: it is the cause.
 pub fn story(began: Moment, frames: &[FrameSeen], notes: &[Note]) -> Vec<Event> {
-    let mut numbers = Numbers::default();
-    let noted = notes.iter().map(|note| {
-        let text = note.text.clone();
-        let what = match note.place {
-            Place::Host(end) => Happening::Beside(end, text),
-            Place::Cable => Happening::Between(text),
-        };
-        Event { at: note.at.since(began), what }
-    });
-    let seen = frames.iter().map(|seen| {
-        let label = match &seen.frame {
-            Frame::Tcp(segment) => numbers.label(segment),
-            Frame::Arp(arp) => arp.to_string(),
-            Frame::Other(words) => words.clone(),
-        };
-        let what = Happening::Frame { from: seen.from, label, fate: seen.fate };
-        Event { at: seen.at.since(began), what }
-    });
-    let mut events: Vec<_> = noted.chain(seen).collect();
-    events.sort_by_key(|event| event.at);
-    events
+    let mut told: Vec<_> = notes
+        .iter()
+        .map(|note| (note.at, Told::Note(note)))
+        .chain(frames.iter().map(|seen| (seen.at, Told::Frame(seen))))
+        .collect();
+    told.sort_by_key(|(at, _)| *at);
+    let mut teller = Teller::over(frames);
+    told.into_iter()
+        .map(|(at, told)| {
+            let (what, states) = match told {
+                Told::Note(note) => teller.note(note),
+                Told::Frame(seen) => teller.frame(seen),
+            };
+            Event { at: at.since(began), what, states }
+        })
+        .collect()
 }
 
-/// Where the sequence numbers of each direction began: from sender, to receiver.
-#[derive(Debug, Default)]
-struct Numbers(HashMap<(SocketAddrV4, SocketAddrV4), u32>);
+enum Told<'a> {
+    Note(&'a Note),
+    Frame(&'a FrameSeen),
+}
 
-impl Numbers {
-    fn label(&mut self, segment: &Segment) -> String {
-        let direction = (segment.source, segment.destination);
-        if segment.flags.syn {
+/// What has to be remembered while a story is told.
+struct Teller {
+    connections: HashMap<FlowKey, Connection>,
+    /// There are several, so that each segment says to which it belongs.
+    are_several: bool,
+}
+
+struct Connection {
+    flow: Flow,
+    ends: Ends,
+    /// Where the sequence numbers of the left end and of the right began.
+    first: [Option<u32>; 2],
+    /// From 1, in the order in which they appear.
+    number: usize,
+}
+
+impl Teller {
+    fn over(frames: &[FrameSeen]) -> Self {
+        let mut keys: Vec<_> = frames
+            .iter()
+            .filter_map(|seen| Some(FlowKey::of(seen.frame.segment()?, seen.from)))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Self { connections: HashMap::new(), are_several: keys.len() > 1 }
+    }
+
+    fn note(&mut self, note: &Note) -> (Happening, [Option<State>; 2]) {
+        let text = note.text.clone();
+        match note.place {
+            Place::Host(end) => (Happening::Beside(end, text), [None; 2]),
+            Place::Cable => (Happening::Between(text), [None; 2]),
+            Place::HostForgets(end) => {
+                // All of them, whatever the first says.
+                let forgotten: Vec<_> = self
+                    .connections
+                    .values_mut()
+                    .filter_map(|connection| connection.ends.forget(end))
+                    .collect();
+                (Happening::Beside(end, text), at(end, forgotten.first().copied()))
+            }
+        }
+    }
+
+    fn frame(&mut self, seen: &FrameSeen) -> (Happening, [Option<State>; 2]) {
+        let FrameSeen { from, fate, .. } = *seen;
+        let (label, role, states) = match &seen.frame {
+            Frame::Tcp(segment) => self.segment(segment, seen),
+            Frame::Arp(arp) => (arp.to_string(), Role::News, [None; 2]),
+            Frame::Other(words) => (words.clone(), Role::News, [None; 2]),
+        };
+        (Happening::Frame { from, label, fate, role }, states)
+    }
+
+    fn segment(
+        &mut self,
+        segment: &Segment,
+        seen: &FrameSeen,
+    ) -> (String, Role, [Option<State>; 2]) {
+        let from = seen.from;
+        let number = self.connections.len() + 1;
+        let connection = self
+            .connections
+            .entry(FlowKey::of(segment, from))
+            .or_insert_with(|| Connection::new(number));
+        let role = connection.role(segment, from);
+        let mut label = connection.label(segment, from, role);
+        if self.are_several {
+            label = format!("#{} {label}", connection.number);
+        }
+        (label, role, connection.follow(segment, seen))
+    }
+}
+
+impl Connection {
+    fn new(number: usize) -> Self {
+        Self { flow: Flow::new(), ends: Ends::default(), first: [None; 2], number }
+    }
+
+    fn role(&self, segment: &Segment, from: End) -> Role {
+        let says = segment.payload > 0 || segment.flags.syn || segment.flags.fin;
+        let next = self.flow.next_of(from);
+        let is_old = |next: u32| next.wrapping_sub(segment.next_sequence()).cast_signed() >= 0;
+        match self.flow.kind(segment, from) {
+            Kind::Keepalive => Role::Keepalive,
+            Kind::KeepaliveAnswer => Role::KeepaliveAnswer,
+            Kind::Syn if next != Some(segment.next_sequence()) => Role::News,
+            Kind::Rst => Role::News,
+            _ if says && next.is_some_and(is_old) => Role::Again,
+            _ => Role::News,
+        }
+    }
+
+    /// The states after the segment, where they change, with the flow brought up to date.
+    fn follow(&mut self, segment: &Segment, seen: &FrameSeen) -> [Option<State>; 2] {
+        let (from, to) = (seen.from, seen.from.other());
+        let expected = self.flow.expected_by(to);
+        let near = if seen.marks.forged { None } else { self.ends.sent(segment, from) };
+        let arrives = !matches!(seen.fate, Fate::Dropped(_)) && !seen.marks.corrupted;
+        let far = arrives.then(|| self.ends.arrived(segment, to, expected)).flatten();
+        self.flow.note(segment, from, None);
+        match from {
+            End::Left => [near, far],
+            End::Right => [far, near],
+        }
+    }
+
+    fn label(&mut self, segment: &Segment, from: End, role: Role) -> String {
+        if segment.flags.syn && role == Role::News {
             // A new connection may use the ports of an old one.
-            self.0.insert(direction, segment.sequence);
+            *self.first_of(from) = Some(segment.sequence);
         }
         let flags = [
+            (role == Role::Again, "again:"),
+            (role == Role::Keepalive, "keepalive"),
             (segment.flags.syn, "SYN"),
             (segment.flags.fin, "FIN"),
             (segment.flags.rst, "RST"),
-            (segment.flags.psh, "PSH"),
+            (segment.flags.psh && role != Role::Again, "PSH"),
             (segment.acknowledgment.is_some(), "ACK"),
         ];
         let mut words: Vec<_> =
             flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned()).collect();
-        words.push(format!("seq={}", self.relative(direction, segment.sequence)));
+        words.push(format!("seq={}", self.relative(from, segment.sequence)));
         if let Some(number) = segment.acknowledgment {
-            let reverse = (segment.destination, segment.source);
-            words.push(format!("ack={}", self.relative(reverse, number)));
+            words.push(format!("ack={}", self.relative(from.other(), number)));
         }
         if segment.payload > 0 {
             words.push(format!("len={}", segment.payload));
+        }
+        if segment.window == 0 && !segment.flags.rst {
+            words.push("win=0".to_owned());
         }
         words.join(" ")
     }
 
     /// The number counted from the direction's SYN; from the first number seen where there was none.
-    fn relative(&mut self, direction: (SocketAddrV4, SocketAddrV4), number: u32) -> i32 {
-        let first = *self.0.entry(direction).or_insert(number);
+    fn relative(&mut self, from: End, number: u32) -> i32 {
+        let first = *self.first_of(from).get_or_insert(number);
         // A keepalive probe repeats the number before the last, which may be one before the first seen.
         number.wrapping_sub(first).cast_signed()
+    }
+
+    const fn first_of(&mut self, end: End) -> &mut Option<u32> {
+        let [left, right] = &mut self.first;
+        match end {
+            End::Left => left,
+            End::Right => right,
+        }
+    }
+}
+
+const fn at(end: End, state: Option<State>) -> [Option<State>; 2] {
+    match end {
+        End::Left => [state, None],
+        End::Right => [None, state],
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::{
-        frame::Flags,
-        wire::{Fate, Marks},
-    };
-
-    const CLIENT: &str = "10.0.0.1:40000";
-    const SERVER: &str = "10.0.0.7:111";
-
-    fn segment(from: &str, to: &str, sequence: u32, acknowledgment: Option<u32>) -> Segment {
-        let flags = Flags { syn: acknowledgment.is_none(), ..Flags::default() };
-        let (source, destination) = (from.parse().unwrap(), to.parse().unwrap());
-        Segment { source, destination, sequence, acknowledgment, flags, window: 512, payload: 0 }
-    }
-
-    #[test]
-    fn numbers_are_counted_from_the_syn_and_survive_the_wrap() {
-        let mut numbers = Numbers::default();
-        let syn = segment(CLIENT, SERVER, u32::MAX, None);
-        assert_eq!(numbers.label(&syn), "SYN seq=0");
-        let answer = segment(SERVER, CLIENT, 500, Some(0));
-        let answer = Segment { flags: syn.flags, ..answer };
-        assert_eq!(numbers.label(&answer), "SYN ACK seq=0 ack=1");
-        let data = Segment { payload: 3, ..segment(CLIENT, SERVER, 0, Some(501)) };
-        assert_eq!(numbers.label(&data), "ACK seq=1 ack=1 len=3");
-    }
-
-    #[test]
-    fn a_keepalive_probe_of_a_connection_seen_late_is_one_before_the_first() {
-        let mut numbers = Numbers::default();
-        numbers.label(&segment(CLIENT, SERVER, 1000, Some(7)));
-        assert_eq!(numbers.label(&segment(CLIENT, SERVER, 999, Some(7))), "ACK seq=-1 ack=0");
-    }
-
-    #[test]
-    fn a_note_comes_before_the_frame_of_the_same_moment() {
-        let at = Moment(Duration::from_secs(9));
-        let notes = [Note { at, place: Place::Host(End::Left), text: "types".into() }];
-        let frame = Frame::Other("UDP".into());
-        let frames = [FrameSeen {
-            number: 0,
-            at,
-            from: End::Left,
-            fate: Fate::Delivered,
-            marks: Marks::default(),
-            frame,
-        }];
-        let told = story(Moment(Duration::from_secs(8)), &frames, &notes);
-        assert!(matches!(told[0].what, Happening::Beside(End::Left, _)));
-        assert_eq!(told[1].at, Duration::from_secs(1));
-    }
-}
+mod tests;

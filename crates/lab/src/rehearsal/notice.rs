@@ -123,7 +123,11 @@ pub(super) fn of_application(
         let line = stage.party(side).said.iter().find(|line| line.at > slack && line.at > from);
         line.map(|line| (line.at, format!("said \"{}\"", line.text)))
     });
-    let first = [exit.clone(), closed, line].into_iter().flatten().min_by_key(|(at, _)| *at)?;
+    // To let go of a connection that the kernel has ended is an answer to that.
+    let let_go = stage.let_go(side).filter(|at| *at > from);
+    let let_go = let_go.map(|at| (at, "closed its descriptor".to_owned()));
+    let first =
+        [exit.clone(), closed, line, let_go].into_iter().flatten().min_by_key(|(at, _)| *at)?;
     // An exit says more than the line or the FIN that comes with it.
     match exit {
         Some(exit) if exit.0.since(first.0) <= SLACK => Some(exit),

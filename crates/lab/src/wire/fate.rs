@@ -55,7 +55,7 @@ pub enum Forgery {
     ResetOnDemand,
 }
 
-/// What was done to a frame that was delivered all the same.
+/// What is to be said of a frame beside its fate: of one that was delivered, what was done to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Marks {
     /// How long it was held: delay, jitter, the queue. Zero where it passed at once.
@@ -66,6 +66,8 @@ pub struct Marks {
     pub duplicated: bool,
     /// One bit of it was turned over.
     pub corrupted: bool,
+    /// The wire made it, whatever then became of it.
+    pub forged: bool,
     /// Its addresses were changed, as by a NAT that made a new mapping.
     pub readdressed: bool,
 }

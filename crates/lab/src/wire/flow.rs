@@ -16,7 +16,7 @@ pub struct FlowKey {
 
 /// What the wire has seen of a connection.
 #[derive(Debug, Clone)]
-pub(super) struct Flow {
+pub(crate) struct Flow {
     /// Who sent the first SYN; `None` where the beginning was not seen.
     pub(super) opened_by: Option<End>,
     left: Side,
@@ -92,7 +92,7 @@ impl FlowKey {
 }
 
 impl Flow {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let side = Side::default();
         Self { opened_by: None, left: side, right: side, reset: false, probed_by: None }
     }
@@ -112,7 +112,7 @@ impl Flow {
     }
 
     /// What the segment is, judged by what was seen before it.
-    pub(super) fn kind(&self, segment: &Segment, from: End) -> Kind {
+    pub(crate) fn kind(&self, segment: &Segment, from: End) -> Kind {
         let Segment { flags, payload, sequence, acknowledgment, .. } = *segment;
         match (flags.rst, flags.syn, flags.fin, acknowledgment) {
             (true, ..) => Kind::Rst,
@@ -154,7 +154,7 @@ impl Flow {
     }
 
     /// Takes note of a segment that passes. `hardware` are the first 12 bytes of its frame.
-    pub(super) fn note(&mut self, segment: &Segment, from: End, hardware: Option<[u8; 12]>) {
+    pub(crate) fn note(&mut self, segment: &Segment, from: End, hardware: Option<[u8; 12]>) {
         let kind = self.kind(segment, from);
         if kind == Kind::Syn {
             // A new connection may use the ports of an old one; a SYN that comes again changes nothing.
@@ -184,9 +184,14 @@ impl Flow {
         side.hardware = hardware.or(side.hardware);
     }
 
+    /// The number after the last byte that `end` has sent, if it has sent anything.
+    pub(crate) const fn next_of(&self, end: End) -> Option<u32> {
+        self.side(end).next
+    }
+
     /// The number of the next byte that `end` expects: what it last acknowledged, or, where it has said
     /// nothing yet, what was sent to it.
-    pub(super) fn expected_by(&self, end: End) -> Option<u32> {
+    pub(crate) fn expected_by(&self, end: End) -> Option<u32> {
         self.side(end).acknowledged.or(self.side(end.other()).next)
     }
 

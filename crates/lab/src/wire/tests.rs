@@ -29,7 +29,7 @@ pub(super) const fn ms(ms: u64) -> Duration {
 pub(super) const HANDSHAKE: [&str; 3] = ["0 > S 100", "0 < S. 300 ack 101", "0 > . 101 ack 301"];
 
 /// A frame from a line of a script, behind its moment.
-pub(super) fn frame(line: &str) -> (End, Vec<u8>) {
+pub(crate) fn frame(line: &str) -> (End, Vec<u8>) {
     let words: Vec<_> = line.split_whitespace().collect();
     let from = if words[0] == ">" { End::Left } else { End::Right };
     let number = |word: &str| {
@@ -88,7 +88,10 @@ pub(super) fn pass(wire: &mut Wire, until: Moment, log: &mut Vec<String>) {
     while let Some(now) = wire.deadline().filter(|deadline| *deadline <= until) {
         while let Some((emission, fate)) = wire.due(now) {
             let arrow = if emission.to == End::Right { "=>" } else { "<=" };
-            let fate = if fate == Fate::Delivered { String::new() } else { format!(": {fate}") };
+            let fate = match fate {
+                Fate::Dropped(_) => format!(": {fate}"),
+                _ => String::new(),
+            };
             log.push(format!("{} {arrow} {}{fate}", now.0.as_millis(), words(&emission.bytes)));
         }
         tell_forged(wire, log);

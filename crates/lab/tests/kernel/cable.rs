@@ -95,29 +95,14 @@ fn a_routed_plan_passes_bytes_over_both_cables() {
 }
 
 #[test]
-fn frames_on_the_cable_are_no_longer_than_the_mtu_and_the_pcap_holds_them_all() {
+fn frames_on_the_cable_are_no_longer_than_the_mtu() {
     requires_lab!();
     let lab = Lab::build(Topology::lan()).unwrap();
-    let path = std::env::temp_dir().join(format!("halfopen-cable-{}.pcap", std::process::id()));
-    lab.cable(0).unwrap().capture_to(&path).unwrap();
     let (mut client, mut server) = connection(&lab);
     client.write_all(&[7; 100_000]).unwrap();
     server.set_read_timeout(Some(SOON)).unwrap();
     server.read_exact(&mut [0; 100_000]).unwrap();
-    drop((client, server));
     let frames = lab.cable(0).unwrap().frames(0);
     let longest = frames.iter().filter_map(|seen| Some(seen.frame.segment()?.payload)).max();
     assert!(longest.is_some_and(|payload| payload <= 1460), "{longest:?}");
-    drop(lab);
-    let bytes = std::fs::read(&path).unwrap();
-    std::fs::remove_file(&path).unwrap();
-    let mut rest = &bytes[24..];
-    let mut count = 0;
-    while !rest.is_empty() {
-        let kept = u32::from_le_bytes(rest[8..12].try_into().unwrap()) as usize;
-        assert!(matches!(Frame::parse(&rest[16..16 + kept]), Frame::Tcp(_) | Frame::Arp(_)));
-        rest = &rest[16 + kept..];
-        count += 1;
-    }
-    assert!(count >= frames.len(), "{count} of {}", frames.len());
 }

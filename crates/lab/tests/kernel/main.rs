@@ -4,7 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking, also in what tests share")]
 
 mod book;
+mod boxes;
 mod cable;
+mod capture;
+mod faults;
+mod filters;
 mod leftovers;
 mod power;
 mod trial;
