@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use halfopen_core::{
     ConnectionId, Cookie, Diagnosis, Endpoints, Evidence, Family, KernelTimer, Listener, Moment,
     NetnsId, Observation, OptionsSeen, Owner, Owners, Process, Remedy, Sample, Severity, Siblings,
-    SocketOptions, Source, Sysctls, TcpInfo, TcpState, Tracking, Verdict, VerdictKind,
+    SocketOptions, Source, Sysctls, TcpInfo, TcpState, Tracking, Unavailable, Verdict, VerdictKind,
     detection::{
         AppTold, Assumption, Assumptions, Cause, DetectionTime, Interval, Learns, NeverBecause,
         PeerTold, Prediction, Tick,
@@ -58,7 +58,7 @@ pub(crate) fn observation(cookie: u64) -> Observation {
         })),
         sysctls: Sysctls::linux_defaults().into(),
         tick: Tick::from_hz(250),
-        owners: Owners::Known(vec![owner(812, "telnet")]),
+        owners: Owners::Known([owner(812, "telnet")].into_iter().collect()),
         listener: None,
         siblings: Siblings::default(),
         tracking: Tracking::NotTracked,
@@ -252,7 +252,9 @@ fn proved_and_straining() -> Vec<Diagnosis> {
             KernelTimer::Retransmit { retransmits: 7, expires_in: secs(26) },
         )
         .heard(51, 3)
-        .owners(Owners::Known(vec![owner(31_337, "evil\x1b[2J"), owner(31_338, "evil")]))
+        .owners(Owners::Known(
+            [owner(31_337, "evil\x1b[2J"), owner(31_338, "evil")].into_iter().collect(),
+        ))
         .evidence(&[
             Evidence::Unacknowledged { segments: 3 },
             Evidence::RetransmissionsUnanswered { count: 7 },
@@ -272,7 +274,7 @@ fn waiting_for_somebody() -> Vec<Diagnosis> {
                 KernelTimer::WindowProbe { probes: 0, expires_in: secs(61) },
             )
             .heard(59, 0)
-            .owners(Owners::Known(vec![owner(990, "nginx")]))
+            .owners(Owners::Known([owner(990, "nginx")].into_iter().collect()))
             .evidence(&[Evidence::WindowClosed { waiting_bytes: 131_072 }])
             .learns(DetectionTime {
                 now: Some(Learns::Never(NeverBecause::PeerHoldsWindowShut)),
@@ -288,7 +290,7 @@ fn waiting_for_somebody() -> Vec<Diagnosis> {
         .ends("10.0.0.1:8080", "10.0.0.66:50123")
         .state(TcpState::CloseWait, KernelTimer::Off)
         .heard(7200, 0)
-        .owners(Owners::Known(vec![owner(990, "nginx")]))
+        .owners(Owners::Known([owner(990, "nginx")].into_iter().collect()))
         .evidence(&[Evidence::PeerClosed, Evidence::EndRead])
         .done(),
         Draft::new(
@@ -308,7 +310,7 @@ fn waiting_for_somebody() -> Vec<Diagnosis> {
                 TcpState::SynSent,
                 KernelTimer::Retransmit { retransmits: 1, expires_in: secs(2) },
             )
-            .owners(Owners::Known(vec![owner(1204, "curl")]))
+            .owners(Owners::Known([owner(1204, "curl")].into_iter().collect()))
             .evidence(&[Evidence::SynUnanswered { retries: 1 }])
             .learns(winding_up(
                 "it is not open yet",
@@ -340,7 +342,10 @@ fn kernel_alone() -> Vec<Diagnosis> {
             .ends("10.0.0.1:33006", "10.0.0.8:5432")
             .mini()
             .owners(Owners::Unseen("held by another user's process".into()))
-            .evidence(&[Evidence::Unavailable { what: "TCP_INFO", why: "not sent".to_owned() }])
+            .evidence(&[Evidence::Unavailable(Box::new(Unavailable {
+                what: "TCP_INFO",
+                why: "not sent".to_owned(),
+            }))])
             .learns(DetectionTime {
                 idle: Learns::Unknown("the options were not read".into()),
                 busy: Learns::Unknown("the options were not read".into()),
@@ -394,7 +399,9 @@ fn open() -> Vec<Diagnosis> {
         Draft::new(0xd3, VerdictKind::Alive, Severity::Fine, "heard 210ms ago")
             .ends("[::ffff:10.0.0.1]:443", "[::ffff:198.51.100.77]:40100")
             .heard(1, 0)
-            .owners(Owners::Known(vec![owner(1, "postgres"), owner(2, "postgres")]))
+            .owners(Owners::Known(
+                [owner(1, "postgres"), owner(2, "postgres")].into_iter().collect(),
+            ))
             .learns(DetectionTime {
                 idle: within(secs(40), secs(45), Cause::KeepaliveUserTimeout),
                 busy: within(secs(30), secs(31), Cause::UserTimeout),

@@ -1,37 +1,54 @@
 //! Owns what is said on standard error while a look at the host takes long, so that nobody believes
-//! it hangs. Read: proc(5) on /proc/net/sockstat.
+//! it hangs: how many sockets have been read and judged, and of how many. Asks the kernel nothing
+//! while the look is short.
 
 use std::{
-    fs,
-    io::{self, IsTerminal as _},
-    sync::mpsc::{self, RecvTimeoutError, Sender},
+    io::{self, IsTerminal as _, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
+use halfopen_sys::{Scope, sockets_read, tcp_sockets_here};
+
 /// A look that is being taken. Says nothing if it is dropped within a second, or if nobody watches.
 pub(crate) struct LongLook {
+    judged: Arc<AtomicUsize>,
     over: Option<Sender<()>>,
     watcher: Option<JoinHandle<()>>,
 }
 
 /// A second: what takes less needs no word.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Often enough to see it move.
+const REDRAWN: Duration = Duration::from_millis(200);
 
 impl LongLook {
-    pub(crate) fn begin() -> Self {
+    /// Begins to watch a look at `scope`.
+    pub(crate) fn begin(scope: &Scope) -> Self {
+        let judged = Arc::new(AtomicUsize::new(0));
         if !io::stderr().is_terminal() {
-            return Self { over: None, watcher: None };
+            return Self { judged, over: None, watcher: None };
         }
         let (over, ended) = mpsc::channel();
-        let watcher = thread::Builder::new().name("long look".to_owned()).spawn(move || {
-            if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                let table = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
-                eprintln!("halfopen: {}", sentence(sockets(&table)));
-            }
-        });
+        let far = Far {
+            read_before: sockets_read(),
+            judged: Arc::clone(&judged),
+            is_all_here: *scope == Scope::Current,
+        };
+        let watcher = thread::Builder::new().name("long look".to_owned());
+        let watcher = watcher.spawn(move || watch(&far, &ended));
         // Without a thread the look is as good, only silent.
-        Self { over: Some(over), watcher: watcher.ok() }
+        Self { judged, over: Some(over), watcher: watcher.ok() }
+    }
+
+    /// So many more sockets have been judged.
+    pub(crate) fn judged(&self, sockets: usize) {
+        self.judged.fetch_add(sockets, Ordering::Relaxed);
     }
 }
 
@@ -44,18 +61,39 @@ impl Drop for LongLook {
     }
 }
 
-fn sentence(sockets: Option<u64>) -> String {
-    sockets.map_or_else(
-        || "still looking".to_owned(),
-        |sockets| format!("still looking: this namespace alone has {sockets} TCP sockets in use"),
-    )
+/// How far a look is.
+struct Far {
+    read_before: usize,
+    judged: Arc<AtomicUsize>,
+    /// The kernel tells how many sockets there are in the namespace of the caller.
+    is_all_here: bool,
 }
 
-/// The sockets in use by the text of /proc/net/sockstat: `TCP: inuse 27 orphan 0 tw 0 …`.
-fn sockets(table: &str) -> Option<u64> {
-    let line = table.lines().find_map(|line| line.strip_prefix("TCP:"))?;
-    let mut words = line.split_whitespace().skip_while(|word| *word != "inuse");
-    words.nth(1)?.parse().ok()
+fn watch(far: &Far, ended: &Receiver<()>) {
+    let mut pause = PATIENCE;
+    let mut all = None;
+    while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        if pause == PATIENCE && far.is_all_here {
+            all = tcp_sockets_here();
+        }
+        pause = REDRAWN;
+        let read = sockets_read().saturating_sub(far.read_before);
+        say(&format!("\r{}\x1b[K", sentence(read, far.judged.load(Ordering::Relaxed), all)));
+    }
+    if pause == REDRAWN {
+        say("\r\x1b[K");
+    }
+}
+
+fn say(text: &str) {
+    // Nowhere is left to complain.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+fn sentence(read: usize, judged: usize, all: Option<u64>) -> String {
+    let all = all.map(|all| format!(" of about {all}")).unwrap_or_default();
+    let judged = if judged > 0 { format!(", {judged} judged") } else { String::new() };
+    format!("halfopen: still looking: {read}{all} TCP sockets read{judged}")
 }
 
 #[cfg(test)]
@@ -63,16 +101,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_of_sockets_is_told_where_the_kernel_tells_it() {
-        let table =
-            "sockets: used 170\nTCP: inuse 27 orphan 0 tw 3 alloc 29 mem 2\nUDP: inuse 1 mem 0\n";
-        assert!(sentence(sockets(table)).contains("27 TCP sockets"));
-        assert_eq!(sentence(sockets("")), "still looking");
-        assert_eq!(sockets("TCP: inuse x\n"), None);
+    fn it_is_told_how_many_sockets_have_been_read_and_judged_of_how_many() {
+        let told = |read, judged, all| sentence(read, judged, all);
+        let expected = "halfopen: still looking: 512 of about 9000 TCP sockets read";
+        assert_eq!(told(512, 0, Some(9_000)), expected);
+        let expected = "halfopen: still looking: 9003 TCP sockets read, 256 judged";
+        assert_eq!(told(9_003, 256, None), expected);
     }
 
     #[test]
     fn a_look_that_is_over_leaves_no_thread() {
-        drop(LongLook::begin());
+        let long = LongLook::begin(&Scope::Current);
+        long.judged(1);
+        let judged = Arc::clone(&long.judged);
+        drop(long);
+        assert_eq!((judged.load(Ordering::Relaxed), Arc::strong_count(&judged)), (1, 1));
     }
 }

@@ -71,10 +71,15 @@ impl Look {
     /// # Errors
     /// [`Failure`] where the kernel refuses, or where the namespace that was named is not there.
     pub(crate) fn take(&self) -> Result<Picture, Failure> {
-        let _long = LongLook::begin();
+        let scope = self.selection.scope();
+        let long = LongLook::begin(&scope);
         let taken_at = Timestamp::now();
-        let ask = Ask { scope: self.selection.scope(), sources: self.sources, owners: self.owners };
-        let (survey, parts) = halfopen_sys::survey_each(&ask, || Bench::new(self), Bench::take)
+        let ask = Ask { scope, sources: self.sources, owners: self.owners };
+        let take = |bench: &mut Bench<'_>, piece: Vec<_>| {
+            long.judged(piece.len());
+            bench.take(piece);
+        };
+        let (survey, parts) = halfopen_sys::survey_each(&ask, || Bench::new(self), take)
             .map_err(|error| refused(&error))?;
         let mut judged = Judged::default();
         parts.into_iter().for_each(|part| judged.add(part.done()));

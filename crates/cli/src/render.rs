@@ -3,6 +3,7 @@
 
 mod cell;
 mod columns;
+mod in_order;
 pub(crate) mod json;
 mod paint;
 mod proved;

@@ -136,13 +136,17 @@ pub enum Evidence {
     },
     /// The state that the kernel reports.
     InState(crate::state::TcpState),
-    /// Something could not be seen.
-    Unavailable {
-        /// What could not be seen.
-        what: &'static str,
-        /// Why.
-        why: String,
-    },
+    /// Something could not be seen. Rare, and boxed, since every verdict holds evidence.
+    Unavailable(Box<Unavailable>),
+}
+
+/// Something that could not be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable {
+    /// What could not be seen.
+    pub what: &'static str,
+    /// Why.
+    pub why: String,
 }
 
 impl Evidence {
@@ -178,7 +182,7 @@ impl Evidence {
             Self::TrackingExpiresBeforeKeepalive { .. } => "tracking-expires-before-keepalive",
             Self::TrackingForgot { .. } => "tracking-forgot",
             Self::InState(_) => "in-state",
-            Self::Unavailable { .. } => "unavailable",
+            Self::Unavailable(_) => "unavailable",
         }
     }
 
@@ -284,7 +288,7 @@ impl fmt::Display for Evidence {
             | Self::TrackingExpiresBeforeKeepalive { .. }
             | Self::TrackingForgot { .. } => tracking(f, self),
             Self::InState(state) => write!(f, "the kernel says {state}"),
-            Self::Unavailable { what, why } => write!(f, "{what} not seen: {why}"),
+            Self::Unavailable(unseen) => write!(f, "{} not seen: {}", unseen.what, unseen.why),
         }
     }
 }

@@ -52,11 +52,11 @@ mod verdict;
 
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};
 pub use diagnosis::{Diagnosis, Judge};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, Unavailable};
 pub use listener::Listener;
 pub use observation::{Observation, Proof, Siblings, Thresholds};
 pub use options::{OptionsSeen, SocketOptions, Sysctls};
-pub use owner::{Owner, Owners, Process};
+pub use owner::{Owner, OwnerList, Owners, Process};
 pub use remedy::Remedy;
 pub use sample::{Inside, KernelTimer, Moment, PendingTimer, Sample, Sequence, Shutdown, Source};
 pub use siblings::PeerTallies;

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     ConnectionId, Cookie, Endpoints, Family, Inside, KernelTimer, Moment, NetnsId, Observation,
-    OptionsSeen, Owner, Owners, Process, Sample, Siblings, SocketOptions, Source, Sysctls, TcpInfo,
-    TcpState, Tracking, detection::Tick, tcp_info::CongestionState,
+    OptionsSeen, Owner, OwnerList, Owners, Process, Sample, Siblings, SocketOptions, Source,
+    Sysctls, TcpInfo, TcpState, Tracking, detection::Tick, tcp_info::CongestionState,
 };
 
 pub(crate) fn ms(millis: u64) -> Duration {
@@ -40,7 +40,7 @@ pub(crate) fn established() -> Observation {
         options: OptionsSeen::Read(options().into()),
         sysctls: Sysctls::linux_defaults().into(),
         tick: Tick::from_hz(250),
-        owners: Owners::Known(vec![Owner {
+        owners: Owners::Known(OwnerList::from_iter([Owner {
             process: Arc::new(Process {
                 pid: 42,
                 command: "telnet".to_owned(),
@@ -49,7 +49,7 @@ pub(crate) fn established() -> Observation {
                 unit: None,
             }),
             fd: 3,
-        }]),
+        }])),
         listener: None,
         siblings: Siblings::default(),
         tracking: Tracking::NotTracked,

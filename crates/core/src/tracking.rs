@@ -14,7 +14,7 @@ pub use join::TrackingJoin;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tracking {
     /// It has an entry.
-    Entry(TrackedEntry),
+    Entry(Box<TrackedEntry>),
     /// It has no entry, although it has entries of other connections of the same service, and was at
     /// work after this connection's last segment. The entry has expired or was flushed, or tracking
     /// began only after that segment: a firewall cannot tell these apart either. A rule that exempts

@@ -15,7 +15,9 @@ use halfopen_core::{Sample, Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
-use crate::{options::SharedOptions, roomy, sources::tcp_sockets_here, wire::WireError};
+use crate::{
+    options::SharedOptions, progress, roomy, sources::tcp_sockets_expected, wire::WireError,
+};
 use descriptor::Descriptor;
 use record::{Beyond, Record};
 
@@ -54,9 +56,7 @@ impl Bpf {
     /// # Errors
     /// [`BpfError::Read`] where the kernel ends the listing.
     pub fn sockets(&self, tick: Tick, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
-        // Moving what has been gathered while it grows would take as long as gathering it.
-        let expected = tcp_sockets_here().and_then(|count| usize::try_from(count).ok());
-        let expected = expected.unwrap_or_default().min(EXPECTED_MAX);
+        let expected = tcp_sockets_expected();
         let mut shared = SharedOptions::default();
         let mut sockets = Sockets {
             samples: roomy::list(expected),
@@ -68,6 +68,9 @@ impl Bpf {
                 Ok(Record { sample, beyond }) => {
                     sockets.samples.push(sample);
                     sockets.beyond.push(beyond);
+                    if sockets.samples.len().is_multiple_of(COUNTED) {
+                        progress::count(COUNTED);
+                    }
                 }
                 Err(error) => {
                     let (first, count) = sockets.malformed.take().unwrap_or((error, 0));
@@ -92,8 +95,8 @@ impl Bpf {
     }
 }
 
-/// More than hosts have in one namespace; beyond it memory is taken as it is needed.
-const EXPECTED_MAX: usize = 1 << 20;
+/// Sockets are counted by so many, since a count for each would take longer than it tells.
+const COUNTED: usize = 512;
 
 /// Why the BPF iterators cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -37,6 +37,7 @@ mod owners;
 mod packet;
 mod privilege;
 pub mod probe;
+mod progress;
 pub mod roomy;
 mod samples;
 pub mod set_options;
@@ -61,8 +62,9 @@ pub use options::OptionsError;
 pub use owners::{OwnerTable, OwnersError, owners, unit_of};
 pub use packet::{PacketError, PacketSocket, Received};
 pub use privilege::{Privilege, privilege};
+pub use progress::sockets_read;
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
-pub use sources::Sources;
+pub use sources::{Sources, tcp_sockets_here};
 pub use survey::{
     Ask, NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_each,
     survey_from,

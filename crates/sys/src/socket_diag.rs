@@ -23,6 +23,8 @@ use rustix::{
 use crate::{
     boottime,
     netns::{Netns, NetnsError},
+    progress, roomy,
+    sources::tcp_sockets_expected,
     wire::{
         WireError,
         answer::{self, Answer, End},
@@ -173,8 +175,11 @@ impl SocketDiag {
         let body = inet_diag::dump_request(family);
         let mut attempt = 1;
         loop {
-            let mut dump = Dump::default();
+            // How many of them are of this family is not told; room that is not used costs nothing.
+            let samples = roomy::list(tcp_sockets_expected());
+            let mut dump = Dump { samples, ..Dump::default() };
             let asked = self.ask(NLM_F_DUMP, &body, |answer| {
+                progress::count(answer.samples.len());
                 dump.samples.extend(answer.samples);
                 dump.malformed.extend(answer.malformed);
                 dump.interrupted |= answer.interrupted;

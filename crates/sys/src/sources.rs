@@ -58,12 +58,21 @@ fn is_small() -> bool {
 }
 
 /// How many TCP sockets the calling thread's namespace has, TIME-WAIT included; requests are not
-/// counted, but each has a listener, which is.
-pub(crate) fn tcp_sockets_here() -> Option<u64> {
+/// counted, but each has a listener, which is. `None` where the kernel does not tell.
+pub fn tcp_sockets_here() -> Option<u64> {
     let four = fs::read_to_string("/proc/thread-self/net/sockstat").ok()?;
     // A kernel without IPv6 has no such file.
     let six = fs::read_to_string("/proc/thread-self/net/sockstat6").unwrap_or_default();
     count_tcp(&four, &six)
+}
+
+/// For how many sockets to make room before those of this namespace are listed: moving what has been
+/// gathered while it grows would take as long as gathering it, and leave holes.
+pub(crate) fn tcp_sockets_expected() -> usize {
+    /// More than hosts have in one namespace; beyond it memory is taken as it is needed.
+    const EXPECTED_MAX: usize = 1 << 20;
+    let count = tcp_sockets_here().and_then(|count| usize::try_from(count).ok());
+    count.unwrap_or_default().min(EXPECTED_MAX)
 }
 
 fn count_tcp(four: &str, six: &str) -> Option<u64> {

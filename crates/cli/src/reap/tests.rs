@@ -137,7 +137,8 @@ fn ghost(cookie: u64, peer: &str) -> Diagnosis {
 fn at_server(seen: &mut halfopen_core::Observation, peer: &str) {
     seen.sample.endpoints.local = "10.0.0.7:5432".parse().unwrap();
     seen.sample.endpoints.peer = peer.parse().unwrap();
-    seen.owners = halfopen_core::Owners::Known(vec![fixtures::owner(812, "postgres")]);
+    seen.owners =
+        halfopen_core::Owners::Known([fixtures::owner(812, "postgres")].into_iter().collect());
 }
 
 /// What the page on ghosts shows (`cargo xtask tidy` compares the two) is what this test draws. Run it

@@ -7,6 +7,7 @@ mod field;
 mod object;
 mod prove;
 mod reap;
+mod text;
 mod why;
 
 use std::io::{self, Write};

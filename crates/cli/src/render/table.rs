@@ -9,9 +9,10 @@ use super::{
     Paint,
     cell::{cut, cut_middle, escaped, padded, width},
     columns::{GAP, Wish, fit},
+    in_order::in_order,
     words,
 };
-use crate::{connections::Connections, picture::Picture};
+use crate::picture::Picture;
 
 /// How the table is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +31,7 @@ pub(crate) struct TableView {
 /// when they are measured and again when they are written, since there may be very many.
 struct Column<'a> {
     title: &'static str,
-    cell: Box<dyn Fn(&Diagnosis) -> Cell + 'a>,
+    cell: Box<dyn Fn(&Diagnosis) -> Cell + Sync + 'a>,
     cut: Cut,
     rank: u8,
     /// A width worth having even if cells are cut.
@@ -62,7 +63,8 @@ pub(crate) fn write_table(
         return Ok(());
     }
     let columns = columns(picture, view);
-    let wishes: Vec<_> = columns.iter().map(|column| column.wish(&picture.connections)).collect();
+    let connections: Vec<_> = picture.connections.iter().collect();
+    let wishes = wishes(&columns, &connections)?;
     let widths = fit(&wishes, view.width);
     let shown: Vec<_> = columns
         .iter()
@@ -72,7 +74,7 @@ pub(crate) fn write_table(
     let titles = shown.iter().map(|(column, columns)| (cut(column.title, *columns), *columns));
     writeln!(out, "{}", line(titles, |_, text| view.paint.heading(text)))?;
     let verdict_at = usize::from(view.ids);
-    for one in picture.connections.iter() {
+    let row = |one: &Diagnosis| {
         let cells = shown.iter().map(|(column, columns)| (column.text(one, *columns), *columns));
         let paint = |at: usize, text: &str| {
             if at == verdict_at {
@@ -81,9 +83,42 @@ pub(crate) fn write_table(
                 text.to_owned()
             }
         };
-        writeln!(out, "{}", line(cells, paint))?;
+        line(cells, paint)
+    };
+    let rows = |piece: &[&Diagnosis], mut text: Vec<u8>| {
+        text.clear();
+        piece.iter().try_for_each(|one| writeln!(text, "{}", row(one)))?;
+        Ok(text)
+    };
+    in_order(&connections, rows, |text| out.write_all(text))
+}
+
+/// What each column would like, which takes a look at all cells.
+fn wishes(columns: &[Column<'_>], connections: &[&Diagnosis]) -> io::Result<Vec<Wish>> {
+    let mut widest: Vec<_> = columns.iter().map(Column::narrowest).collect();
+    let measured = |piece: &[&Diagnosis], _| {
+        Ok(columns.iter().map(|column| column.measured(piece)).collect::<Vec<_>>())
+    };
+    in_order(connections, measured, |measured| {
+        for (widest, measured) in widest.iter_mut().zip(measured) {
+            *widest = widest.wider(*measured);
+        }
+        Ok(())
+    })?;
+    Ok(columns.iter().zip(widest).map(|(column, widest)| column.wish(widest)).collect())
+}
+
+/// The widths of the widest cell of a column, at full and at short length.
+#[derive(Clone, Copy)]
+struct Measured {
+    full: usize,
+    short: usize,
+}
+
+impl Measured {
+    fn wider(self, other: Self) -> Self {
+        Self { full: self.full.max(other.full), short: self.short.max(other.short) }
     }
-    Ok(())
 }
 
 /// Every column that may be shown, in order.
@@ -177,14 +212,21 @@ fn line(
 }
 
 impl Column<'_> {
-    fn wish(&self, connections: &Connections) -> Wish {
+    fn narrowest(&self) -> Measured {
         let title = width(self.title);
-        let (natural, shortest) =
-            connections.iter().fold((title, title), |(natural, shortest), one| {
-                let cell = (self.cell)(one);
-                (natural.max(width(&cell.full)), shortest.max(width(cell.short_or_full())))
-            });
-        let least = shortest.min(self.least_at_most.max(title)).min(natural);
+        Measured { full: title, short: title }
+    }
+
+    fn measured(&self, connections: &[&Diagnosis]) -> Measured {
+        connections.iter().fold(self.narrowest(), |widest, one| {
+            let cell = (self.cell)(one);
+            widest.wider(Measured { full: width(&cell.full), short: width(cell.short_or_full()) })
+        })
+    }
+
+    fn wish(&self, widest: Measured) -> Wish {
+        let natural = widest.full;
+        let least = widest.short.min(self.least_at_most.max(width(self.title))).min(natural);
         Wish { natural, least, rank: self.rank }
     }
 

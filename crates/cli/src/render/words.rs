@@ -1,7 +1,7 @@
 //! Owns the short words of a table's cells: ends, ages, detection times, owners.
 //! `~` assumed, `?` not known, `-` does not apply; never a number for what is not known.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use halfopen_core::{
     Diagnosis, Owners, Sample, TcpState,
@@ -12,11 +12,22 @@ use super::cell::escaped;
 use crate::span::Short;
 
 /// One end, IPv4 addresses mapped into IPv6 written as IPv4.
-pub(crate) fn end(end: SocketAddr) -> String {
-    match end {
-        SocketAddr::V6(v6) if end.ip().to_canonical() == end.ip() => v6.to_string(),
-        _ => SocketAddr::new(end.ip().to_canonical(), end.port()).to_string(),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End(pub(crate) SocketAddr);
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(end) = *self;
+        match end {
+            SocketAddr::V6(v6) if end.ip().to_canonical() == end.ip() => v6.fmt(f),
+            _ => SocketAddr::new(end.ip().to_canonical(), end.port()).fmt(f),
+        }
     }
+}
+
+/// As [`End`].
+pub(crate) fn end(end: SocketAddr) -> String {
+    End(end).to_string()
 }
 
 /// How long ago the peer was last heard.
@@ -65,7 +76,7 @@ fn at_most(prediction: &Prediction) -> String {
 /// Who holds the connection: `COMMAND/PID`, `+N` for more holders, `-` for nobody.
 pub(crate) fn owner(owners: &Owners) -> String {
     match owners {
-        Owners::Known(all) => match all.as_slice() {
+        Owners::Known(all) => match &**all {
             [] => "?".to_owned(),
             [first, rest @ ..] => {
                 let others = match distinct_others(first.process.pid, rest) {

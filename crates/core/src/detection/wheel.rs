@@ -71,22 +71,24 @@ impl std::fmt::Display for Interval {
 
 /// The length of the kernel's tick (1 / CONFIG_HZ).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Tick(Duration);
+pub struct Tick {
+    ns: u64,
+}
 
 impl Tick {
     /// From CONFIG_HZ; 0 is taken as 1.
     pub fn from_hz(hz: u32) -> Self {
-        Self(Duration::from_secs(1) / hz.max(1))
+        Self { ns: NANOS_PER_SECOND / u64::from(hz.max(1)) }
     }
 
     /// From the tick's length, as `clock_getres(CLOCK_MONOTONIC_COARSE)` gives it.
     pub const fn from_length(length: Duration) -> Self {
-        Self(length)
+        Self { ns: nanos(length) }
     }
 
     /// The tick's length.
     pub const fn length(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.ns)
     }
 
     /// When a timer fires that is armed now for `nominal`, and where the jiffies then stand.
@@ -107,16 +109,15 @@ impl Tick {
             granularity - into
         };
         let (soonest, latest) = (ticks + known - into - 1, ticks + latest + HANDLER_TICKS);
-        let tick = nanos(self.0);
-        let at = |ticks: u64| tick.saturating_mul(ticks);
+        let at = |ticks: u64| self.ns.saturating_mul(ticks);
         (Interval { min_ns: at(soonest), max_ns: at(latest) }, Phase(granularity))
     }
 
     /// When a timer fires of which the kernel says that it expires in `remaining`, and that was
     /// armed for at most `armed_for`. The kernel counts the remaining time in whole ticks.
     pub(super) fn firing_armed(self, remaining: Duration, armed_for: Duration) -> Interval {
-        let late = self.lateness(armed_for.max(remaining)).saturating_add(self.0);
-        Interval::between(remaining.saturating_sub(self.0), remaining.saturating_add(late))
+        let late = self.lateness(armed_for.max(remaining)).saturating_add(self.length());
+        Interval::between(remaining.saturating_sub(self.length()), remaining.saturating_add(late))
     }
 
     /// Where the jiffies stand when a timer fires that was armed for exactly `interval`.
@@ -127,14 +128,14 @@ impl Tick {
     /// The length in ticks. The kernel's own intervals are whole ticks, which microseconds round;
     /// anything else is rounded up, as msecs_to_jiffies does.
     fn ticks(self, span: Duration) -> u64 {
-        let (span, tick) = (nanos(span), nanos(self.0).max(1));
+        let (span, tick) = (nanos(span), self.ns.max(1));
         let (whole, rest) = (span / tick, span % tick);
         let tolerated = tick / 50;
         (whole + u64::from(rest > tolerated)).min(u64::MAX / 4)
     }
 
     fn time(self, ticks: u64) -> Duration {
-        Duration::from_nanos(nanos(self.0).saturating_mul(ticks))
+        Duration::from_nanos(self.ns.saturating_mul(ticks))
     }
 
     /// The most by which a timer that was armed for `interval` fires after its nominal expiry.
@@ -162,10 +163,12 @@ const fn granularity(ticks: u64) -> u64 {
     1 << (3 * level)
 }
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
 /// Whole nanoseconds in 64 bits, which reach for 584 years; divisions of 128 bits are slow, and a
 /// prediction takes dozens.
 const fn nanos(span: Duration) -> u64 {
-    span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos() as u64)
+    span.as_secs().saturating_mul(NANOS_PER_SECOND).saturating_add(span.subsec_nanos() as u64)
 }
 
 /// By how many ticks the handler of a timer may be run late: a busy processor, or a socket lock

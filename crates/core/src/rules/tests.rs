@@ -232,7 +232,7 @@ fn without_tcp_info_an_open_connection_is_unknown() {
 
 /// Tracked, with so many seconds to live.
 fn tracked(remaining_s: u64) -> Tracking {
-    Tracking::Entry(TrackedEntry {
+    Tracking::Entry(Box::new(TrackedEntry {
         state: Some(TrackedState::Established),
         remaining: Some(Duration::from_secs(remaining_s)),
         assured: Some(true),
@@ -240,7 +240,7 @@ fn tracked(remaining_s: u64) -> Tracking {
         opened_by_peer: false,
         zone: None,
         translation: None,
-    })
+    }))
 }
 
 /// Kind and severity are judged first, so tracking adds to whatever they are.
@@ -314,13 +314,13 @@ fn a_forgotten_connection_keeps_its_verdict_and_is_worth_a_notice() {
 #[test]
 fn what_is_not_tracked_not_seen_or_kept_by_a_flowtable_is_no_evidence() {
     let Tracking::Entry(entry) = tracked(59) else { unreachable!() };
-    let offloaded = TrackedEntry { offloaded: Some(true), ..entry.clone() };
-    let silent = TrackedEntry { remaining: None, ..entry };
+    let offloaded = TrackedEntry { offloaded: Some(true), ..(*entry).clone() };
+    let silent = TrackedEntry { remaining: None, ..*entry };
     for tracking in [
         Tracking::NotTracked,
         Tracking::Unseen("needs CAP_NET_ADMIN".into()),
-        Tracking::Entry(offloaded),
-        Tracking::Entry(silent),
+        Tracking::Entry(Box::new(offloaded)),
+        Tracking::Entry(Box::new(silent)),
     ] {
         let (verdict, kinds) = with_tracking(established(), tracking);
         assert!(!kinds.iter().any(|kind| kind.starts_with("tracking")), "{kinds:?}");
@@ -331,7 +331,7 @@ fn what_is_not_tracked_not_seen_or_kept_by_a_flowtable_is_no_evidence() {
 fn any_tracking() -> impl Strategy<Value = Tracking> {
     let entry = (any_span(), any::<Option<bool>>()).prop_map(|(remaining, offloaded)| {
         let Tracking::Entry(entry) = tracked(0) else { unreachable!() };
-        Tracking::Entry(TrackedEntry { remaining, offloaded, ..entry })
+        Tracking::Entry(Box::new(TrackedEntry { remaining, offloaded, ..*entry }))
     });
     prop_oneof![
         Just(Tracking::NotTracked),

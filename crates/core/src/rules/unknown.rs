@@ -6,16 +6,16 @@
 
 use super::{Case, heard};
 use crate::{
-    evidence::Evidence,
+    evidence::{Evidence, Unavailable},
     remedy::Remedy,
     verdict::{Severity, Verdict, VerdictKind},
 };
 
 pub(super) fn judge(case: Case<'_>) -> Verdict {
     let sample = &case.seen.sample;
-    let missing = sample.info.is_none().then(|| Evidence::Unavailable {
-        what: "TCP_INFO",
-        why: "the kernel gave none for this socket".to_owned(),
+    let missing = sample.info.is_none().then(|| {
+        let why = "the kernel gave none for this socket".to_owned();
+        Evidence::Unavailable(Box::new(Unavailable { what: "TCP_INFO", why }))
     });
     Verdict::new(
         VerdictKind::Unknown,

@@ -65,7 +65,7 @@ impl<'a> TrackingJoin<'a> {
         self.samples
             .iter()
             .map(|sample| match self.entry(sample) {
-                Some(entry) => Tracking::Entry(entry.clone()),
+                Some(entry) => Tracking::Entry(Box::new(entry.clone())),
                 None => match self.tracked_like(sample, &services) {
                     0 => Tracking::NotTracked,
                     others => Tracking::Forgotten { others },

@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use halfopen_core::{KernelTimer, OptionsSeen, Owner, Owners, Process, Sample};
+use halfopen_core::{KernelTimer, OptionsSeen, Owner, OwnerList, Owners, Process, Sample};
 
 use super::Unseen;
 use crate::{
@@ -279,15 +279,15 @@ impl Reader<'_> {
         (Owners::Known(found), options)
     }
 
-    fn owners(&mut self, held: Range<usize>) -> Vec<Owner> {
-        let Some(table) = self.holders.table() else { return Vec::new() };
-        // As a rule there is one, and then the list has no room for more.
-        let mut owners = Vec::with_capacity(held.len());
-        owners.extend(table.held(held).filter_map(|(place, fd)| {
-            let process = own_copy(&mut self.processes, table, place)?;
-            Some(Owner { process, fd })
-        }));
-        owners
+    fn owners(&mut self, held: Range<usize>) -> OwnerList {
+        let table = self.holders.table();
+        let held = table
+            .into_iter()
+            .flat_map(|table| table.held(held.clone()).map(move |(place, fd)| (table, place, fd)));
+        let owner = |(table, place, fd)| {
+            Some(Owner { process: own_copy(&mut self.processes, table, place)?, fd })
+        };
+        held.filter_map(owner).collect()
     }
 
     fn options(&mut self, owners: &[Owner], sample: &Sample) -> OptionsSeen {

@@ -321,7 +321,7 @@ fn entries_are_the_same_whether_looked_up_one_by_one_or_dumped() {
         assert!(many.each.iter().all(|told| *told == many.each[0]));
         // A second may have passed.
         expected.remaining = dumped.remaining;
-        assert_eq!(expected, *dumped);
+        assert_eq!(expected, **dumped);
     });
 }
 

@@ -3,23 +3,23 @@
 use std::{borrow::Cow, time::Duration};
 
 use halfopen_core::{
-    Diagnosis, Evidence, Owners, Sample, TcpState,
+    ConnectionId, Diagnosis, Evidence, Owners, Sample, TcpState,
     detection::{AppTold, Cause, Learns, NeverBecause, PeerTold, Prediction},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::Field;
-use crate::render::words;
+use super::{Field, text::Text};
+use crate::render::words::End;
 
 /// One connection.
 #[derive(Debug, Serialize)]
 pub(crate) struct Connection<'a> {
-    id: String,
+    id: Text<ConnectionId>,
     netns: u64,
     family: &'static str,
-    local: String,
-    peer: String,
-    state: String,
+    local: Text<End>,
+    peer: Text<End>,
+    state: Text<TcpState>,
     verdict: &'static str,
     severity: &'static str,
     headline: Cow<'a, str>,
@@ -70,12 +70,12 @@ impl<'a> Connection<'a> {
         let Diagnosis { observation, verdict, learns } = diagnosis;
         let sample = &observation.sample;
         Self {
-            id: sample.id.to_string(),
+            id: Text(sample.id),
             netns: sample.id.netns.0,
             family: sample.family.word(),
-            local: words::end(sample.endpoints.local),
-            peer: words::end(sample.endpoints.peer),
-            state: sample.state.to_string(),
+            local: Text(End(sample.endpoints.local)),
+            peer: Text(End(sample.endpoints.peer)),
+            state: Text(sample.state),
             verdict: verdict.kind().word(),
             severity: verdict.severity().word(),
             headline: verdict.headline(),
@@ -168,7 +168,7 @@ impl Serialize for EvidenceItem<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("kind", self.0.kind())?;
-        map.serialize_entry("text", &self.0.to_string())?;
+        map.serialize_entry("text", &Text(self.0))?;
         for (name, number) in self.0.numbers() {
             map.serialize_entry(name, &number)?;
         }

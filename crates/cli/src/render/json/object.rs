@@ -1,13 +1,11 @@
 //! Owns the writing of one JSON object that may have very long lists: entry by entry, never whole in
 //! memory, the items of lists put into words on all cores.
 
-use std::{
-    io::{self, Write},
-    sync::mpsc::{Receiver, sync_channel},
-    thread,
-};
+use std::io::{self, Write};
 
 use serde::Serialize;
+
+use crate::render::in_order::{PIECE, in_order};
 
 /// How an object is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +44,8 @@ impl<'a, W: Write> Object<'a, W> {
     ) -> io::Result<()> {
         self.key(key)?;
         let end_of_line = self.end_of_line();
-        let piece = |items: &'i [T]| {
-            let mut text = Vec::with_capacity(items.len() * ROOM);
+        let piece = |items: &'i [T], mut text: Vec<u8>| {
+            text.clear();
             for item in items {
                 text.extend_from_slice(end_of_line);
                 serde_json::to_writer(&mut text, &show(item))?;
@@ -57,11 +55,11 @@ impl<'a, W: Write> Object<'a, W> {
         };
         self.out.write_all(b"[")?;
         let mut pieces = items.chunks(PIECE).len();
-        in_order(items, piece, |text: &[u8]| {
+        in_order(items, piece, |text| {
             pieces -= 1;
             // Only the last item has no comma behind it.
-            let text = if pieces == 0 { text.strip_suffix(b",").unwrap_or(text) } else { text };
-            self.out.write_all(text)
+            let last = text.strip_suffix(b",").filter(|_| pieces == 0);
+            self.out.write_all(last.unwrap_or(text))
         })?;
         if !items.is_empty() {
             self.out.write_all(end_of_line)?;
@@ -91,48 +89,6 @@ impl<'a, W: Write> Object<'a, W> {
         }
     }
 }
-
-/// Does `work` on `items`, piece by piece on all cores, and hands the results to `take` in order.
-/// A few pieces are in memory at a time.
-fn in_order<'i, T: Sync>(
-    items: &'i [T],
-    work: impl Fn(&'i [T]) -> io::Result<Vec<u8>> + Sync,
-    mut take: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    if items.len() <= PIECE {
-        return items.chunks(PIECE).try_for_each(|piece| take(&work(piece)?));
-    }
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let start = |worker: usize| -> Option<Receiver<io::Result<Vec<u8>>>> {
-            let (sender, results) = sync_channel(2);
-            let work = &work;
-            let pieces = items.chunks(PIECE).skip(worker).step_by(workers);
-            let body = move || {
-                for piece in pieces {
-                    // Nobody takes them once writing has failed.
-                    if sender.send(work(piece)).is_err() {
-                        return;
-                    }
-                }
-            };
-            thread::Builder::new().spawn_scoped(scope, body).ok().map(|_| results)
-        };
-        let results: Vec<_> = (0..workers).map(start).collect();
-        for (piece, results) in items.chunks(PIECE).zip(results.iter().cycle()) {
-            // Where no thread could be started the work is done here.
-            let done = results.as_ref().and_then(|results| results.recv().ok());
-            take(&done.unwrap_or_else(|| work(piece))?)?;
-        }
-        Ok(())
-    })
-}
-
-/// Enough that handing over costs nothing, little enough that a few pieces fit the cache.
-const PIECE: usize = 256;
-
-/// About what one connection takes.
-const ROOM: usize = 1024;
 
 #[cfg(test)]
 mod tests {

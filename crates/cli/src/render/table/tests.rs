@@ -55,6 +55,25 @@ fn a_host_without_connections_says_so() {
 }
 
 #[test]
+fn a_long_table_has_a_line_for_each_connection_in_order_and_fits_the_widest() {
+    let all = (1..=700).map(|cookie| {
+        let seen = fixtures::observation(cookie << cookie.min(40));
+        Diagnosis::of(seen, &halfopen_core::Thresholds::default())
+    });
+    let picture = fixtures::picture_of(all.collect());
+    let mut out = Vec::new();
+    write_table(&mut out, &picture, TableView { ids: true, ..page(120) }).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let (titles, rows) = text.split_once('\n').unwrap();
+    let ids = picture.connections.iter().map(|one| one.observation.sample.id.to_string());
+    let (first, verdicts) = (ids.clone().next().unwrap(), titles.find("VERDICT").unwrap());
+    let widest = ids.clone().map(|id| id.len()).max().unwrap();
+    assert!(first.len() < widest && verdicts == widest + GAP, "{titles}");
+    let written: Vec<_> = rows.lines().map(|row| row.split(' ').next().unwrap_or("")).collect();
+    assert_eq!(written, ids.collect::<Vec<_>>());
+}
+
+#[test]
 fn no_line_is_wider_than_the_page() {
     for width in 40..=220 {
         let text = drawn(&fixtures::picture(), TableView { netns: true, ..page(width) });
