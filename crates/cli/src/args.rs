@@ -9,9 +9,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+<<<<<<< HEAD
 use rehearse::AFTER_REHEARSE;
 pub use rehearse::{ClockKey, Rehearse};
 pub use relay::{Bounds, Finding, Relay};
+=======
+pub use relay::{BalanceKey, Bounds, Finding, HeaderKey, Relay};
+>>>>>>> main
 pub use relay_check::{CheckPlace, RelayCheck};
 
 use crate::{

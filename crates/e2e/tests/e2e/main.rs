@@ -19,7 +19,11 @@ mod pair;
 mod prove;
 mod reap;
 mod record;
+<<<<<<< HEAD
 mod rehearse;
+=======
+mod relay;
+>>>>>>> main
 mod story;
 mod unprivileged;
 mod uptime;
