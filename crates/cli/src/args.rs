@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use rehearse::AFTER_REHEARSE;
-pub use rehearse::{Clock, Rehearse};
+pub use rehearse::{ClockKey, Rehearse};
 pub use relay::{BalanceKey, Bounds, Finding, HeaderKey, Relay};
 pub use relay_check::{CheckPlace, RelayCheck};
 

@@ -20,12 +20,12 @@ use std::{
 use halfopen_lab::{
     book::BookError,
     pair::{self, Role},
-    rehearsal::{Options, RehearsalError},
+    rehearsal::{Clock, Options, RehearsalError},
     requirements, rootless,
 };
 
 use crate::{
-    args::Rehearse,
+    args::{ClockKey, Rehearse},
     exit::{Exit, Failure},
     signals,
 };
@@ -92,6 +92,12 @@ fn options<'a>(
     Ok(Options {
         pair: vec![program.to_string_lossy().into_owned(), "rehearse-pair".to_owned()],
         capture: arguments.capture.clone(),
+        clock: match arguments.clock {
+            ClockKey::Real => Clock::Real,
+            ClockKey::Rescale => Clock::Rescale,
+            // The machine's own clock is what is warped: in there it is the real one.
+            ClockKey::Warp => Clock::Real,
+        },
         seed: arguments.seed.unwrap_or(0),
         interrupted,
     })

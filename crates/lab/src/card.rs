@@ -44,6 +44,9 @@ pub struct Card {
     pub watched: Duration,
     /// Why the watch ended.
     pub ended: &'static str,
+    /// The client's cable as SVG, for the page; what is in it is in the other fields and in the capture.
+    #[serde(skip)]
+    pub picture: Option<String>,
     /// What should be known when reading the card.
     pub notes: Vec<String>,
 }
@@ -194,8 +197,9 @@ impl Predicted {
         }
     }
 
-    /// Whether what came by `by` at `measured`, or never came, is what was predicted.
-    pub fn fits(&self, measured: Option<(Duration, By)>) -> Option<bool> {
+    /// Whether what came by `by` at `measured`, or did not come as long as it was `watched`, is what was
+    /// predicted; `None` where nothing was, or the watch was too short to tell.
+    pub fn fits(&self, measured: Option<(Duration, By)>, watched: Duration) -> Option<bool> {
         match (self.kind, measured) {
             ("within", Some((at, by))) => {
                 let early = self.min.unwrap_or_default().saturating_sub(RESOLUTION);
@@ -205,7 +209,10 @@ impl Predicted {
                         && self.by.is_some_and(|words| by.is_one_of(words)),
                 )
             }
-            ("within", None) => Some(false),
+            ("within", None) => {
+                let late = self.max.unwrap_or_default().saturating_add(RESOLUTION);
+                (watched > late).then_some(false)
+            }
             ("never", measured) => Some(measured.is_none()),
             _ => None,
         }

@@ -2,12 +2,15 @@
 //! watches both ends until both have noticed. Decides nothing about what is good. Read: `timeline` for
 //! what is done, `forecast` for what is expected, `card` for what comes out.
 
+mod acts;
 mod dhcp;
 mod findings;
 mod flood;
 mod look;
 mod notice;
 mod party;
+mod picture;
+mod rescale;
 mod stage;
 mod watch;
 
@@ -43,10 +46,22 @@ pub struct Options<'a> {
     pub pair: Vec<String>,
     /// Where to write what passes the client's cable, if anywhere.
     pub capture: Option<PathBuf>,
+    /// How time passes for the victims' timers.
+    pub clock: Clock,
     /// What chance decides on the cables follows from it.
     pub seed: u64,
     /// Set from outside when the rehearsal is to end now, with everything cleared away.
     pub interrupted: &'a AtomicBool,
+}
+
+/// How time passes for the victims' timers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Clock {
+    /// As it does.
+    #[default]
+    Real,
+    /// The same number of probes and retries, with shorter pauses between them.
+    Rescale,
 }
 
 /// Does the scenario once. Nothing is left behind in any case.
@@ -58,6 +73,11 @@ pub fn run(scenario: &Scenario, options: &Options<'_>) -> Result<Card, Rehearsal
     let mut stage = Stage::set(scenario, options)?;
     let mut play = Play::new(scenario, options);
     play.set_up(&mut stage)?;
+    if options.clock == Clock::Rescale {
+        for side in Side::BOTH {
+            play.record.notes.push(rescale::host(&stage, side)?);
+        }
+    }
     stage.start(Side::Server)?;
     stage.wait_until_ready(Side::Server, options.interrupted)?;
     stage.count_before();
@@ -158,14 +178,20 @@ impl<'a> Play<'a> {
             let Some(track) = stage.watch.focus(side) else { continue };
             let (cookie, regime) = (track.last.id.cookie, look::regime(&track.last));
             if let Some(look) = Look::at(stage, side, cookie, regime)? {
+                if self.options.clock == Clock::Rescale {
+                    self.record.notes.extend(rescale::socket(stage, side, &look)?);
+                }
+                if let Some((_, pid, fd)) = look.kept {
+                    stage.hold(side, pid, fd);
+                }
                 self.record.before.set(side, look);
             }
         }
         Ok(())
     }
 
-    /// Looks at each victim once the fault is there, and again when what runs has changed: from then
-    /// on another timer decides.
+    /// Looks at each victim once the fault is there, and again when what runs has changed, or when
+    /// something was heard after all: the timers count from there.
     fn foresee(&mut self, stage: &mut Stage<'_>) -> Result<(), RehearsalError> {
         let Some(first_fault) = self.record.first_fault else { return Ok(()) };
         for side in Side::BOTH {
@@ -178,7 +204,8 @@ impl<'a> Play<'a> {
                 // What was foreseen of a socket that is gone stays as it is.
                 (None, foreseen) => foreseen.is_none(),
                 (Some(look), _) => {
-                    track.gone.is_none() && look.cookie == cookie && look.regime != regime
+                    let is_same = look.cookie == cookie && track.gone.is_none();
+                    is_same && (look.regime != regime || look.is_outdated_by(&track.last))
                 }
             };
             let count = self.record.looked.get(side).copied().unwrap_or(0);
@@ -229,7 +256,8 @@ impl<'a> Play<'a> {
             let waits = match self.record.foreseen.get(side).map(|(foreseen, _)| foreseen) {
                 _ if stage.has_lost_power(side) => false,
                 Some(Foreseen::Fails) => false,
-                Some(Foreseen::Never { .. }) => {
+                // A program may have a timer of its own, which only the limit can rule out.
+                Some(Foreseen::Never { .. }) if stage.command(side).is_none() => {
                     let noticed = notice::of_kernel(stage, side, first_fault).is_some();
                     is_never |= !noticed;
                     !noticed && watched < NEVER

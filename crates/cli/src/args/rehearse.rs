@@ -48,9 +48,9 @@ pub struct Rehearse {
     /// Print what would be done, and do nothing
     #[arg(long, help_heading = "Scenario")]
     pub dry_run: bool,
-    /// By which clock: the real one, or that of an emulated machine, which leaps over idle time
+    /// By which clock
     #[arg(long, value_enum, default_value_t, help_heading = "Clock")]
-    pub clock: Clock,
+    pub clock: ClockKey,
     /// With --clock warp, what the clock says at first: YYYY-MM-DDTHH:MM:SS [default: a Friday evening]
     #[arg(long, value_name = "DATE", help_heading = "Clock")]
     pub date: Option<String>,
@@ -70,7 +70,7 @@ pub struct Rehearse {
     /// Write the report card as one HTML file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub html: Option<PathBuf>,
-    /// Write every frame of the client's cable to this file
+    /// Write every frame of the client's cable to this file (pcapng)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub capture: Option<PathBuf>,
     /// Of `book`, the experiment alone, without the table of predicted and measured times
@@ -81,12 +81,15 @@ pub struct Rehearse {
     pub face: Face,
 }
 
-/// The clocks of a rehearsal.
+/// How time passes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Clock {
-    /// That of this host.
+pub enum ClockKey {
+    /// As it does.
     #[default]
     Real,
-    /// That of an emulated machine with a kernel of Debian's.
+    /// Shorter pauses between the same number of probes and retries, set on the programs' own sockets
+    /// from outside; the card says what was changed, and when the untouched sockets would have learnt.
+    Rescale,
+    /// Inside an emulated machine with a kernel of Debian's, whose clock leaps over idle time.
     Warp,
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{failed, options, privileged, progress, warp};
 use crate::{
-    args::{Clock, Rehearse},
+    args::{ClockKey, Rehearse},
     exit::{Exit, Failure},
     render::json,
 };
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Fa
         out.write_all(timeline::script(&scenario).as_bytes())?;
         return Ok(Exit::Fine);
     }
-    if arguments.clock == Clock::Warp {
+    if arguments.clock == ClockKey::Warp {
         return warp::run(arguments, &scenario, out);
     }
     privileged()?;
@@ -105,7 +105,7 @@ fn no_such(what: &str, cause: &std::io::Error) -> Failure {
 /// # Errors
 /// [`Failure::System`] where the file cannot be written.
 pub(super) fn write_page(path: &std::path::Path, cards: &[Card]) -> Result<(), Failure> {
-    fs::write(path, card::html(cards, &[]))
+    fs::write(path, card::html(cards))
         .map_err(|cause| Failure::System(format!("cannot write {}: {cause}", path.display())))
 }
 

@@ -61,7 +61,7 @@ fn every_scenario_that_is_built_in_can_be_done() {
     );
     let names: Vec<_> = halfopen_lab::scenario::builtin_names().collect();
     let one = |name: &str| {
-        let set = ["--set", "pair.keepalive=1s/1s/2", "--set", "stop.limit=6s"];
+        let set = ["--set", "pair.keepalive=2s/1s/1", "--set", "stop.limit=6s"];
         let output = halfopen(&[&["rehearse", name, "--json"][..], &set].concat());
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(0), "{name}: {errors}");

@@ -7,12 +7,12 @@ use super::{
     text::{rows, seconds},
 };
 
-/// Draws cards as one page; `pictures` are SVG documents that belong to them, in their order.
-pub fn html(cards: &[Card], pictures: &[Option<String>]) -> String {
+/// Draws cards as one page, each with its picture.
+pub fn html(cards: &[Card]) -> String {
     let mut body = String::new();
-    for (number, card) in cards.iter().enumerate() {
+    for card in cards {
         body += &section(card);
-        if let Some(picture) = pictures.get(number).and_then(Option::as_ref) {
+        if let Some(picture) = &card.picture {
             // Writing into a String cannot fail.
             let _ = writeln!(body, "<figure>{picture}</figure>");
         }

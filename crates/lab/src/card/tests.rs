@@ -62,6 +62,7 @@ fn card() -> Card {
         }],
         watched: second(31),
         ended: "both sides have noticed",
+        picture: Some("<svg/>".to_owned()),
         notes: vec!["something to know".to_owned()],
     }
 }
@@ -75,7 +76,7 @@ fn a_card_as_text() {
 
 #[test]
 fn a_card_as_a_page_escapes_what_programs_say() {
-    let page = html(&[card()], &[Some("<svg/>".to_owned())]);
+    let page = html(&[card()]);
     assert!(!page.contains("<Error>") && !page.contains("\"q<1>\""));
     insta::assert_snapshot!(page);
 }
@@ -92,17 +93,22 @@ fn a_measurement_fits_by_time_and_by_cause() {
         let within = Interval::between(second(4), second(5));
         Predicted::of(&Foreseen::Within { within, by, why: String::new() }, second(1))
     };
-    assert_eq!(within(By::Timers).fits(Some((second(5), By::Timers))), Some(true));
-    assert_eq!(within(By::Timers).fits(Some((second(5), By::Reset))), Some(false));
-    assert_eq!(within(By::TimersOrReset).fits(Some((second(5), By::Reset))), Some(true));
-    assert_eq!(within(By::FinOrReset).fits(Some((second(5), By::Fin))), Some(true));
+    assert_eq!(within(By::Timers).fits(Some((second(5), By::Timers)), second(60)), Some(true));
+    assert_eq!(within(By::Timers).fits(Some((second(5), By::Reset)), second(60)), Some(false));
+    assert_eq!(
+        within(By::TimersOrReset).fits(Some((second(5), By::Reset)), second(60)),
+        Some(true)
+    );
+    assert_eq!(within(By::FinOrReset).fits(Some((second(5), By::Fin)), second(60)), Some(true));
     let late = second(6) + RESOLUTION;
-    assert_eq!(within(By::Timers).fits(Some((late, By::Timers))), Some(true));
+    assert_eq!(within(By::Timers).fits(Some((late, By::Timers)), second(60)), Some(true));
     let later = late + Duration::from_millis(1);
-    assert_eq!(within(By::Timers).fits(Some((later, By::Timers))), Some(false));
-    assert_eq!(within(By::Timers).fits(None), Some(false));
+    assert_eq!(within(By::Timers).fits(Some((later, By::Timers)), second(60)), Some(false));
+    assert_eq!(within(By::Timers).fits(None, second(60)), Some(false));
+    // Who stops watching before the time has come cannot say that it did not.
+    assert_eq!(within(By::Timers).fits(None, second(6)), None);
     let never = Predicted::of(&Foreseen::Never { why: String::new() }, second(0));
-    assert_eq!(never.fits(None), Some(true));
-    assert_eq!(never.fits(Some((second(1), By::Fin))), Some(false));
-    assert_eq!(Predicted::of(&Foreseen::Fails, second(0)).fits(None), None);
+    assert_eq!(never.fits(None, second(60)), Some(true));
+    assert_eq!(never.fits(Some((second(1), By::Fin)), second(60)), Some(false));
+    assert_eq!(Predicted::of(&Foreseen::Fails, second(0)).fits(None, second(60)), None);
 }

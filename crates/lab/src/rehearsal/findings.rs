@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use halfopen_core::{Moment, Span, TcpState};
 
-use super::{BySide, RehearsalError, look::Look, notice, party::Count, stage::Stage};
+use super::{
+    BySide, RehearsalError, look::Look, notice, party::Count, picture::picture, stage::Stage,
+};
 use crate::{
     card::{Card, Expectation, Happened, Left, Messages, Predicted, SAID_MAX, Said, SideCard},
     fault::{Fault, Side},
@@ -25,6 +27,8 @@ pub(super) struct Record {
     pub(super) looks: BySide<Look>,
     /// How often each side was looked at.
     pub(super) looked: BySide<u8>,
+    /// What was changed for the sake of the rehearsal.
+    pub(super) notes: Vec<String>,
     /// What was foreseen, and how long after the first fault.
     pub(super) foreseen: BySide<(Foreseen, Duration)>,
 }
@@ -62,6 +66,7 @@ pub(super) fn card(
     let is_pair = scenario.is_of_pair();
     let messages = is_pair.then(|| messages(stage));
     let expectations = expectations(scenario, &sides, messages);
+    let picture = picture(stage, &record, from);
     Ok(Card {
         scenario: scenario.name.clone(),
         summary: scenario.summary.clone(),
@@ -78,7 +83,8 @@ pub(super) fn card(
         expectations,
         watched: now.since(from),
         ended,
-        notes: notes(stage),
+        picture,
+        notes: record.notes.into_iter().chain(notes(stage)).collect(),
     })
 }
 
@@ -97,9 +103,14 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
     let application = notice::of_application(stage, side, from);
     let measured = kernel.as_ref().map(|kernel| (kernel.at.since(from), kernel.by));
     // Who closed of its own accord has taken the decision out of the kernel's hands.
-    let was_faster = measured.is_none() && application.is_some();
-    let as_predicted =
-        if was_faster && predicted.kind == "within" { None } else { predicted.fits(measured) };
+    let was_faster = predicted.kind == "within" && measured.is_none() && application.is_some();
+    // What was said of an idle connection does not hold for one on which its program writes.
+    let since_look = look.map_or(from, |look| look.at);
+    let wrote = predicted.kind == "never"
+        && measured.is_some()
+        && stage.spoke(side).is_some_and(|at| at > since_look);
+    let watched = halfopen_sys::now().since(from);
+    let as_predicted = if was_faster || wrote { None } else { predicted.fits(measured, watched) };
     let again = stage.watch.established_again(side, from);
     SideCard {
         side,

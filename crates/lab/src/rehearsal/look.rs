@@ -1,11 +1,12 @@
 //! Owns one look at a victim: its socket, its options, and what core makes of them. Changes nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use halfopen_core::{
     Cookie, Diagnosis, KernelTimer, Moment, Observation, OptionsSeen, Owners, Sample, Siblings,
     Span, Thresholds, Tracking,
     detection::{DetectionTime, Learns},
+    keeping::KeepOptions,
 };
 
 use super::{RehearsalError, stage::Stage};
@@ -23,6 +24,8 @@ pub(super) struct Look {
     pub(super) learns: DetectionTime,
     /// State and options, in words.
     pub(super) words: String,
+    /// The options that keep it, and the process and descriptor that hold it, where they were read.
+    pub(super) kept: Option<(KeepOptions, u32, u32)>,
     in_flight: bool,
 }
 
@@ -56,7 +59,8 @@ impl Look {
         let sysctls = host.enter(halfopen_sys::sysctls)?;
         let track = stage.watch.focus(side).filter(|track| track.gone.is_none());
         let Some(sample) = track.map(|track| track.last.clone()) else { return Ok(None) };
-        let options = match stage.holder(side, &sample) {
+        let holder = stage.holder(side, &sample);
+        let options = match holder {
             Some((pid, fd)) => halfopen_sys::options::of_process(pid, fd, cookie).map_or_else(
                 |error| unread(&error.to_string()),
                 |options| OptionsSeen::Read(Arc::new(options)),
@@ -71,6 +75,8 @@ impl Look {
             Owners::None
         };
         let words = format!("{state}, {}", options_in_words(&options));
+        let kept = holder.zip(options.read().and_then(KeepOptions::of));
+        let kept = kept.map(|((pid, fd), options)| (options, pid, fd));
         let seen = Observation {
             sample,
             options,
@@ -83,7 +89,14 @@ impl Look {
             proof: None,
         };
         let learns = Diagnosis::of(seen, &Thresholds::default()).learns;
-        Ok(Some(Self { at, cookie, regime, learns, words, in_flight }))
+        Ok(Some(Self { at, cookie, regime, learns, words, kept, in_flight }))
+    }
+
+    /// Something was heard since, such as the answer to a probe that was on its way.
+    pub(super) fn is_outdated_by(&self, sample: &Sample) -> bool {
+        sample
+            .last_heard()
+            .is_some_and(|ago| sample.taken_at.since(self.at) > ago.saturating_add(AT_THE_TIME))
     }
 
     pub(super) fn foresee(
@@ -91,7 +104,7 @@ impl Look {
         fault: &Fault,
         side: Side,
         writes: bool,
-        since: std::time::Duration,
+        since: Duration,
     ) -> Foreseen {
         let busy = self.in_flight || self.regime != Regime::Idle || writes;
         forecast(fault, side, Known { learns: Some(&self.learns), busy, since })
@@ -108,6 +121,9 @@ impl Look {
         }
     }
 }
+
+/// The kernel counts what it heard in milliseconds, and the look itself takes one.
+const AT_THE_TIME: Duration = Duration::from_millis(5);
 
 fn unread(why: &str) -> OptionsSeen {
     OptionsSeen::Unread(why.into())

@@ -57,12 +57,19 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         return None;
     }
     let gone = gone?;
-    if let Some(at) = reset.filter(|reset| *reset <= gone) {
+    // Where the program was told of a time-out, the RST came to a connection that was over.
+    let timed_out = |told: &(Moment, String)| {
+        ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"].contains(&told.1.as_str())
+    };
+    let is_late = told.as_ref().is_some_and(timed_out);
+    if let Some(at) = reset.filter(|reset| *reset <= gone && !is_late) {
         let errno = if track.established.is_some() { "ECONNRESET" } else { "ECONNREFUSED" };
         return Some(Kernel { at, by: By::Reset, words: format!("RST ({errno})") });
     }
-    // The table is read every so often; the program may say it first.
-    let at = told.as_ref().map_or(gone, |(at, _)| gone.min(*at));
+    // The table is read every so often; the program may say it first, and keepalive ends with an RST.
+    let own_reset = first(|event| !event.to_host && event.rst);
+    let told_at = told.as_ref().map(|(at, _)| *at);
+    let at = [Some(gone), told_at, own_reset].into_iter().flatten().min().unwrap_or(gone);
     let refused = stage.on_wire(side).iter().any(|event| event.is_icmp && event.at > from);
     let errno = match told {
         Some((_, errno)) => errno,
@@ -118,7 +125,11 @@ pub(super) fn of_application(
         let line = stage.party(side).said.iter().find(|line| line.at > slack && line.at > from);
         line.map(|line| (line.at, format!("said \"{}\"", line.text)))
     });
-    let first = [exit.clone(), closed, line].into_iter().flatten().min_by_key(|(at, _)| *at)?;
+    // To let go of a connection that the kernel has ended is an answer to that.
+    let let_go = stage.let_go(side).filter(|at| *at > from);
+    let let_go = let_go.map(|at| (at, "closed its descriptor".to_owned()));
+    let first =
+        [exit.clone(), closed, line, let_go].into_iter().flatten().min_by_key(|(at, _)| *at)?;
     // An exit says more than the line or the FIN that comes with it.
     match exit {
         Some(exit) if exit.0.since(first.0) <= SLACK => Some(exit),

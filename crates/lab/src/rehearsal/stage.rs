@@ -1,22 +1,14 @@
-//! Owns the stage of a rehearsal: the lab, the programs of both sides, what passes their cables, and
-//! the carrying out of single acts. Chooses no times.
+//! Owns the stage of a rehearsal: the lab, the programs of both sides, and what passes their cables.
+//! Chooses no times; `acts` changes it.
 
-use std::{
-    fs,
-    net::Ipv4Addr,
-    process::{Command, Stdio},
-    sync::atomic::AtomicBool,
-    time::Duration,
-};
+use std::{fs, net::Ipv4Addr, sync::atomic::AtomicBool, time::Duration};
 
 use halfopen_core::{Moment, Sample};
-use halfopen_sys::{PacketSocket, Scope, Shutter, survey};
-use rustix::process::Signal as Sig;
 
 use super::{
-    Options, RehearsalError,
+    BySide, Options, RehearsalError,
     dhcp::Dhcp,
-    flood::{Course, Flood},
+    flood::Flood,
     party::{Count, Party},
     patiently,
     watch::Watch,
@@ -28,26 +20,29 @@ use crate::{
     pair::{self, Role},
     requirements,
     scenario::{Plan, Ready, Scenario},
-    script,
-    timeline::{Act, Signal, plug},
-    topology::{End, ROUTER, hardware_address},
-    wait,
-    wire::{Direction, Fate, Filter, Link, Reset},
+    timeline::plug,
+    topology::ROUTER,
+    wire::Fate,
 };
 
 /// The stage.
 pub(super) struct Stage<'a> {
     // In the order in which they are to go: what holds a namespace before the namespace.
-    flood: Option<Flood>,
-    dhcp: Dhcp,
+    pub(super) flood: Option<Flood>,
+    pub(super) dhcp: Dhcp,
     pub(super) watch: Watch,
     parties: [Party; 2],
     pub(super) lab: Lab,
     pub(super) scenario: &'a Scenario,
-    options: &'a Options<'a>,
+    pub(super) options: &'a Options<'a>,
     wire: [Vec<OnWire>; 2],
     next_frame: [u64; 2],
     lost_power: [bool; 2],
+    /// When each host last sent data.
+    spoke: [Option<Moment>; 2],
+    /// Where a program held its end: process, descriptor, and the link that tells it is the one.
+    held: BySide<(u32, u32, String)>,
+    let_go: BySide<Moment>,
     flooded_most: usize,
 }
 
@@ -88,6 +83,9 @@ impl<'a> Stage<'a> {
             wire: Default::default(),
             next_frame: [0; 2],
             lost_power: [false; 2],
+            spoke: [None; 2],
+            held: BySide::default(),
+            let_go: BySide::default(),
             flooded_most: 0,
         };
         for side in Side::BOTH {
@@ -148,6 +146,11 @@ impl<'a> Stage<'a> {
         self.flooded_most
     }
 
+    /// The name of a side and its address, for the picture.
+    pub(super) fn title(&self, side: Side) -> String {
+        format!("{side} {}", self.address(side))
+    }
+
     /// The programs of a side; not those by which the lab itself gives addresses.
     pub(super) fn programs(&self, side: Side) -> Option<Vec<u32>> {
         let own = self.dhcp.pids();
@@ -178,6 +181,7 @@ impl<'a> Stage<'a> {
     /// Takes up what programs said, and what passed the cables.
     pub(super) fn listen(&mut self) {
         self.parties.iter_mut().for_each(Party::listen);
+        self.see_who_lets_go();
         self.flooded_most = self.flooded_most.max(self.watch.flooded(Side::Server));
         for (index, side) in Side::BOTH.into_iter().enumerate() {
             let (cable, end) = plug(self.scenario.plan, side);
@@ -198,6 +202,10 @@ impl<'a> Stage<'a> {
                     is_icmp: false,
                     port: None,
                 };
+                let speaks = seen.frame.segment().is_some_and(|segment| segment.payload > 0);
+                if let Some(spoke) = self.spoke.get_mut(index).filter(|_| speaks && !to_host) {
+                    *spoke = Some(seen.at);
+                }
                 match &seen.frame {
                     Frame::Tcp(segment) if segment.flags.fin || segment.flags.rst => {
                         let own = if to_host { segment.destination } else { segment.source };
@@ -213,6 +221,39 @@ impl<'a> Stage<'a> {
                     }
                     _ => {}
                 }
+            }
+        }
+    }
+
+    /// When the host of a side last sent data.
+    pub(super) const fn spoke(&self, side: Side) -> Option<Moment> {
+        let [client, server] = self.spoke;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    /// When the program of a side let go of its descriptor, by closing it or by ending.
+    pub(super) fn let_go(&self, side: Side) -> Option<Moment> {
+        self.let_go.get(side).copied()
+    }
+
+    /// Remembers where a program holds its end.
+    pub(super) fn hold(&mut self, side: Side, pid: u32, fd: u32) {
+        let link = fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+        if let Ok(link) = link {
+            self.held.set(side, (pid, fd, link.to_string_lossy().into_owned()));
+        }
+    }
+
+    fn see_who_lets_go(&mut self) {
+        for side in Side::BOTH {
+            let Some((pid, fd, link)) = self.held.get(side) else { continue };
+            let now = fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+            let is_held = now.is_ok_and(|now| now.as_os_str() == link.as_str());
+            if !is_held && self.let_go.get(side).is_none() {
+                self.let_go.set(side, halfopen_sys::now());
             }
         }
     }
@@ -262,7 +303,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Where the client finds the server: behind a balancer, the balancer.
-    fn target(&self) -> Ipv4Addr {
+    pub(super) fn target(&self) -> Ipv4Addr {
         let name = if self.scenario.plan == Plan::Balanced { ROUTER } else { Side::Server.word() };
         self.lab.topology().address(name).unwrap_or(Ipv4Addr::UNSPECIFIED)
     }
@@ -333,70 +374,7 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// Carries out one act.
-    pub(super) fn carry_out(&mut self, act: &Act) -> Result<(), RehearsalError> {
-        match act {
-            Act::Cut { cable, from: None } => self.lab.cable(*cable)?.cut(),
-            Act::Cut { cable, from: Some(end) } => self.lab.cable(*cable)?.cut_from(*end),
-            Act::Mend { cable } => self.lab.cable(*cable)?.mend(),
-            Act::Carrier { cable, end, on: false } => self.lab.carrier_off(*cable, *end)?,
-            Act::Carrier { cable, end, on: true } => self.lab.carrier_on(*cable, *end)?,
-            Act::Signal { side, signal } => {
-                let signal = match signal {
-                    Signal::Terminate => Sig::TERM,
-                    Signal::Kill => Sig::KILL,
-                    Signal::Stop => Sig::STOP,
-                    Signal::Continue => Sig::CONT,
-                };
-                self.lab.host(side.word())?.signal(signal)?;
-            }
-            Act::AwaitUnread { side } => self.await_unread(act, *side)?,
-            Act::PowerOff { side } => self.power_off(*side)?,
-            Act::PowerOn { side } => self.power_on(*side)?,
-            Act::Start { side } => self.start(*side)?,
-            Act::Ip { host, script } => {
-                let pid = self.lab.host(host)?.pid()?;
-                script::run(pid, script).map_err(|cause| RehearsalError::act(act, cause))?;
-            }
-            Act::Nft { host, script } => self.nft(act, host, script)?,
-            Act::Sysctl { host, name, value } => self.lab.host(host)?.set_sysctl(name, value)?,
-            Act::Flush => self.inside(act, ROUTER, "conntrack", &["--flush"])?,
-            Act::Abort { side } => {
-                let arguments = ["--kill", "--tcp", "state", "connected"];
-                self.inside(act, side.word(), "ss", &arguments)?;
-            }
-            Act::CloseWrite { side } => self.close_write(act, *side)?,
-            Act::Lease { address } => {
-                self.dhcp.lease(&self.lab, address).map_err(|why| RehearsalError::act(act, why))?
-            }
-            Act::Flood { rate } => self.flood(act, *rate)?,
-            Act::Lose { cable, from, kind } => {
-                let filters = kind
-                    .of_wire()
-                    .iter()
-                    .map(|loses| Filter { from: Direction::From(*from), ..Filter::losing(*loses) });
-                self.lab.cable(*cable)?.set_filters(filters.collect());
-            }
-            Act::Link { cable, from, link } => {
-                let direction = from.map_or(Direction::Both, Direction::From);
-                self.lab
-                    .cable(*cable)?
-                    .set_link(direction, Link { seed: self.options.seed, ..**link });
-            }
-            Act::Middlebox { cable, middlebox } => {
-                self.lab.cable(*cable)?.set_middlebox(Some(**middlebox));
-            }
-            Act::MiddleboxForgets { cable } => self.lab.cable(*cable)?.forget_now(),
-            Act::Inject { cable, to, aim } => {
-                let order = Reset { to: *to, aim: *aim, port: None };
-                self.lab.cable(*cable)?.inject(order);
-            }
-            Act::LoseNothing { cable } => self.lab.cable(*cable)?.set_filters(Vec::new()),
-        }
-        Ok(())
-    }
-
-    fn power_off(&mut self, side: Side) -> Result<(), RehearsalError> {
+    pub(super) fn power_off(&mut self, side: Side) -> Result<(), RehearsalError> {
         self.watch.end(side);
         self.lab.power_off(side.word())?;
         self.party_mut(side).lose();
@@ -408,7 +386,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn power_on(&mut self, side: Side) -> Result<(), RehearsalError> {
+    pub(super) fn power_on(&mut self, side: Side) -> Result<(), RehearsalError> {
         self.lab.boot(side.word())?;
         self.name_hosts(side)?;
         let scenario = self.scenario;
@@ -443,117 +421,13 @@ impl<'a> Stage<'a> {
             }),
         }
     }
-
-    fn await_unread(&mut self, act: &Act, side: Side) -> Result<(), RehearsalError> {
-        let interrupted = self.options.interrupted;
-        let unread = patiently(READY_WITHIN, interrupted, || {
-            self.listen();
-            self.watch.dump_if_due(&self.lab)?;
-            let focus = self.watch.focus(side);
-            Ok(focus.filter(|track| track.last.receive_queue > 0).map(|_| ()))
-        })?;
-        unread.ok_or_else(|| RehearsalError::act(act, "nothing came; the other side has to write"))
-    }
-
-    /// Runs a program in the network namespace of a host, with the files of the machine.
-    fn inside(
-        &self,
-        act: &Act,
-        host: &str,
-        program: &str,
-        arguments: &[&str],
-    ) -> Result<(), RehearsalError> {
-        let pid = self.lab.host(host)?.pid()?.to_string();
-        let output = Command::new("nsenter")
-            .args(["--target", &pid, "--net", "--", program])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|cause| RehearsalError::act(act, cause))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-        Err(RehearsalError::act(act, said))
-    }
-
-    fn nft(&self, act: &Act, host: &str, script: &str) -> Result<(), RehearsalError> {
-        use std::io::Write as _;
-        let failed = |cause| RehearsalError::act(act, cause);
-        let pid = self.lab.host(host)?.pid()?.to_string();
-        let mut nft = Command::new("nsenter")
-            .args(["--target", &pid, "--net", "--", "nft", "-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        if let Some(mut input) = nft.stdin.take() {
-            // Where it ends early, its own words say more.
-            let _ = input.write_all(script.as_bytes());
-        }
-        let ended = nft.wait_with_output().map_err(failed)?;
-        if ended.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&ended.stderr).trim().replace('\n', "; ");
-        Err(RehearsalError::act(act, said))
-    }
-
-    fn close_write(&self, act: &Act, side: Side) -> Result<(), RehearsalError> {
-        let cookie = self.watch.focus(side).map(|track| track.last.id.cookie);
-        let pid = self.lab.host(side.word())?.pid()?;
-        let seen = survey(&Scope::Named(pid.to_string()))
-            .map_err(|error| RehearsalError::act(act, error))?;
-        let found =
-            seen.observations.into_iter().find(|seen| Some(seen.sample.id.cookie) == cookie);
-        let found = found.ok_or_else(|| RehearsalError::act(act, "the connection is gone"))?;
-        Shutter::default()
-            .end_sending(&found.sample, found.owners.seen())
-            .map_err(|error| RehearsalError::act(act, error))
-    }
-
-    /// Begins the flood, and waits until it is felt.
-    fn flood(&mut self, act: &Act, rate: u32) -> Result<(), RehearsalError> {
-        let topology = self.lab.topology();
-        let (cable, end) = plug(self.scenario.plan, Side::Client);
-        let plan = topology.cables.get(cable);
-        let address = |end: End| plan.map(|cable| mac(&hardware_address(cable.end(end).address)));
-        let (Some(from), Some(next_hop)) = (address(end), address(end.other())) else {
-            return Err(RehearsalError::act(act, "the client has no cable"));
-        };
-        let port = self.watch.listening(Side::Server).first().copied().unwrap_or(pair::PORT);
-        let course = Course { from, next_hop, to: self.target(), port, rate };
-        let socket = self.lab.client()?.enter(|| PacketSocket::bind("eth0"))?;
-        let socket = socket.map_err(|error| RehearsalError::act(act, error))?;
-        let flood =
-            Flood::begin(socket, course).map_err(|error| RehearsalError::act(act, error))?;
-        self.flood = Some(flood);
-        let felt = wait::until(FELT_WITHIN, || {
-            let cable = self.lab.cable(cable).ok()?;
-            (cable.next_number() >= u64::from(rate) / 2).then_some(())
-        });
-        felt.ok_or_else(|| RehearsalError::act(act, "its SYNs do not reach the cable"))
-    }
 }
 
 /// Daemons with a database to set up take seconds on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A shell and two mounts, on a machine with many labs.
 const CONFIGURE_WITHIN: Duration = Duration::from_secs(30);
-
-/// Half a second of it are to have passed.
-const FELT_WITHIN: Duration = Duration::from_secs(5);
-
-/// The bytes of a hardware address as it is written.
-fn mac(written: &str) -> [u8; 6] {
-    let mut bytes = [0; 6];
-    for (byte, text) in bytes.iter_mut().zip(written.split(':')) {
-        *byte = u8::from_str_radix(text, 16).unwrap_or(0);
-    }
-    bytes
-}
 
 /// The programs that the scenario needs beyond those of every lab.
 fn check(scenario: &Scenario) -> Result<(), RehearsalError> {
