@@ -76,6 +76,8 @@ pub enum Verb {
     /// Check any TCP relay: half-close, resets, vanished peers, byte for byte, case by case
     #[command(after_help = AFTER)]
     RelayCheck(RelayCheck),
+    /// Show what a reconnect policy does to a fleet of clients, and to the server that comes back
+    SimulatePolicy(SimulatePolicy),
 }
 
 /// Which connections are meant. Flags of different names narrow each other down; a flag given more
@@ -411,6 +413,20 @@ pub struct ReapLicence {
     /// more than the right to look into the owner's process
     #[arg(long)]
     pub gentle: bool,
+}
+
+/// The flags of `simulate-policy`.
+#[derive(Debug, Clone, Args)]
+pub struct SimulatePolicy {
+    /// The fleet, its outage and its policy, in TOML (docs/examples/fleet.toml is one)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Draw chance from this seed; the same seed gives the same course
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
 }
 
 #[cfg(test)]

@@ -321,7 +321,7 @@ fn boxed(middlebox: &Middlebox, known: Known<'_>) -> Foreseen {
             },
             _ => unknown("it depends on what refreshes the box"),
         },
-        (_, Then::Drop | Then::RstOnPacket | Then::RstInside) if !known.busy => {
+        (_, Then::Drop | Then::Icmp | Then::RstOnPacket | Then::RstInside) if !known.busy => {
             match of_core(known) {
                 Err(never @ Foreseen::Never { .. }) => never,
                 _ => unknown("it depends on what refreshes the box"),

@@ -228,6 +228,7 @@ fn middlebox_in_words(middlebox: &Middlebox) -> String {
         Then::Drop => "drops what it does not know",
         Then::RstOnPacket => "answers what it does not know with RST",
         Then::RstInside => "answers what it does not know with RST, towards the client alone",
+        Then::Icmp => "answers what it does not know with ICMP: prohibited",
         Then::RstBothNow => "sends RST to both when it forgets",
         Then::Leak => "gives what it does not know another port",
         Then::PickUp => "takes up again what comes from the client",

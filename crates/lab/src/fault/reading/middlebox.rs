@@ -6,10 +6,11 @@ use crate::{
     wire::{Keepalives, Middlebox, Refresh, Then, presets},
 };
 
-pub(super) const THEN: [(&str, Then); 7] = [
+pub(super) const THEN: [(&str, Then); 8] = [
     ("drop", Then::Drop),
     ("rst", Then::RstOnPacket),
     ("rst-inside", Then::RstInside),
+    ("icmp", Then::Icmp),
     ("rst-both", Then::RstBothNow),
     ("leak", Then::Leak),
     ("pick-up", Then::PickUp),
