@@ -256,7 +256,7 @@ pub const CATALOGUE: &[Entry] = &[
             },
             Parameter {
                 key: "then",
-                values: "drop, rst, rst-inside, rst-both, leak, pick-up, pick-up-or-rst",
+                values: "drop, icmp, rst, rst-inside, rst-both, leak, pick-up, pick-up-or-rst",
                 default: None,
                 means: "what happens to a flow that is forgotten",
             },
@@ -289,7 +289,7 @@ pub const CATALOGUE: &[Entry] = &[
         how: "a table of flows in the client's cable, emptied",
         parameters: &[Parameter {
             key: "then",
-            values: "drop, rst, rst-inside, rst-both, leak, pick-up, pick-up-or-rst",
+            values: "drop, icmp, rst, rst-inside, rst-both, leak, pick-up, pick-up-or-rst",
             default: Some("\"drop\""),
             means: "what happens to a flow that it does not know",
         }],
