@@ -256,7 +256,8 @@ impl<'a> Play<'a> {
             let waits = match self.record.foreseen.get(side).map(|(foreseen, _)| foreseen) {
                 _ if stage.has_lost_power(side) => false,
                 Some(Foreseen::Fails) => false,
-                Some(Foreseen::Never { .. }) => {
+                // A program may have a timer of its own, which only the limit can rule out.
+                Some(Foreseen::Never { .. }) if stage.command(side).is_none() => {
                     let noticed = notice::of_kernel(stage, side, first_fault).is_some();
                     is_never |= !noticed;
                     !noticed && watched < NEVER

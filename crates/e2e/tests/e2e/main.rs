@@ -20,6 +20,7 @@ mod prove;
 mod reap;
 mod record;
 mod rehearse;
+mod relay;
 mod story;
 mod unprivileged;
 mod uptime;

@@ -66,8 +66,10 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         let errno = if track.established.is_some() { "ECONNRESET" } else { "ECONNREFUSED" };
         return Some(Kernel { at, by: By::Reset, words: format!("RST ({errno})") });
     }
-    // The table is read every so often; the program may say it first.
-    let at = told.as_ref().map_or(gone, |(at, _)| gone.min(*at));
+    // The table is read every so often; the program may say it first, and keepalive ends with an RST.
+    let own_reset = first(|event| !event.to_host && event.rst);
+    let told_at = told.as_ref().map(|(at, _)| *at);
+    let at = [Some(gone), told_at, own_reset].into_iter().flatten().min().unwrap_or(gone);
     let refused = stage.on_wire(side).iter().any(|event| event.is_icmp && event.at > from);
     let errno = match told {
         Some((_, errno)) => errno,
