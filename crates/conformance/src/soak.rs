@@ -46,7 +46,7 @@ pub struct Report {
     pub faults: u64,
     /// How many lives there were at a time.
     pub workers: usize,
-    /// What no fault excuses, the first [`MISSES_MAX`] of it, in sentences.
+    /// What no fault excuses, the first twenty of it, in sentences.
     pub misses: Vec<String>,
     /// What the relay's processes held after the first third, when all lives had ended.
     pub before: Holdings,
