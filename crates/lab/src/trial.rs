@@ -91,6 +91,9 @@ pub enum Begin {
     /// The peer does not read, its window is shut to the last byte, and data of ours waits. (With a
     /// window too small for a segment the same timer runs, but what it sends is data.)
     WindowShut,
+    /// As [`Begin::WindowShut`], and both sides have closed their direction since; our FIN waits
+    /// behind the data: CLOSING.
+    BothClosed,
     /// Our application has closed, the peer has acknowledged and does not close: FIN-WAIT-2 without an owner.
     Abandoned,
 }
@@ -142,6 +145,13 @@ pub enum View {
     Busy,
     /// `learns.now`.
     Now,
+}
+
+impl Begin {
+    /// Data waits behind the peer's shut window.
+    const fn shuts_the_window(self) -> bool {
+        matches!(self, Self::WindowShut | Self::BothClosed)
+    }
 }
 
 impl View {

@@ -275,46 +275,6 @@ fn when_timers_end_connections_meanwhile_everything_is_put_back() {
     drop(listener);
 }
 
-/// The session of docs/tasks/connections-die-after-quiet.md. Run with HALFOPEN_WRITE_EXAMPLES=1 to
-/// write it anew.
-#[test]
-fn the_page_about_connections_that_die_after_quiet_shows_what_happens() {
-    requires_lab!();
-    let kept = Kept::connected("page");
-    let netns = kept.netns();
-    let mut session = String::new();
-    for shown in [
-        &["--peer", "10.0.0.7:80", "--detect-within", "10m", "--survive-idle", "350s"][..],
-        &["--peer", "10.0.0.7:80", "--detect-within", "10m", "--survive-idle", "350s", "--apply"],
-        &["--peer", "10.0.0.7:80", "--detect-within", "10m", "--survive-idle", "350s"],
-        &["--undo"],
-    ] {
-        let (text, code) = kept.files.keep(&[&["--netns", &netns], shown].concat());
-        assert_eq!(code, 0, "{text}");
-        session += &format!("$ halfopen keep {}\n{}\n", shown.join(" "), without_unseen(&text));
-    }
-    let local = kept.client.local_addr().unwrap().to_string();
-    let owner =
-        session.split_whitespace().find(|word| word.starts_with("e2e-")).unwrap().to_owned();
-    let session = session.replace(&local, "10.0.0.1:53124").replace(&owner, "psql/2211");
-    let session = session.trim_end().to_owned() + "\n";
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/keep.txt");
-    if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
-        std::fs::write(path, &session).unwrap();
-    }
-    assert_eq!(std::fs::read_to_string(path).unwrap(), session);
-}
-
-/// The text without what could not be seen on this machine, which is about others.
-fn without_unseen(text: &str) -> String {
-    let mut is_unseen = false;
-    let lines = text.split_inclusive('\n').filter(|line| {
-        is_unseen = line.starts_with("not seen: ") || (is_unseen && line.starts_with(' '));
-        !is_unseen
-    });
-    lines.collect()
-}
-
 /// A listener and its embryonic and un-accepted children belong to nobody's objective.
 #[test]
 fn a_listener_is_never_kept() {

@@ -71,6 +71,12 @@ fn window_shut() -> Vec<Case> {
             view: View::Now,
             ..shut("zero window, seen after two probes")
         },
+        Case {
+            begin: Begin::BothClosed,
+            sampled: Sampled::Unanswered(2),
+            view: View::Now,
+            ..shut("closing behind a shut window, seen after two probes")
+        },
     ]
 }
 

@@ -91,14 +91,14 @@ impl Connection {
                     sample.state == TcpState::FinWait2
                 })
             }
-            Begin::WindowShut => {
-                self.fill()?;
-                self.wait_for("the window is shut", |sample| {
-                    let window = sample.info.as_ref().and_then(|info| info.send_window);
-                    matches!(sample.timer, KernelTimer::WindowProbe { .. })
-                        && sample.in_flight() == Some(false)
-                        && window.is_none_or(|bytes| bytes == 0)
-                })
+            Begin::WindowShut => self.shut_the_window(),
+            Begin::BothClosed => {
+                self.shut_the_window()?;
+                if let Some(client) = &self.client {
+                    client.shutdown(Shutdown::Write).map_err(during("shut down"))?;
+                }
+                server.shutdown(Shutdown::Write).map_err(during("close the server's side"))?;
+                self.wait_for("both sides have closed", |sample| sample.state == TcpState::Closing)
             }
             Begin::Abandoned => {
                 self.client = None;
@@ -160,7 +160,9 @@ impl Connection {
         let ended = match self.client.take() {
             // Closed in both directions, poll(2) says so at once and cannot tell the end.
             Some(client)
-                if self.sample()?.is_some_and(|sample| sample.state == TcpState::LastAck) =>
+                if self.sample()?.is_some_and(|sample| {
+                    matches!(sample.state, TcpState::LastAck | TcpState::Closing)
+                }) =>
             {
                 let ended = measure::end_in_table(|| self.sample(), from, watch)?;
                 let ended = ended.map(|ended| measure::with_errno(ended, &client)).transpose()?;
@@ -190,6 +192,17 @@ impl Connection {
         let local = client.local_addr().map_err(during("find the client's port"))?;
         self.local = local.as_socket();
         Ok(())
+    }
+
+    /// Fills the connection, and waits until the window is shut to the last byte.
+    fn shut_the_window(&mut self) -> Result<(), TrialError> {
+        self.fill()?;
+        self.wait_for("the window is shut", |sample| {
+            let window = sample.info.as_ref().and_then(|info| info.send_window);
+            matches!(sample.timer, KernelTimer::WindowProbe { .. })
+                && sample.in_flight() == Some(false)
+                && window.is_none_or(|bytes| bytes == 0)
+        })
     }
 
     /// Writes until the kernel takes nothing more.
@@ -250,7 +263,7 @@ const SMALL_BUFFER: usize = 4096;
 fn listen(host: &Host, address: IpAddr, begin: Begin) -> Result<TcpListener, TrialError> {
     let listener = host.enter(|| -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-        if begin == Begin::WindowShut {
+        if begin.shuts_the_window() {
             // Accepted connections inherit it, and the window is offered by it from the SYN on.
             socket.set_recv_buffer_size(SMALL_BUFFER)?;
         }
@@ -266,7 +279,7 @@ fn client_socket(host: &Host, case: &Case) -> Result<Socket, TrialError> {
     let socket = host.enter(|| -> io::Result<Socket> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
-        if case.begin == Begin::WindowShut {
+        if case.begin.shuts_the_window() {
             socket.set_send_buffer_size(SMALL_BUFFER)?;
         }
         if let Some(keepalive) = case.keepalive {
