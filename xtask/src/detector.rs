@@ -32,7 +32,7 @@ fn paths() -> [Path; 5] {
         ..path
     };
     [
-        path("LAN: 0.5 ms, no loss", 1, 1, 0),
+        path("LAN: 1 ms, no loss", 1, 1, 0),
         path("internet: 40 ms, 1 % lost", 40, 10, 1),
         path("bad Wi-Fi: 20 ms, 20 % lost", 20, 30, 20),
         outages(path("mobile: 80 ms, 2 % lost, outages of 10 s", 80, 60, 2), 2, 10),

@@ -46,7 +46,7 @@
 //!   known to be dead.
 //! - `closed`, `broken`: waiting for the peer to hang up, without reading (Linux).
 //! - `Check`: is this connection alive? Bounded, without a round trip of the protocol (Linux).
-//! - [`halves`], [`lingering_close`], [`copy_bidirectional`]: half-close as types, closing without
+//! - [`halves()`], [`lingering_close`], [`copy_bidirectional`]: half-close as types, closing without
 //!   truncation, copying true to FIN and RST.
 //! - `Beating`: heartbeats over any framed protocol (feature `heartbeat`).
 //! - [`Reconnecting`]: back-off, giving up, and a [`Diagnosis`].

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::unanswered_for;
 use crate::{observation::Observation, sample::KernelTimer};
 
-/// For how long, at the least, the peer has left at least [`QUESTIONS`] retransmissions or probes
+/// For how long, at the least, the peer has left at least two retransmissions or probes
 /// unanswered. `None` while fewer are unanswered, or where the kernel does not say.
 ///
 /// A peer that acknowledges anything, a window probe too, is not silent: its kernel lives.

@@ -72,7 +72,7 @@ pub fn quality(
             Some(death),
             &mut chance,
         );
-        // One that was called dead before it died is a mistake, and counted above.
+        // One that was called dead before it died counts as noticed at once; they are few.
         let noticed = run.dead_at.filter(|at| *at >= death);
         times.push(noticed.map_or(Duration::ZERO, |at| at.since(death)));
     }
