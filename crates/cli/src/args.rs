@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use relay::{Bounds, Finding, Relay};
+pub use relay::{BalanceKey, Bounds, Finding, HeaderKey, Relay};
 pub use relay_check::{CheckPlace, RelayCheck};
 
 use crate::{

@@ -1,89 +1,176 @@
-//! Owns the verb `relay`: turns flags into a plan, runs the relay, and writes its log.
-//! What a relay does is in `halfopen-relay`.
+//! Owns the verb `relay`: starts the relay that flags or a file ask for, writes its log, and does what
+//! signals say. What a relay does is in `halfopen-relay`.
 
+mod config;
 mod log;
+mod metrics;
 mod wanted;
 
 use std::{
     io::{self, Write},
-    sync::mpsc::{Receiver, RecvTimeoutError},
-    thread,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use halfopen_relay::{Notice, Relay, StartError};
+use halfopen_relay::{Gauges, Inherited, Notice, Relay, StartError};
+use halfopen_sys::activation;
+use jiff::Timestamp;
+use signal_hook::consts::SIGHUP;
 
 use crate::{
     args,
     exit::{Exit, Failure},
     signals,
 };
+use log::Entry;
+use wanted::{Wanted, wanted};
 
 /// Relays until SIGTERM or SIGINT, then until the last connection has ended or the time to drain is
-/// over. A second signal ends it at once.
+/// over; another of them ends it at once. SIGHUP reads the configuration again.
 ///
 /// # Errors
 /// [`Failure`] where it cannot start.
 pub(crate) fn run(arguments: &args::Relay, out: &mut impl Write) -> Result<Exit, Failure> {
-    let plan = wanted::plan(arguments)?;
+    let wanted = wanted(arguments)?;
+    if arguments.check {
+        writeln!(out, "{} listeners, nothing to find fault with", wanted.plan.services.len())?;
+        return Ok(Exit::Fine);
+    }
     let signals = signals::listen(false)?;
-    let (relay, notices) = Relay::start(&plan).map_err(failure)?;
-    for (service, address) in plan.services.iter().zip(relay.addresses()) {
-        let line = log::listening(service, *address, arguments.face.json);
-        writeln!(out, "{line}")?;
+    let (relay, notices) =
+        Relay::start(&wanted.plan, inherited()?).map_err(|error| failure(&error))?;
+    let gauges = relay.gauges();
+    let mut running = Running { relay, wanted, as_json: arguments.face.json };
+    if let Some(address) = running.wanted.metrics {
+        let served = metrics::serve(address, gauges.clone());
+        let address = served.map_err(|error| {
+            Failure::System(format!("cannot serve metrics on {address}: {error}"))
+        })?;
+        running.tell(&Entry::Metrics(address));
     }
-    out.flush()?;
-    let json = arguments.face.json;
-    let writer = thread::Builder::new().name("log".to_owned());
-    let refused = |error| Failure::System(format!("cannot start the log's thread: {error}"));
-    let writer = writer.spawn(move || write_log(&notices, json)).map_err(refused)?;
-    wait_for(&signals);
-    relay.drain();
-    let drain_within = arguments.bounds.drain_within.map_or(DRAIN_WITHIN, |given| given.0);
-    let deadline = Instant::now() + drain_within;
-    while relay.open_pairs() > 0 && Instant::now() < deadline {
-        match signals.recv_timeout(LOOK_EVERY) {
-            Err(RecvTimeoutError::Timeout) => {}
-            _ => break,
-        }
+    running.tell_listeners();
+    let writer = write_log(notices, gauges, arguments.face.json)?;
+    // Nobody waits for it, or its socket is gone: the relay runs all the same.
+    let _ = activation::notify("READY=1");
+    while signals.recv() == Ok(SIGHUP) {
+        running.reload(arguments);
     }
-    let stopped =
-        relay.stop().map_err(|error| Failure::System(format!("the relay failed: {error}")));
+    running.drain(&signals);
+    let stopped = running.relay.stop();
     // The log ends when the last worker has gone.
     let _ = writer.join();
-    stopped.map(|()| Exit::Fine)
+    stopped.map_err(|error| Failure::System(format!("the relay failed: {error}")))?;
+    Ok(Exit::Fine)
 }
 
-fn wait_for(signals: &Receiver<i32>) {
-    // Its sender lives as long as the process.
-    let _ = signals.recv();
+/// A relay and what it was asked for.
+struct Running {
+    relay: Relay,
+    wanted: Wanted,
+    as_json: bool,
 }
 
-/// A line for every notice, on standard output.
-fn write_log(notices: &Receiver<Notice>, json: bool) {
-    let mut out = io::stdout().lock();
-    while let Ok(notice) = notices.recv() {
-        let line = log::line(&notice, json);
-        let more = notices.try_iter().map(|notice| log::line(&notice, json));
-        let text: String = std::iter::once(line).chain(more).map(|line| line + "\n").collect();
-        // A log that nobody reads any more stops no connection.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+impl Running {
+    fn reload(&mut self, arguments: &args::Relay) {
+        let taken = wanted(arguments).and_then(|wanted| {
+            self.relay.reload(&wanted.plan).map_err(|error| failure(&error))?;
+            Ok(wanted)
+        });
+        match taken {
+            Ok(wanted) => {
+                self.wanted = wanted;
+                self.tell(&Entry::Reloaded);
+                self.tell_listeners();
+            }
+            Err(error) => self.tell(&Entry::NotReloaded(&error.to_string())),
+        }
+    }
+
+    fn drain(&mut self, signals: &Receiver<i32>) {
+        let _ = activation::notify("STOPPING=1");
+        self.relay.drain();
+        let gauges = self.relay.gauges();
+        let within = self.wanted.drain_within;
+        self.tell(&Entry::Draining { open: gauges.open_pairs(), within });
+        let deadline = Instant::now() + within;
+        while gauges.open_pairs() > 0 && Instant::now() < deadline {
+            match signals.recv_timeout(LOOK_EVERY) {
+                Err(RecvTimeoutError::Timeout) | Ok(SIGHUP) => {}
+                _ => break,
+            }
+        }
+    }
+
+    fn tell_listeners(&self) {
+        for (service, address) in self.wanted.plan.services.iter().zip(self.relay.addresses()) {
+            self.tell(&Entry::Listening { service, address });
+        }
+    }
+
+    fn tell(&self, entry: &Entry<'_>) {
+        write_lines(std::iter::once(log::line(entry, Timestamp::now(), self.as_json)));
     }
 }
 
-fn failure(error: StartError) -> Failure {
-    let sentence = format!("the relay cannot start: {error}");
-    match &error {
+/// The sockets that the process was started with.
+fn inherited() -> Result<Vec<Inherited>, Failure> {
+    let sockets = activation::inherited_sockets().map_err(|error| {
+        Failure::System(format!("a socket that LISTEN_FDS announces cannot be used: {error}"))
+    })?;
+    let named = |(name, socket)| Inherited { name, socket: Arc::new(socket) };
+    Ok(sockets.into_iter().map(named).collect())
+}
+
+/// Writes a line for every notice, in a thread of its own.
+fn write_log(
+    notices: Receiver<Notice>,
+    gauges: Gauges,
+    as_json: bool,
+) -> Result<JoinHandle<()>, Failure> {
+    let work = move || {
+        let mut lost = 0;
+        while let Ok(first) = notices.recv() {
+            let at = Timestamp::now();
+            let told = std::iter::once(first).chain(notices.try_iter().take(LINES_AT_A_TIME));
+            write_lines(told.map(|notice| log::line(&Entry::Notice(&notice), at, as_json)));
+            let dropped = gauges.dropped_notices();
+            if dropped > lost {
+                write_lines([log::line(&Entry::Lost(dropped - lost), at, as_json)].into_iter());
+                lost = dropped;
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("log".to_owned());
+    thread
+        .spawn(work)
+        .map_err(|error| Failure::System(format!("cannot start the log's thread: {error}")))
+}
+
+fn write_lines(lines: impl Iterator<Item = String>) {
+    let text: String = lines.map(|line| line + "\n").collect();
+    let mut out = io::stdout().lock();
+    // A log that nobody reads any more stops no connection.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn failure(error: &StartError) -> Failure {
+    let sentence = error.to_string();
+    match error {
         StartError::Listen { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
             Failure::Privilege(format!(
                 "{sentence}; ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit of systemd"
             ))
         }
+        StartError::NotInherited { .. } => Failure::Usage(sentence),
         _ => Failure::System(sentence),
     }
 }
 
-/// What systemd gives a service at most is three times this.
-const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 /// How often to see whether the last connection has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// One write for a burst of lines.
+const LINES_AT_A_TIME: usize = 1000;

@@ -11,8 +11,8 @@ pub(crate) enum Hand {
     /// None.
     #[default]
     Empty,
-    /// In memory: those between `start` and `end`.
-    Buffer { bytes: Box<[u8]>, start: usize, end: usize },
+    /// In memory: those between `start` and `end`, which are short since every pair has room for two.
+    Buffer { bytes: Box<[u8]>, start: u32, end: u32 },
     /// In the kernel.
     Pipe(Pipe),
 }
@@ -36,6 +36,12 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
+    /// Bytes that come from no pool.
+    pub(crate) fn own(bytes: Vec<u8>) -> Hand {
+        let end = u32::try_from(bytes.len()).unwrap_or(0);
+        Hand::Buffer { start: 0, end, bytes: bytes.into_boxed_slice() }
+    }
+
     /// A buffer of [`BUFFER`] bytes.
     pub(crate) fn buffer(&mut self) -> Box<[u8]> {
         self.buffers.pop().unwrap_or_else(|| vec![0; BUFFER].into_boxed_slice())
@@ -64,7 +70,7 @@ impl Pools {
         match hand {
             Hand::Empty => {}
             Hand::Buffer { bytes, .. } => {
-                if self.buffers.len() < BUFFERS_KEPT {
+                if bytes.len() == BUFFER && self.buffers.len() < BUFFERS_KEPT {
                     self.buffers.push(bytes);
                 }
             }

@@ -12,19 +12,26 @@
 #![forbid(unsafe_code)]
 
 mod hand;
+mod health;
 pub mod liveness;
 mod mailbox;
 mod notice;
 pub mod pair;
+pub mod proxy_header;
 mod relay;
 mod reporter;
+mod route;
 mod service;
 mod socket;
+mod totals;
 mod transfer;
+mod upstream;
 mod worker;
 
+pub use health::{Balance, UPSTREAMS_MAX, UpstreamStanding};
 pub use liveness::{Liveness, TooShort};
 pub use notice::{Notice, Record};
 pub use pair::{Both, Cause, Ending, Lost, Side};
-pub use relay::{Relay, StartError};
-pub use service::{Plan, Service};
+pub use relay::{Gauges, Inherited, Relay, StartError};
+pub use service::{Listen, Plan, Service};
+pub use totals::Totals;

@@ -84,7 +84,8 @@ impl Liveness {
             survive_idle,
             keepalive,
             back_off_max: (detect_within / 8).clamp(BACK_OFF_MIN, BACK_OFF_MAX),
-            silent_after: detect_within.saturating_sub(look_every + tick.lateness(look_every)),
+            // A look comes at most one interval later, and another is for the processor to be free.
+            silent_after: detect_within.saturating_sub(look_every * 2 + tick.lateness(look_every)),
             look_every,
         })
     }
@@ -126,3 +127,101 @@ const LOOK_MAX: Duration = Duration::from_secs(2);
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 /// The kernel's default, TCP_RTO_MAX.
 const BACK_OFF_MAX: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn liveness(seconds: u64) -> Liveness {
+        Liveness::new(Duration::from_secs(seconds), None, Tick::from_hz(250)).unwrap()
+    }
+
+    /// Data in flight, retransmitted so often, and the peer not heard for so long.
+    fn unanswered(retransmits: u8, unheard: Duration) -> TcpInfo {
+        TcpInfo {
+            unacked_segments: Some(1),
+            retransmits: Some(retransmits),
+            last_ack_received: Some(unheard),
+            last_data_received: Some(unheard),
+            ..TcpInfo::default()
+        }
+    }
+
+    fn is_lost(standing: Standing) -> bool {
+        matches!(standing, Standing::Lost(_))
+    }
+
+    #[test]
+    fn a_peer_is_lost_at_the_limit_and_not_a_millisecond_sooner() {
+        let liveness = liveness(30);
+        let limit = liveness.silent_after;
+        assert!(is_lost(liveness.judge(&unanswered(2, limit))));
+        let sooner = limit - Duration::from_millis(1);
+        assert_eq!(liveness.judge(&unanswered(9, sooner)), Standing::InFlight);
+    }
+
+    #[test]
+    fn one_unanswered_question_is_no_death_however_long_ago_the_peer_was_heard() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(liveness(30).judge(&unanswered(1, hour)), Standing::InFlight);
+        let mut probed = unanswered(0, hour);
+        probed.probes = Some(1);
+        assert_eq!(liveness(30).judge(&probed), Standing::InFlight);
+        probed.probes = Some(2);
+        assert!(is_lost(liveness(30).judge(&probed)));
+    }
+
+    #[test]
+    fn a_reader_that_pauses_and_answers_every_probe_is_never_lost() {
+        let paused = TcpInfo {
+            unsent_bytes: Some(1 << 20),
+            send_window: Some(0),
+            backoff: Some(10),
+            probes: Some(0),
+            last_ack_received: Some(Duration::from_secs(3)),
+            last_data_received: Some(Duration::from_secs(3600)),
+            ..TcpInfo::default()
+        };
+        assert_eq!(liveness(30).judge(&paused), Standing::InFlight);
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_say_convicts_nobody() {
+        let mut info = unanswered(5, Duration::from_secs(3600));
+        (info.last_ack_received, info.last_data_received) = (None, None);
+        assert_eq!(liveness(30).judge(&info), Standing::InFlight);
+        assert_eq!(liveness(30).judge(&TcpInfo::default()), Standing::Settled);
+    }
+
+    /// Whatever is wished: keepalive and looks end within it, and the kernel's own limit for data
+    /// (tcp_retries2 of 15, with the capped back-off) does not come first, up to its quarter of an hour.
+    #[test]
+    fn every_objective_is_met_by_its_parts() {
+        let tick = Tick::from_hz(250);
+        for seconds in 6..800 {
+            let liveness = liveness(seconds);
+            let wanted = Duration::from_secs(seconds);
+            let keepalive = liveness.keepalive;
+            let probed = keepalive.idle + keepalive.interval * keepalive.probes;
+            assert!(probed + tick.lateness(wanted) <= wanted, "{seconds}");
+            assert!(liveness.silent_after + liveness.look_every < wanted, "{seconds}");
+            assert!(keepalive.idle < liveness.silent_after, "{seconds}");
+            assert!(kernel_gives_up(liveness.back_off_max) > liveness.silent_after, "{seconds}");
+        }
+    }
+
+    /// `tcp_model_timeout` of linux net/ipv4/tcp_timer.c, for 15 retries.
+    fn kernel_gives_up(most: Duration) -> Duration {
+        let first = Duration::from_millis(200);
+        let doublings = (most.as_millis() / first.as_millis()).ilog2();
+        first * ((2 << doublings) - 1) + most * (15 - doublings)
+    }
+
+    #[test]
+    fn too_short_an_objective_is_refused_with_the_least_that_can_be_promised() {
+        let refused = Liveness::new(Duration::from_secs(2), None, Tick::from_hz(250)).unwrap_err();
+        assert!(Liveness::new(refused.least, None, Tick::from_hz(250)).is_ok(), "{refused}");
+        let shorter = refused.least - Duration::from_secs(1);
+        assert!(Liveness::new(shorter, None, Tick::from_hz(250)).is_err());
+    }
+}

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::relay::Listener;
+use crate::route::Listener;
 
 /// What a worker is told.
 #[derive(Debug, Clone)]

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::pair::{Both, Cause, Ending};
+use crate::{
+    health::UpstreamStanding,
+    pair::{Both, Cause, Ending},
+};
 
 /// Something happened that an operator wants to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +21,13 @@ pub enum Notice {
         client: SocketAddr,
         /// Why.
         cause: Cause,
+    },
+    /// An upstream stands otherwise than before.
+    Upstream {
+        /// The upstream.
+        upstream: SocketAddr,
+        /// How it stands now.
+        standing: UpstreamStanding,
     },
     /// A connection could not be accepted.
     NotAccepted {

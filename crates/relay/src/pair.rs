@@ -16,6 +16,8 @@
 mod ending;
 mod flow;
 mod side;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
@@ -119,7 +121,7 @@ pub struct Pair {
     half_closed_idle: Option<Duration>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
     Open,
@@ -128,7 +130,8 @@ enum Phase {
     /// slowly (tcp_orphan_retries).
     Finishing(Measuring),
     /// Ends with RST as soon as the survivor has what was received for it, or takes too long.
-    Breaking(Measuring, Patience),
+    /// Boxed, since it is rare and every pair has room for it otherwise.
+    Breaking(Measuring, Box<Patience>),
     Over,
 }
 
@@ -268,7 +271,7 @@ impl Pair {
         if let Some(side) = Side::BOTH.into_iter().find(|side| self.unfetched[*side]) {
             return Action::FetchError(side);
         }
-        match self.phase {
+        match &self.phase {
             Phase::Open => self
                 .flow_action(self.turn)
                 .or_else(|| self.flow_action(self.turn.other()))
@@ -327,7 +330,7 @@ impl Pair {
 
     fn handle_failure(&mut self, side: Side, cause: Cause, now: Instant) {
         self.unfetched[side] = false;
-        match self.phase {
+        match &self.phase {
             Phase::Over => {}
             Phase::Connecting => self.end_at_once(Some(side), cause),
             Phase::Open | Phase::Finishing(_) => {
@@ -337,7 +340,7 @@ impl Pair {
                 // What it had sent before is still in the kernel's queue, and is to be given on.
                 self.flows[side].last_look();
                 let patience = Patience { survivor, since: now, progress: now, queued: usize::MAX };
-                self.phase = Phase::Breaking(Measuring::Now(survivor), patience);
+                self.phase = Phase::Breaking(Measuring::Now(survivor), Box::new(patience));
             }
             Phase::Breaking(_, patience) if patience.survivor == side => self.phase = Phase::Over,
             Phase::Breaking(..) => self.flows[side].cut(),

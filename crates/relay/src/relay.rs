@@ -1,9 +1,10 @@
 //! Owns the relay as a whole: its listeners, its workers, and how they are told to drain and stop.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
-    os::fd::OwnedFd,
+    os::fd::{AsFd as _, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,41 +18,66 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     hand::PIPES_MAX,
+    health::{UPSTREAMS_MAX, UpstreamStanding},
     mailbox::{Command, Mailbox},
     notice::Notice,
     reporter::reporter,
-    service::{Plan, Service},
+    route::{Listener, Route},
+    service::{Listen, Plan, Service},
     socket,
+    totals::{Counters, Totals},
+    upstream::{Upstream, Watched},
     worker::{Budget, Worker},
 };
-
-/// A socket that clients connect to, and what it is for.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    pub(crate) socket: OwnedFd,
-    pub(crate) service: Arc<Service>,
-}
 
 /// A relay that runs in threads of its own.
 #[derive(Debug)]
 pub struct Relay {
-    workers: Vec<(Arc<Mailbox>, JoinHandle<io::Result<()>>)>,
+    workers: Vec<Thread>,
+    checks: JoinHandle<()>,
+    watched: Arc<Watched>,
+    listeners: Vec<Arc<Listener>>,
+    inherited: Vec<Inherited>,
     budget: Arc<Budget>,
     dropped: Arc<AtomicU64>,
-    addresses: Vec<SocketAddr>,
 }
 
-/// Why a relay cannot start.
+/// A worker, seen from outside.
+#[derive(Debug)]
+struct Thread {
+    mailbox: Arc<Mailbox>,
+    counters: Arc<Counters>,
+    handle: JoinHandle<io::Result<()>>,
+}
+
+/// A listening socket that the process was started with.
+#[derive(Debug, Clone)]
+pub struct Inherited {
+    /// Its name, as systemd gives it (`FileDescriptorName=`).
+    pub name: String,
+    /// The socket.
+    pub socket: Arc<OwnedFd>,
+}
+
+/// Why a relay cannot start, or cannot take a new plan.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {cause}")]
+    #[error("cannot listen on {listen}: {cause}")]
     Listen {
-        /// The address.
-        address: SocketAddr,
+        /// The address, or the name.
+        listen: Listen,
         /// What the kernel answered.
         cause: io::Error,
+    },
+    /// No socket of this name was inherited.
+    #[error(
+        "no listening socket named `{name}` was passed to this process; set FileDescriptorName= in the socket unit"
+    )]
+    NotInherited {
+        /// The name.
+        name: String,
     },
     /// There are too few descriptors for even one connection.
     #[error(
@@ -75,76 +101,186 @@ impl Relay {
     ///
     /// # Errors
     /// [`StartError`]; nothing listens then.
-    pub fn start(plan: &Plan) -> Result<(Self, Receiver<Notice>), StartError> {
+    pub fn start(
+        plan: &Plan,
+        inherited: Vec<Inherited>,
+    ) -> Result<(Self, Receiver<Notice>), StartError> {
         let budget = Arc::new(Budget::new(places(plan)?));
         let (reporter, receiver, dropped) = reporter();
-        let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
-        for service in &plan.services {
-            let address = service.listen;
-            let open = || {
-                let socket = socket::listening(address, &service.client)?;
-                let bound = SocketAddr::try_from(rustix::net::getsockname(&socket)?)
-                    .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-                Ok((socket, bound))
-            };
-            let (socket, bound) = open().map_err(|cause| StartError::Listen { address, cause })?;
-            addresses.push(bound);
-            listeners.push(Arc::new(Listener { socket, service: Arc::new(service.clone()) }));
-        }
+        let watched = Arc::new(Watched::default());
+        let listeners = listeners(plan, &[], &inherited, &watched)?;
         let mut workers = Vec::new();
         for number in 0..plan.workers.max(1) {
             let mailbox = Arc::new(Mailbox::new()?);
+            let counters = Arc::<Counters>::default();
             mailbox.put(Command::Listen(listeners.clone()));
             let worker = Worker::new(
                 Arc::clone(&mailbox),
                 Arc::clone(&budget),
+                Arc::clone(&counters),
                 reporter.clone(),
                 Instant::now(),
             )?;
             let thread = thread::Builder::new().name(format!("relay-{number}"));
-            workers.push((mailbox, thread.spawn(move || worker.run())?));
+            let handle = thread.spawn(move || worker.run())?;
+            workers.push(Thread { mailbox, counters, handle });
         }
-        Ok((Self { workers, budget, dropped, addresses }, receiver))
+        let checks = thread::Builder::new().name("checks".to_owned());
+        let checked = Arc::clone(&watched);
+        let checks = checks.spawn(move || checked.check_until_over(&reporter))?;
+        let relay = Self { workers, checks, watched, listeners, inherited, budget, dropped };
+        Ok((relay, receiver))
+    }
+
+    /// Takes a new plan: listeners that are in both stay open, and pairs live on as they were made.
+    ///
+    /// # Errors
+    /// [`StartError`]; everything is as before then.
+    pub fn reload(&mut self, plan: &Plan) -> Result<(), StartError> {
+        let most = places(plan)?;
+        let listeners = listeners(plan, &self.listeners, &self.inherited, &self.watched)?;
+        self.budget.set_most(most);
+        self.listeners = listeners;
+        self.tell_all(&Command::Listen(self.listeners.clone()));
+        Ok(())
     }
 
     /// Where it listens, in the order of the plan's services; a port of 0 has become a real one.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let bound = |listener: &Arc<Listener>| socket::address(listener.socket.as_fd()).ok();
+        self.listeners.iter().filter_map(bound).collect()
     }
 
+    /// What can be read of it while it runs, and from other threads.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            counters: self.workers.iter().map(|worker| Arc::clone(&worker.counters)).collect(),
+            budget: Arc::clone(&self.budget),
+            watched: Arc::clone(&self.watched),
+            dropped: Arc::clone(&self.dropped),
+        }
+    }
+
+    /// Accepts nothing more; pairs that are open live on.
+    pub fn drain(&mut self) {
+        self.listeners.clear();
+        self.inherited.clear();
+        self.tell_all(&Command::Drain);
+    }
+
+    /// Ends all pairs with RST, and waits for the threads to end.
+    ///
+    /// # Errors
+    /// What ended a worker before.
+    pub fn stop(self) -> io::Result<()> {
+        self.tell_all(&Command::Stop);
+        self.watched.end();
+        self.checks.thread().unpark();
+        let ended = |handle: JoinHandle<io::Result<()>>| {
+            handle.join().unwrap_or_else(|_| Err(io::Error::other("a worker has panicked")))
+        };
+        let outcomes: Vec<_> =
+            self.workers.into_iter().map(|worker| ended(worker.handle)).collect();
+        let _ = self.checks.join();
+        outcomes.into_iter().collect()
+    }
+
+    fn tell_all(&self, command: &Command) {
+        for worker in &self.workers {
+            worker.mailbox.put(command.clone());
+        }
+    }
+}
+
+/// What can be read of a relay that runs.
+#[derive(Debug, Clone)]
+pub struct Gauges {
+    counters: Vec<Arc<Counters>>,
+    budget: Arc<Budget>,
+    watched: Arc<Watched>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Gauges {
     /// Pairs that are open now.
     pub fn open_pairs(&self) -> usize {
         self.budget.used()
+    }
+
+    /// The most pairs that there may be.
+    pub fn most_pairs(&self) -> usize {
+        self.budget.most()
+    }
+
+    /// What has been counted so far.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for counters in &self.counters {
+            counters.add_to(&mut totals);
+        }
+        totals
+    }
+
+    /// How each upstream stands.
+    pub fn upstreams(&self) -> Vec<(SocketAddr, UpstreamStanding)> {
+        let upstreams = self.watched.upstreams();
+        upstreams.iter().map(|upstream| (upstream.address, upstream.standing())).collect()
     }
 
     /// Notices that were lost because nobody took them in time.
     pub fn dropped_notices(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
+}
 
-    /// Accepts nothing more; pairs that are open live on.
-    pub fn drain(&self) {
-        self.tell_all(&Command::Drain);
+/// The listeners of a plan, of which those that are open already are used on. Nothing is changed
+/// unless all can be had.
+fn listeners(
+    plan: &Plan,
+    open: &[Arc<Listener>],
+    inherited: &[Inherited],
+    watched: &Watched,
+) -> Result<Vec<Arc<Listener>>, StartError> {
+    let mut upstreams: BTreeMap<SocketAddr, Arc<Upstream>> =
+        watched.upstreams().into_iter().map(|upstream| (upstream.address, upstream)).collect();
+    let mut listeners = Vec::new();
+    for service in &plan.services {
+        let socket = listening(service, open, inherited)?;
+        let of = |address: &SocketAddr| {
+            let known = upstreams.entry(*address);
+            Arc::clone(known.or_insert_with(|| Arc::new(Upstream::new(*address))))
+        };
+        let theirs = service.upstreams.iter().take(UPSTREAMS_MAX).map(of).collect();
+        let route = Arc::new(Route::new(service.clone(), theirs));
+        listeners.push(Arc::new(Listener { socket, route }));
     }
+    upstreams.retain(|address, _| {
+        plan.services.iter().any(|service| service.upstreams.contains(address))
+    });
+    watched.set(upstreams.into_values().collect());
+    Ok(listeners)
+}
 
-    /// Ends all pairs with RST, and waits for the workers to end.
-    ///
-    /// # Errors
-    /// What ended a worker before.
-    pub fn stop(self) -> io::Result<()> {
-        self.tell_all(&Command::Stop);
-        for (_, thread) in self.workers {
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker has panicked")))?;
+fn listening(
+    service: &Service,
+    open: &[Arc<Listener>],
+    inherited: &[Inherited],
+) -> Result<Arc<OwnedFd>, StartError> {
+    let known = open.iter().find(|listener| listener.route.service.listen == service.listen);
+    let refused = |cause| StartError::Listen { listen: service.listen.clone(), cause };
+    let socket = match (known, &service.listen) {
+        (Some(listener), _) => Arc::clone(&listener.socket),
+        (None, Listen::On(address)) => Arc::new(socket::listening(*address).map_err(refused)?),
+        (None, Listen::Inherited(name)) => {
+            let found = inherited.iter().find(|inherited| inherited.name == *name);
+            let found = found.ok_or_else(|| StartError::NotInherited { name: name.clone() })?;
+            socket::make_nonblocking(found.socket.as_fd()).map_err(refused)?;
+            Arc::clone(&found.socket)
         }
-        Ok(())
-    }
-
-    fn tell_all(&self, command: &Command) {
-        for (mailbox, _) in &self.workers {
-            mailbox.put(command.clone());
-        }
-    }
+    };
+    // Accepted sockets inherit these.
+    socket::keep(socket.as_fd(), &service.client).map_err(refused)?;
+    Ok(socket)
 }
 
 /// How many pairs there is room for.

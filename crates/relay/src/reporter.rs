@@ -31,5 +31,5 @@ impl Reporter {
     }
 }
 
-/// A second of the shortest connections.
-const WAITING_MAX: usize = 16 * 1024;
+/// Half a second of the shortest connections, in less than a MiB.
+const WAITING_MAX: usize = 4096;

@@ -1,8 +1,8 @@
 //! Owns what a relay is told to do: which addresses it listens on, and where to. Opens nothing.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::liveness::Liveness;
+use crate::{health::Balance, liveness::Liveness, proxy_header::Version};
 
 /// One listener and what stands behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,18 +10,42 @@ pub struct Service {
     /// Its name in logs and metrics.
     pub name: Arc<str>,
     /// Where clients connect to.
-    pub listen: SocketAddr,
-    /// To whom they are relayed.
+    pub listen: Listen,
+    /// To whom they are relayed; at most [`UPSTREAMS_MAX`](crate::UPSTREAMS_MAX) of them are used.
     pub upstreams: Vec<SocketAddr>,
+    /// In which order.
+    pub balance: Balance,
     /// How a vanished client is found.
     pub client: Liveness,
     /// How a vanished upstream is found.
     pub upstream: Liveness,
-    /// For how long an upstream may take to accept a connection.
+    /// For how long an upstream may take to accept a connection, and a client to send its header.
     pub connect_timeout: Duration,
     /// End with RST what is half-closed and idle for this long. `None`: never, since a half-closed
     /// connection whose peer lives is a healthy one.
     pub half_closed_idle: Option<Duration>,
+    /// Clients begin with a PROXY protocol header that says who they are.
+    pub header_in: bool,
+    /// Upstreams are told who the client is, by a PROXY protocol header of this version.
+    pub header_out: Option<Version>,
+}
+
+/// Where clients connect to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Listen {
+    /// An address of this host.
+    On(SocketAddr),
+    /// A listening socket that the process was started with, by its name (`LISTEN_FDNAMES`).
+    Inherited(String),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::On(address) => address.fmt(f),
+            Self::Inherited(name) => write!(f, "systemd:{name}"),
+        }
+    }
 }
 
 /// All that a relay is told to do.
@@ -29,7 +53,7 @@ pub struct Service {
 pub struct Plan {
     /// What to listen on.
     pub services: Vec<Service>,
-    /// How many threads relay.
+    /// How many threads relay. A reload does not change it.
     pub workers: usize,
     /// The most connections at a time; beyond them clients get RST. `None`: as many as descriptors
     /// allow.

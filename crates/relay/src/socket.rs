@@ -10,20 +10,20 @@ use std::{
 
 use halfopen_sys::stream;
 use rustix::{
-    io::Errno,
+    io::{Errno, ioctl_fionbio},
     net::{
-        AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, listen, socket_with,
-        sockopt,
+        AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, ipproto, listen,
+        socket_with, sockopt,
     },
 };
 
 use crate::{liveness::Liveness, pair::Cause};
 
-/// A socket that listens, with the options that the sockets which it accepts inherit.
+/// A socket that listens.
 ///
 /// # Errors
 /// What the kernel answers, EADDRINUSE and EACCES among it.
-pub(crate) fn listening(address: SocketAddr, liveness: &Liveness) -> io::Result<OwnedFd> {
+pub(crate) fn listening(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = tcp(address)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if address.is_ipv6() {
@@ -31,9 +31,24 @@ pub(crate) fn listening(address: SocketAddr, liveness: &Liveness) -> io::Result<
         sockopt::set_ipv6_v6only(&socket, false)?;
     }
     bind(&socket, &address)?;
-    keep(socket.as_fd(), liveness)?;
     listen(&socket, BACKLOG)?;
     Ok(socket)
+}
+
+/// The address that a socket is bound to.
+///
+/// # Errors
+/// What the kernel answers; for a socket of another family, that its address is unsupported.
+pub(crate) fn address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    Ok(SocketAddr::try_from(getsockname(socket)?)?)
+}
+
+/// Accepting must not block: another worker may have taken the client.
+///
+/// # Errors
+/// What the kernel answers.
+pub(crate) fn make_nonblocking(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(ioctl_fionbio(socket, true)?)
 }
 
 /// A socket that is being connected. Whether it succeeds, epoll tells.
@@ -49,14 +64,16 @@ pub(crate) fn connecting(address: SocketAddr, liveness: &Liveness) -> io::Result
     }
 }
 
-/// The options of every leg: no waiting for more bytes to send, what liveness needs, and that it ends with
-/// RST where nobody said otherwise ([`close`] does). The kernel closes the sockets of a process that is
-/// killed; with FIN, what was cut off by that would look complete.
+/// The options of every leg: no waiting for more bytes to send, what liveness needs, and an end by RST
+/// (SO_LINGER of zero) whenever it is closed before both directions have ended. So also if the process
+/// is killed, the kernel sends RST, and nothing that was cut looks complete; what has ended in both
+/// directions and is acknowledged is past the states in which `tcp_disconnect` sends one.
 ///
 /// # Errors
 /// What the kernel answers.
 pub(crate) fn keep(socket: BorrowedFd<'_>, liveness: &Liveness) -> io::Result<()> {
     sockopt::set_tcp_nodelay(socket, true)?;
+    sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
     let keepalive = liveness.keepalive;
     sockopt::set_tcp_keepidle(socket, keepalive.idle)?;
     sockopt::set_tcp_keepintvl(socket, keepalive.interval)?;
@@ -68,26 +85,13 @@ pub(crate) fn keep(socket: BorrowedFd<'_>, liveness: &Liveness) -> io::Result<()
     Ok(())
 }
 
-/// Closes with RST, whatever is on its way (SO_LINGER of zero, `tcp_disconnect`).
-pub(crate) fn reset(socket: OwnedFd) {
-    // It fails for no open socket; if it ever did, closing is all that is left.
-    let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
-    drop(socket);
-}
-
-/// Closes a socket both of whose directions have ended, which sends nothing more.
-pub(crate) fn close(socket: OwnedFd) {
-    // Where it fails, RST follows a FIN that was acknowledged; closing is all that is left.
-    let _ = sockopt::set_socket_linger(&socket, None);
-    drop(socket);
-}
-
 /// What an error of a call on a connection means for it.
 pub(crate) fn cause(errno: Errno) -> Cause {
     match errno {
         Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => Cause::Reset,
         Errno::TIMEDOUT => Cause::KernelGaveUp,
         Errno::CONNREFUSED => Cause::Refused,
+        Errno::MFILE | Errno::NFILE => Cause::NoDescriptors,
         other => Cause::Errno(other.raw_os_error()),
     }
 }

@@ -56,7 +56,8 @@ fn receive(
         Err(Errno::AGAIN) => (Event::Dry(side), 0),
         Err(errno) => (Event::Failed(side, cause(errno)), 0),
     };
-    let held = Hand::Buffer { bytes, start: 0, end };
+    // At most the length of a buffer.
+    let held = Hand::Buffer { bytes, start: 0, end: u32::try_from(end).unwrap_or(u32::MAX) };
     if end == 0 {
         pools.put_back(held, true);
     } else {
@@ -97,9 +98,9 @@ pub(crate) fn give(
         (Hand::Buffer { bytes, start, end }, Giving::Send | Giving::SendUrgent) => {
             let urgent = giving == Giving::SendUrgent;
             let flags = if urgent { SendFlags::OOB } else { SendFlags::empty() };
-            let part = bytes.get(*start..*end).unwrap_or_default();
+            let part = bytes.get(*start as usize..*end as usize).unwrap_or_default();
             let outcome = retry_on_intr(|| send(socket, part, flags | SendFlags::NOSIGNAL));
-            *start += outcome.unwrap_or(0);
+            *start += u32::try_from(outcome.unwrap_or(0)).unwrap_or(u32::MAX);
             outcome
         }
         (Hand::Pipe(pipe), _) => {

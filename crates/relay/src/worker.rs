@@ -3,6 +3,8 @@
 
 mod accepting;
 mod budget;
+mod connecting;
+mod header;
 mod looking;
 mod slot;
 
@@ -31,9 +33,10 @@ use crate::{
     hand::Pools,
     mailbox::{Command, Mailbox},
     notice::{Notice, Record},
-    pair::{Action, Both, Cause, Event, Readiness, Side},
+    pair::{Action, Both, Cause, Ending, Event, Readiness, Side},
     reporter::Reporter,
-    socket, transfer,
+    totals::Counters,
+    transfer,
 };
 use accepting::Listening;
 
@@ -55,6 +58,9 @@ pub(crate) struct Worker {
     next_look: Instant,
     reporter: Reporter,
     budget: Arc<Budget>,
+    counters: Arc<Counters>,
+    /// Given up for a moment when no descriptor is left, so that a client can be turned away.
+    spare: Option<OwnedFd>,
     draining: bool,
     stopping: bool,
     now: Instant,
@@ -64,6 +70,7 @@ impl Worker {
     pub(crate) fn new(
         mailbox: Arc<Mailbox>,
         budget: Arc<Budget>,
+        counters: Arc<Counters>,
         reporter: Reporter,
         now: Instant,
     ) -> io::Result<Self> {
@@ -82,6 +89,8 @@ impl Worker {
             next_look: now,
             reporter,
             budget,
+            counters,
+            spare: accepting::spare(),
             draining: false,
             stopping: false,
             now,
@@ -103,7 +112,10 @@ impl Worker {
                 self.handle(event.data, event.flags);
             }
             for key in std::mem::take(&mut self.unfinished) {
-                self.drive(key);
+                if let Some(slot) = self.slot(key) {
+                    slot.is_unfinished = false;
+                    self.drive(key);
+                }
             }
             self.handle_timers();
             self.look_if_due();
@@ -155,6 +167,7 @@ impl Worker {
                 Command::Listen(listeners) => self.listen(&listeners),
                 Command::Drain => {
                     self.draining = true;
+                    self.accept_the_last();
                     self.listen(&[]);
                 }
                 Command::Stop => self.stopping = true,
@@ -163,20 +176,15 @@ impl Worker {
     }
 
     fn handle_readiness(&mut self, key: Key, side: Side, readiness: Readiness) {
-        let now = self.now;
         let Some(slot) = self.slot(key) else { return };
-        if slot.pair.is_connecting() && side == Side::Upstream {
-            let Some(upstream) = &slot.sockets.upstream else { return };
-            match rustix::net::sockopt::socket_error(upstream) {
-                Ok(Ok(())) if readiness.failed || !readiness.writable => return,
-                Ok(Ok(())) => slot.pair.handle(Event::Connected, now),
-                Ok(Err(errno)) | Err(errno) => {
-                    return self.try_next_upstream(key, socket::cause(errno));
-                }
-            }
+        let is_connecting = side == Side::Upstream && slot.pair.is_connecting();
+        if is_connecting && !self.handle_connecting(key, readiness) {
+            return;
         }
-        slot.pair.handle(Event::Ready(side, readiness), now);
-        self.drive(key);
+        self.handle_pair(key, Event::Ready(side, readiness));
+        if side == Side::Client {
+            self.read_header(key);
+        }
     }
 
     fn handle_pair(&mut self, key: Key, event: Event) {
@@ -193,21 +201,39 @@ impl Worker {
         let Some(slot) = self.slots.get_mut(key.index()).filter(|slot| slot.key == key) else {
             return;
         };
-        let mut gave = false;
+        let (mut gave, mut relayed) = (false, Both::<usize>::default());
+        let mut outcome = Outcome::Unfinished;
         for _ in 0..SHARE {
             let event = match slot.pair.poll() {
                 Action::Wait => {
-                    self.rest(key, gave);
-                    return;
+                    outcome = Outcome::Waits;
+                    break;
                 }
-                Action::Reset(_) | Action::Close(_) => return self.end(key),
+                Action::Reset(_) | Action::Close(_) => {
+                    outcome = Outcome::Over;
+                    break;
+                }
                 action => slot.carry_out(action, &mut self.pools),
             };
             gave |= matches!(event, Event::Gave(..) | Event::Finished(_));
+            if let Event::Gave(to, bytes) = event {
+                relayed[to.other()] += bytes;
+            }
             slot.pair.handle(event, now);
         }
-        self.unfinished.push(key);
-        self.rest(key, gave);
+        for side in Side::BOTH.into_iter().filter(|side| relayed[*side] > 0) {
+            self.counters.count_relayed(side, relayed[side] as u64);
+        }
+        match outcome {
+            Outcome::Over => self.end(key),
+            Outcome::Waits => self.rest(key, gave),
+            Outcome::Unfinished => {
+                if !std::mem::replace(&mut slot.is_unfinished, true) {
+                    self.unfinished.push(key);
+                }
+                self.rest(key, gave);
+            }
+        }
     }
 
     /// Sees to it that a pair is looked at again when that is due.
@@ -239,8 +265,10 @@ impl Worker {
                 continue;
             }
             slot.armed = None;
-            if slot.pair.is_connecting() {
-                self.try_next_upstream(key, Cause::ConnectTimeout);
+            if slot.awaits_header {
+                self.handle_pair(key, Event::Failed(Side::Client, Cause::NoHeader));
+            } else if slot.pair.is_connecting() {
+                self.handle_kept_out(key, Cause::ConnectTimeout);
             } else {
                 self.handle_pair(key, Event::Tick);
             }
@@ -250,15 +278,19 @@ impl Worker {
     /// Carries out the last action of a pair, and tells about it.
     fn end(&mut self, key: Key) {
         let Some(slot) = self.slots.try_remove(key.index()) else { return };
-        let (resets, ending) = match slot.pair.poll() {
-            Action::Close(ending) => (false, ending),
-            Action::Reset(ending) => (true, ending),
-            _ => return,
-        };
-        let Slot { sockets, hands, pair, .. } = slot;
-        for socket in [sockets.client, sockets.upstream].into_iter().flatten() {
-            if resets { socket::reset(socket) } else { socket::close(socket) }
+        let (Action::Close(ending) | Action::Reset(ending)) = slot.pair.poll() else { return };
+        if let Ending::Broken {
+            side: Some(Side::Upstream),
+            cause: Cause::Silent(_) | Cause::KernelGaveUp,
+        } = ending
+            && let Some(upstream) = slot.upstream()
+        {
+            upstream.handle_found_dead(&self.reporter, self.now);
         }
+        let to = slot.upstream().map(|upstream| upstream.address);
+        let Slot { sockets, hands, pair, .. } = slot;
+        // Closing them resets what has not ended in both directions (`socket::keep`).
+        drop(sockets);
         let each = |get: &dyn Fn(Side) -> u64| Both {
             client: get(Side::Client),
             upstream: get(Side::Upstream),
@@ -266,16 +298,17 @@ impl Worker {
         let held = Both { client: pair.held(Side::Client), upstream: pair.held(Side::Upstream) };
         transfer::let_go(hands, held, &mut self.pools);
         self.budget.give_back();
+        self.counters.count_ended(ending);
         self.reporter.tell(Notice::Ended(Record {
-            service: Arc::clone(&slot.service.name),
+            service: Arc::clone(&slot.route.service.name),
             client: slot.client,
-            upstream: slot.upstream,
+            upstream: to,
             ending,
             relayed: each(&|side| pair.relayed(side)),
             lasted: self.now.saturating_duration_since(slot.since),
             detect_within: Both {
-                client: slot.service.client.detect_within,
-                upstream: slot.service.upstream.detect_within,
+                client: slot.route.service.client.detect_within,
+                upstream: slot.route.service.upstream.detect_within,
             },
         }));
     }
@@ -283,6 +316,13 @@ impl Worker {
     fn slot(&mut self, key: Key) -> Option<&mut Slot> {
         self.slots.get_mut(key.index()).filter(|slot| slot.key == key)
     }
+}
+
+/// What came of a pair's share.
+enum Outcome {
+    Waits,
+    Unfinished,
+    Over,
 }
 
 /// As many events are fetched at once; the kernel keeps the others in order.

@@ -18,11 +18,13 @@
 //! moment, which [`restore()`] puts back even after a crash; [`silence`] and [`offload`] are for the
 //! hosts that a lab has made, in namespaces of their own.
 
+pub mod activation;
 mod backlog;
 mod boottime;
 pub mod bpf;
 pub mod cgroup;
 mod conntrack;
+mod conversation;
 mod counters;
 pub mod destroy;
 #[doc(hidden)]

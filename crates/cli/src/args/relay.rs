@@ -1,6 +1,8 @@
 //! Owns the flags of `relay`, with their help. Decides nothing.
 
-use clap::Args;
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, ValueEnum};
 
 use super::Face;
 use crate::span::Given;
@@ -8,22 +10,61 @@ use crate::span::Given;
 /// The flags of `relay`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Relay {
-    /// Where clients connect to: 127.0.0.1:5432, `[::1]:5432`, or :5432 for every address of the host
-    #[arg(long, value_name = "ADDR:PORT", required = true)]
+    /// Where clients connect to: 127.0.0.1:5432, `[::1]:5432`, :5432 for every address of the host, or
+    /// systemd:NAME for a socket that systemd has opened
+    #[arg(long, value_name = "ADDR:PORT", required_unless_present = "config")]
     pub listen: Vec<String>,
-    /// To whom they are relayed; further ones take over in this order where the first cannot be
-    /// reached. A name is looked up once, when the relay starts
-    #[arg(long, value_name = "HOST:PORT", required = true)]
+    /// To whom they are relayed. A name is looked up when the relay starts and at SIGHUP
+    #[arg(long, value_name = "HOST:PORT", required_unless_present = "config")]
     pub to: Vec<String>,
+    /// Everything from this file instead; SIGHUP reads it again (docs/relay/config.md)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "to", "balance",
+        "proxy_header_in", "proxy_header_out", "detect_within", "survive_idle",
+        "half_closed_idle", "connect_timeout", "max_connections", "workers", "drain_within", "metrics"])]
+    pub config: Option<PathBuf>,
+    /// Only say whether the file or the flags can be used, and exit
+    #[arg(long)]
+    pub check: bool,
+    /// Which upstream a client is relayed to, where there are several
+    #[arg(long, value_name = "ORDER", value_enum, default_value_t)]
+    pub balance: BalanceKey,
+    /// Clients begin with a PROXY protocol header (version 1 or 2) that says who they are
+    #[arg(long)]
+    pub proxy_header_in: bool,
+    /// Tell upstreams who the client is, by a PROXY protocol header
+    #[arg(long, value_name = "VERSION", value_enum)]
+    pub proxy_header_out: Option<HeaderKey>,
     /// How clients and upstreams that vanish are found.
     #[command(flatten)]
     pub finding: Finding,
     /// What bounds the relay.
     #[command(flatten)]
     pub bounds: Bounds,
+    /// Serve Prometheus metrics on this address, at /metrics
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Output")]
+    pub metrics: Option<SocketAddr>,
     /// How the log looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// Which upstream is next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum BalanceKey {
+    /// The first that is up; the others take over where it is not.
+    #[default]
+    InOrder,
+    /// Each in its turn.
+    RoundRobin,
+}
+
+/// Versions of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HeaderKey {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// How clients and upstreams that vanish are found.
@@ -51,11 +92,11 @@ pub struct Finding {
 #[command(next_help_heading = "Limits")]
 pub struct Bounds {
     /// Connections at a time; beyond them clients get RST [default: as many as descriptors allow]
-    #[arg(long, value_name = "N")]
-    pub max_connections: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: Option<u32>,
     /// Threads that relay [default: one for each processor]
-    #[arg(long, value_name = "N")]
-    pub workers: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: Option<u32>,
     /// After SIGTERM, how long connections may take to end by themselves [default: 30s]
     #[arg(long, value_name = "DUR")]
     pub drain_within: Option<Given>,

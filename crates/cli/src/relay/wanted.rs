@@ -1,78 +1,252 @@
-//! Owns the way from the flags of `relay` to a plan. Starts nothing.
+//! Owns the way from flags or a file to a plan, with the defaults and their reasons. Starts nothing.
 
 use std::{
     net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _},
     num::NonZero,
+    str::FromStr,
     thread,
     time::Duration,
 };
 
-use halfopen_relay::{Liveness, Plan, Service};
+use halfopen_core::detection::Tick;
+use halfopen_relay::{
+    Balance, Listen, Liveness, Plan, Service, UPSTREAMS_MAX, proxy_header::Version,
+};
 
-use crate::{args, exit::Failure};
+use super::config::{self, Config, ListenTable, Text};
+use crate::{
+    args::{self, BalanceKey, HeaderKey},
+    exit::Failure,
+    span::Given,
+};
 
-/// What the flags ask for.
+/// All that the verb was asked to do.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) plan: Plan,
+    pub(super) drain_within: Duration,
+    pub(super) metrics: Option<SocketAddr>,
+}
+
+/// What the flags or the file ask for. Looks names up.
 ///
 /// # Errors
-/// [`Failure::Usage`] for what cannot be, [`Failure::System`] for names that cannot be looked up.
-pub(crate) fn plan(arguments: &args::Relay) -> Result<Plan, Failure> {
+/// [`Failure::Usage`] for what cannot be, [`Failure::System`] for names that cannot be looked up and a
+/// file that cannot be read.
+pub(super) fn wanted(arguments: &args::Relay) -> Result<Wanted, Failure> {
+    let config = match &arguments.config {
+        Some(path) => config::read(path)?,
+        None => of_flags(arguments)?,
+    };
+    let services = config.listen.iter().map(|table| service(table, halfopen_sys::tick()));
+    let count = |number: NonZero<u32>| usize::try_from(number.get()).unwrap_or(usize::MAX);
+    Ok(Wanted {
+        plan: Plan {
+            services: services.collect::<Result<_, _>>()?,
+            workers: config.workers.map_or_else(processors, count),
+            max_connections: config.max_connections.map(count),
+        },
+        drain_within: given(config.drain_within).unwrap_or(DRAIN_WITHIN),
+        metrics: config.metrics,
+    })
+}
+
+/// The flags, written as the file would have it.
+fn of_flags(arguments: &args::Relay) -> Result<Config, Failure> {
+    let to = arguments.to.iter().map(|text| text.parse().map(Text).map_err(Failure::Usage));
+    let to: Vec<_> = to.collect::<Result<_, _>>()?;
     let finding = &arguments.finding;
-    let detect_within = finding.detect_within.map_or(DETECT_WITHIN, |given| given.0);
-    let survive_idle = finding.survive_idle.map(|given| given.0);
-    let liveness = Liveness::new(detect_within, survive_idle, halfopen_sys::tick())
-        .map_err(|error| Failure::Usage(format!("--detect-within, --survive-idle: {error}")))?;
-    let upstreams = arguments.to.iter().map(|text| looked_up(text));
-    let upstreams: Vec<_> = upstreams.collect::<Result<Vec<_>, _>>()?.concat();
-    let services = arguments.listen.iter().map(|text| {
-        let listen = listened(text)?;
-        Ok(Service {
-            name: listen.to_string().into(),
-            listen,
-            upstreams: upstreams.clone(),
-            client: liveness,
-            upstream: liveness,
-            connect_timeout: finding.connect_timeout.map_or(CONNECT_TIMEOUT, |given| given.0),
-            half_closed_idle: finding.half_closed_idle.map(|given| given.0),
+    let listen = arguments.listen.iter().map(|text| {
+        Ok(ListenTable {
+            name: None,
+            on: Text(text.parse().map_err(Failure::Usage)?),
+            to: to.clone(),
+            balance: Text(config::BalanceWord(match arguments.balance {
+                BalanceKey::InOrder => Balance::InOrder,
+                BalanceKey::RoundRobin => Balance::RoundRobin,
+            })),
+            proxy_header_in: arguments.proxy_header_in,
+            proxy_header_out: arguments.proxy_header_out.map(|key| {
+                Text(config::VersionWord(match key {
+                    HeaderKey::V1 => Version::V1,
+                    HeaderKey::V2 => Version::V2,
+                }))
+            }),
+            detect_within: finding.detect_within.map(Text),
+            detect_client_within: None,
+            detect_upstream_within: None,
+            survive_idle: finding.survive_idle.map(Text),
+            half_closed_idle: finding.half_closed_idle.map(Text),
+            connect_timeout: finding.connect_timeout.map(Text),
         })
     });
-    Ok(Plan {
-        services: services.collect::<Result<_, Failure>>()?,
-        workers: arguments.bounds.workers.unwrap_or_else(processors),
-        max_connections: arguments.bounds.max_connections,
+    Ok(Config {
+        workers: arguments.bounds.workers.and_then(NonZero::new),
+        max_connections: arguments.bounds.max_connections.and_then(NonZero::new),
+        drain_within: arguments.bounds.drain_within.map(Text),
+        metrics: arguments.metrics,
+        listen: listen.collect::<Result<_, Failure>>()?,
     })
+}
+
+fn service(table: &ListenTable, tick: Tick) -> Result<Service, Failure> {
+    let listen = table.on.0.0.clone();
+    let name = table.name.clone().unwrap_or_else(|| listen.to_string());
+    let liveness = |own: Option<Text<Given>>| {
+        let within = given(own.or(table.detect_within)).unwrap_or(DETECT_WITHIN);
+        Liveness::new(within, given(table.survive_idle), tick).map_err(|error| {
+            Failure::Usage(format!("{name}: {error}; give more time to detect, or more idle time"))
+        })
+    };
+    let upstreams = table.to.iter().map(|Text(to)| to.looked_up());
+    let upstreams = upstreams.collect::<Result<Vec<_>, _>>()?.concat();
+    if upstreams.is_empty() || upstreams.len() > UPSTREAMS_MAX {
+        return Err(Failure::Usage(format!(
+            "{name}: {} upstreams, with names looked up; 1 to {UPSTREAMS_MAX} can be used",
+            upstreams.len()
+        )));
+    }
+    Ok(Service {
+        client: liveness(table.detect_client_within)?,
+        upstream: liveness(table.detect_upstream_within)?,
+        name: name.into(),
+        listen,
+        upstreams,
+        balance: table.balance.0.0,
+        connect_timeout: given(table.connect_timeout).unwrap_or(CONNECT_TIMEOUT),
+        half_closed_idle: given(table.half_closed_idle),
+        header_in: table.proxy_header_in,
+        header_out: table.proxy_header_out.map(|Text(word)| word.0),
+    })
+}
+
+fn given(text: Option<Text<Given>>) -> Option<Duration> {
+    text.map(|Text(given)| given.0)
 }
 
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-fn listened(text: &str) -> Result<SocketAddr, Failure> {
-    let any = text.strip_prefix(':').and_then(|port| port.parse().ok());
-    let any = any.map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
-    any.map_or_else(|| text.parse(), Ok).map_err(|_| {
-        Failure::Usage(format!(
-            "`{text}` is no address to listen on: write 127.0.0.1:5432, [::1]:5432 or :5432"
-        ))
-    })
+/// Where to listen, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ListenWish(Listen);
+
+impl FromStr for ListenWish {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(name) = text.strip_prefix("systemd:").filter(|name| !name.is_empty()) {
+            return Ok(Self(Listen::Inherited(name.to_owned())));
+        }
+        let any = text.strip_prefix(':').and_then(|port| port.parse().ok());
+        let any = any.map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+        any.or_else(|| text.parse().ok()).map(|address| Self(Listen::On(address))).ok_or_else(|| {
+            format!(
+                "`{text}` is no address to listen on; write 127.0.0.1:5432, [::1]:5432, :5432 or \
+                 systemd:NAME"
+            )
+        })
+    }
 }
 
-fn looked_up(text: &str) -> Result<Vec<SocketAddr>, Failure> {
-    let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
-        return Err(Failure::Usage(format!(
-            "`{text}` is no upstream: write HOST:PORT, e.g. db1:5432, 10.0.0.7:5432 or [::1]:5432"
-        )));
-    };
-    if port.parse::<u16>().is_err() {
-        return Err(Failure::Usage(format!("`{port}` is no port: write a number up to 65535")));
+/// An upstream, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostPort {
+    host: String,
+    port: u16,
+}
+
+impl HostPort {
+    fn looked_up(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let found = (self.host.as_str(), self.port).to_socket_addrs().map_err(|error| {
+            Failure::System(format!(
+                "`{}` cannot be looked up: {error}; give its address",
+                self.host
+            ))
+        })?;
+        let mut addresses = Vec::new();
+        for address in found {
+            // A name in /etc/hosts twice is one upstream.
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        Ok(addresses)
     }
-    let found = text.to_socket_addrs().map_err(|error| {
-        Failure::System(format!("`{host}` cannot be looked up: {error}; give its address"))
-    })?;
-    Ok(found.collect())
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.rsplit_once(':').and_then(|(host, port)| {
+            let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            let host = bare.or_else(|| (!host.contains(':')).then_some(host));
+            let host = host.filter(|host| !host.is_empty())?;
+            let port = port.parse().ok().filter(|port| *port != 0)?;
+            Some(Self { host: host.to_owned(), port })
+        });
+        parts.ok_or_else(|| {
+            format!("`{text}` is no upstream; write HOST:PORT, e.g. db1:5432 or [::1]:5432")
+        })
+    }
 }
 
 /// Long enough for a path that is away while a router restarts a session, short enough for somebody
 /// who waits at the other end.
 const DETECT_WITHIN: Duration = Duration::from_secs(30);
-/// Two lost connection requests and their answer.
+/// Two lost connection requests (after 1 s and 2 s more) and an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A third of what systemd gives a service to stop (DefaultTimeoutStopSec of 90 s).
+const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every key of docs/relay/relay.example.toml has its default, commented out or not.
+    #[test]
+    fn the_example_file_is_what_the_defaults_are() {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/relay/relay.example.toml");
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/relay/config.md");
+        let text = std::fs::read_to_string(example).unwrap();
+        assert!(std::fs::read_to_string(page).unwrap().contains(&text), "the page shows another");
+        let read = |path: &str| {
+            let arguments = args::Relay { config: Some(path.into()), ..args::Relay::default() };
+            wanted(&arguments).unwrap()
+        };
+        let flags = args::Relay {
+            listen: vec!["127.0.0.1:5432".to_owned()],
+            to: vec!["10.0.0.7:5432".to_owned(), "10.0.0.8:5432".to_owned()],
+            ..args::Relay::default()
+        };
+        let mut by_flags = wanted(&flags).unwrap();
+        let by_file = read(example);
+        by_flags.plan.services[0].name = "postgres".into();
+        assert_eq!(by_file.plan, by_flags.plan);
+        assert_eq!(by_file.drain_within, by_flags.drain_within);
+        assert_eq!(by_file.metrics, by_flags.metrics);
+    }
+
+    #[test]
+    fn addresses_to_listen_on_are_read() {
+        let read = |text: &str| text.parse::<ListenWish>().map(|wish| wish.0.to_string());
+        assert_eq!(read("127.0.0.1:80").as_deref(), Ok("127.0.0.1:80"));
+        assert_eq!(read(":80").as_deref(), Ok("[::]:80"));
+        assert_eq!(read("systemd:web").as_deref(), Ok("systemd:web"));
+        for text in ["", "80", "localhost:80", ":", "systemd:", "1.2.3.4:70000"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn upstreams_are_read_with_names_and_both_kinds_of_addresses() {
+        let read = |text: &str| text.parse::<HostPort>().map(|to| (to.host, to.port));
+        assert_eq!(read("db1:5432"), Ok(("db1".to_owned(), 5432)));
+        assert_eq!(read("[::1]:1"), Ok(("::1".to_owned(), 1)));
+        for text in ["", "db1", ":5432", "::1:5432", "[::1]", "db1:0", "db1:99999"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

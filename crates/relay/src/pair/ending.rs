@@ -46,6 +46,8 @@ pub enum Cause {
     Drained,
     /// All connections that the relay may hold are in use.
     TooMany,
+    /// The process or the system is out of descriptors (EMFILE, ENFILE).
+    NoDescriptors,
     /// The client did not begin with a PROXY header that can be read, or not in time.
     NoHeader,
 }
@@ -74,6 +76,7 @@ impl Cause {
             Self::HalfClosedIdle(_) => "half-closed-idle",
             Self::Drained => "drained",
             Self::TooMany => "too-many",
+            Self::NoDescriptors => "no-descriptors",
             Self::NoHeader => "no-header",
         }
     }
@@ -102,7 +105,28 @@ impl fmt::Display for Cause {
             }
             Self::Drained => f.write_str("the relay stopped, and its time to drain was over"),
             Self::TooMany => f.write_str("as many connections as the relay may hold are open"),
+            Self::NoDescriptors => {
+                f.write_str("no descriptor is left; raise the limit (ulimit -n)")
+            }
             Self::NoHeader => f.write_str("no readable PROXY header came in time"),
+        }
+    }
+}
+
+impl Ending {
+    /// Where it was decided: `client`, `upstream` or `relay`. The side whose FIN came first counts.
+    pub const fn at(&self) -> &'static str {
+        match self {
+            Self::Finished { first: side } | Self::Broken { side: Some(side), .. } => side.word(),
+            Self::Broken { side: None, .. } => "relay",
+        }
+    }
+
+    /// How: `finished`, or the word of the cause.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Finished { .. } => "finished",
+            Self::Broken { cause, .. } => cause.word(),
         }
     }
 }

@@ -32,8 +32,10 @@ pub(super) struct Flow {
     sink: Sink,
     /// FIN was sent to the sink.
     pub(super) finished: bool,
-    /// A short read may stop in front of a FIN or an urgent mark, so it does not mean dry.
+    /// A short read may stop in front of the FIN, so it does not mean dry.
     hung_up: bool,
+    /// It once had an urgent mark, so it may have another one, at which a splice would stop for ever
+    /// (EAGAIN, `tcp_read_sock`): such a stream is copied to its end.
     urgent: bool,
     hand: Hand,
     /// Bytes in hand.
@@ -104,7 +106,10 @@ impl Flow {
 
     pub(super) fn readable(&mut self, readiness: Readiness) {
         self.hung_up |= readiness.hung_up;
-        self.urgent |= readiness.urgent;
+        if readiness.urgent {
+            self.urgent = true;
+            self.copy();
+        }
         let any = readiness.readable || readiness.hung_up || readiness.urgent;
         if any && self.source == Source::Quiet {
             self.source = Source::Ready;
@@ -142,8 +147,7 @@ impl Flow {
     pub(super) fn took_urgent(&mut self) {
         self.held += 1;
         self.hand = Hand::Urgent;
-        self.urgent = false;
-        self.splices = false;
+        self.copy();
     }
 
     /// `broken`: nothing will ever come again.

@@ -1,5 +1,5 @@
-//! Owns how clients come in: accepting, turning away, and connecting to the upstreams in turn.
-//! Read: accept(2), epoll_ctl(2) on EPOLLEXCLUSIVE.
+//! Owns how clients come in: accepting and turning away. Read: accept(2), epoll_ctl(2) on
+//! EPOLLEXCLUSIVE.
 
 use std::{
     cmp::Reverse,
@@ -10,6 +10,7 @@ use std::{
 
 use rustix::{
     event::epoll::{self, EventFlags},
+    fs::{Mode, OFlags},
     io::Errno,
     net::{SocketFlags, acceptfrom_with},
 };
@@ -19,11 +20,9 @@ use super::{
     slot::{Key, Slot, Token},
 };
 use crate::{
-    hand::Hand,
     notice::Notice,
-    pair::{Both, Cause, Event, Pair, Side},
-    relay::Listener,
-    service::Service,
+    pair::Cause,
+    route::{Listener, Route},
     socket,
 };
 
@@ -32,6 +31,13 @@ use crate::{
 pub(crate) struct Listening {
     number: u32,
     listener: Arc<Listener>,
+}
+
+/// Whether more clients may be waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    Empty,
+    More,
 }
 
 impl Worker {
@@ -48,116 +54,117 @@ impl Worker {
                 Ok(()) => {
                     self.listening.push(Listening { number, listener: Arc::clone(listener) });
                 }
-                Err(errno) => self.reporter.tell(Notice::NotAccepted {
-                    service: Arc::clone(&listener.service.name),
-                    errno: errno.raw_os_error(),
-                }),
+                Err(errno) => self.tell_not_accepted(listener, errno),
             }
         }
     }
 
     pub(super) fn accept(&mut self, number: u32) {
         let found = self.listening.iter().find(|listening| listening.number == number);
-        let Some(listener) = found.map(|listening| Arc::clone(&listening.listener)) else { return };
+        if let Some(listener) = found.map(|listening| Arc::clone(&listening.listener)) {
+            self.accept_some(&listener);
+        }
+    }
+
+    /// Accepts whoever has connected before the listeners are closed, which would reset them.
+    pub(super) fn accept_the_last(&mut self) {
+        let listening = self.listening.iter();
+        let all: Vec<_> = listening.map(|listening| Arc::clone(&listening.listener)).collect();
+        for listener in all {
+            for _ in 0..LAST_ROUNDS {
+                if self.accept_some(&listener) == Queue::Empty {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn accept_some(&mut self, listener: &Listener) -> Queue {
         for _ in 0..ACCEPTS {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             match acceptfrom_with(&listener.socket, flags) {
                 Ok((socket, address)) => {
                     let address = address.and_then(|any| SocketAddr::try_from(any).ok());
                     let Some(client) = address else { continue };
-                    self.welcome(&listener.service, socket, client);
+                    self.welcome(&listener.route, socket, client);
                 }
-                Err(Errno::AGAIN) => return,
+                Err(Errno::AGAIN) => return Queue::Empty,
                 // The client was gone before it was accepted.
                 Err(Errno::CONNABORTED | Errno::INTR) => {}
+                Err(Errno::MFILE | Errno::NFILE) if self.spare.take().is_some() => {
+                    self.accept_without_place(listener);
+                }
                 Err(errno) => {
-                    return self.reporter.tell(Notice::NotAccepted {
-                        service: Arc::clone(&listener.service.name),
-                        errno: errno.raw_os_error(),
-                    });
+                    self.tell_not_accepted(listener, errno);
+                    return Queue::Empty;
                 }
             }
         }
+        Queue::More
     }
 
-    fn welcome(&mut self, service: &Arc<Service>, socket: OwnedFd, client: SocketAddr) {
+    /// No descriptor is left, and the spare one was given up for this: the client is told at once
+    /// instead of waiting in the backlog for ever.
+    fn accept_without_place(&mut self, listener: &Listener) {
+        if let Ok((socket, Some(address))) = acceptfrom_with(&listener.socket, SocketFlags::CLOEXEC)
+            && let Ok(client) = SocketAddr::try_from(address)
+        {
+            self.turn_away(&listener.route, socket, client, Cause::NoDescriptors);
+        }
+        self.spare = spare();
+    }
+
+    fn welcome(&mut self, route: &Arc<Route>, socket: OwnedFd, client: SocketAddr) {
         if !self.budget.take() {
-            return self.turn_away(service, socket, client, Cause::TooMany);
+            return self.turn_away(route, socket, client, Cause::TooMany);
         }
         self.generation = self.generation.wrapping_add(1);
         let entry = self.slots.vacant_entry();
-        let Some(key) = Key::new(entry.key(), self.generation) else { return };
-        let token = Token::Socket(key, Side::Client).data();
+        // Only beyond a thousand million pairs is there no key.
+        let Some(key) = Key::new(entry.key(), self.generation) else {
+            self.budget.give_back();
+            return self.turn_away(route, socket, client, Cause::TooMany);
+        };
+        let token = Token::Socket(key, crate::pair::Side::Client).data();
         if let Err(errno) = epoll::add(&self.epoll, &socket, token, WATCHED) {
             self.budget.give_back();
-            return self.turn_away(service, socket, client, socket::cause(errno));
+            return self.turn_away(route, socket, client, socket::cause(errno));
         }
-        entry.insert(Slot {
-            key,
-            pair: Pair::new(service.half_closed_idle, self.now),
-            sockets: Both { client: Some(socket), upstream: None },
-            hands: Both { client: Hand::Empty, upstream: Hand::Empty },
-            service: Arc::clone(service),
-            client,
-            upstream: None,
-            tried: 0,
-            since: self.now,
-            armed: None,
-            is_looked_at: false,
-        });
-        self.try_next_upstream(key, Cause::Refused);
-    }
-
-    /// Connects to the next upstream; if there is none left, the pair ends for this `cause`.
-    pub(super) fn try_next_upstream(&mut self, key: Key, mut cause: Cause) {
-        loop {
-            let now = self.now;
-            let Some(slot) = self.slots.get_mut(key.index()).filter(|slot| slot.key == key) else {
-                return;
-            };
-            slot.sockets.upstream = None;
-            let Some(address) = slot.service.upstreams.get(slot.tried).copied() else {
-                return self.handle_pair(key, Event::Failed(Side::Upstream, cause));
-            };
-            slot.tried += 1;
-            slot.upstream = Some(address);
-            let outcome = socket::connecting(address, &slot.service.upstream).and_then(|socket| {
-                let token = Token::Socket(key, Side::Upstream).data();
-                epoll::add(&self.epoll, &socket, token, WATCHED)?;
-                Ok(socket)
-            });
-            match outcome {
-                Ok(socket) => {
-                    slot.sockets.upstream = Some(socket);
-                    let deadline = now + slot.service.connect_timeout;
-                    slot.armed = Some(deadline);
-                    self.timers.push(Reverse((deadline, key)));
-                    return;
-                }
-                Err(error) => {
-                    let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-                    cause = socket::cause(errno);
-                }
-            }
+        self.counters.count_accepted();
+        let slot = entry.insert(Slot::new(key, route, socket, client, self.now));
+        if slot.awaits_header {
+            let deadline = self.now + route.service.connect_timeout;
+            slot.armed = Some(deadline);
+            self.timers.push(Reverse((deadline, key)));
+        } else {
+            self.try_next_upstream(key, Cause::Refused);
         }
     }
 
-    fn turn_away(
-        &mut self,
-        service: &Arc<Service>,
-        socket: OwnedFd,
-        client: SocketAddr,
-        cause: Cause,
-    ) {
-        socket::reset(socket);
-        let service = Arc::clone(&service.name);
+    fn turn_away(&mut self, route: &Route, socket: OwnedFd, client: SocketAddr, cause: Cause) {
+        // Closing it resets it (`socket::keep`).
+        drop(socket);
+        self.counters.count_turned_away();
+        let service = Arc::clone(&route.service.name);
         self.reporter.tell(Notice::TurnedAway { service, client, cause });
     }
+
+    fn tell_not_accepted(&self, listener: &Listener, errno: Errno) {
+        self.reporter.tell(Notice::NotAccepted {
+            service: Arc::clone(&listener.route.service.name),
+            errno: errno.raw_os_error(),
+        });
+    }
+}
+
+/// A descriptor for nothing but to be given up.
+pub(super) fn spare() -> Option<OwnedFd> {
+    rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 /// For the whole life of a socket, so that a reset is seen whatever state the pair is in: EPOLLERR is
 /// always reported of a socket that is registered.
-const WATCHED: EventFlags = EventFlags::IN
+pub(super) const WATCHED: EventFlags = EventFlags::IN
     .union(EventFlags::OUT)
     .union(EventFlags::RDHUP)
     .union(EventFlags::PRI)
@@ -165,3 +172,5 @@ const WATCHED: EventFlags = EventFlags::IN
 
 /// Connections accepted at a time, so that a burst of them does not stop the others.
 const ACCEPTS: usize = 64;
+/// Times [`ACCEPTS`]: the longest backlog.
+const LAST_ROUNDS: usize = 1024;

@@ -14,6 +14,11 @@ impl Budget {
         Self { most: AtomicUsize::new(most), used: AtomicUsize::new(0) }
     }
 
+    /// From now on there may be so many; those that are there stay.
+    pub(crate) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
     /// Takes a place; `false`: none is left.
     pub(crate) fn take(&self) -> bool {
         let most = self.most.load(Ordering::Relaxed);
@@ -23,6 +28,11 @@ impl Budget {
 
     pub(crate) fn give_back(&self) {
         self.used.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Places in all.
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
     }
 
     /// Places in use.

@@ -54,8 +54,8 @@ impl Worker {
 
 fn standing(slot: &Slot, side: Side) -> Standing {
     let liveness: &Liveness = match side {
-        Side::Client => &slot.service.client,
-        Side::Upstream => &slot.service.upstream,
+        Side::Client => &slot.route.service.client,
+        Side::Upstream => &slot.route.service.upstream,
     };
     let Some(socket) = &slot.sockets[side] else { return Standing::Settled };
     // A socket that cannot be asked reports an error through epoll.

@@ -13,8 +13,9 @@ use rustix::event::epoll::EventData;
 use crate::{
     hand::{Hand, Pools},
     pair::{Action, Both, Event, Pair, Side},
-    service::Service,
+    route::Route,
     transfer,
+    upstream::Upstream,
 };
 
 /// One pair with all that belongs to it.
@@ -25,19 +26,55 @@ pub(super) struct Slot {
     pub(super) sockets: Both<Option<OwnedFd>>,
     /// By the side from which the bytes come.
     pub(super) hands: Both<Hand>,
-    pub(super) service: Arc<Service>,
+    pub(super) route: Arc<Route>,
+    /// The number of the client.
+    pub(super) turn: usize,
     pub(super) client: SocketAddr,
-    /// The one that is connected to, or is being.
-    pub(super) upstream: Option<SocketAddr>,
-    /// How many upstreams were tried.
-    pub(super) tried: usize,
+    /// The place of the one that is connected to, or is being.
+    pub(super) upstream: Option<u8>,
+    /// A bit for each upstream that was tried.
+    pub(super) tried: u64,
+    /// The client's PROXY header has not come yet.
+    pub(super) awaits_header: bool,
     pub(super) since: Instant,
     /// The timer that counts.
     pub(super) armed: Option<Instant>,
     pub(super) is_looked_at: bool,
+    /// More is to be done when the others have had their turn.
+    pub(super) is_unfinished: bool,
 }
 
 impl Slot {
+    pub(super) fn new(
+        key: Key,
+        route: &Arc<Route>,
+        socket: OwnedFd,
+        client: SocketAddr,
+        now: Instant,
+    ) -> Self {
+        Self {
+            key,
+            pair: Pair::new(route.service.half_closed_idle, now),
+            sockets: Both { client: Some(socket), upstream: None },
+            hands: Both::default(),
+            turn: route.turn(),
+            awaits_header: route.service.header_in,
+            route: Arc::clone(route),
+            client,
+            upstream: None,
+            tried: 0,
+            since: now,
+            armed: None,
+            is_looked_at: false,
+            is_unfinished: false,
+        }
+    }
+
+    /// The upstream that is connected to, or is being.
+    pub(super) fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.route.upstreams.get(usize::from(self.upstream?))
+    }
+
     /// Does one thing that the pair wants done.
     pub(super) fn carry_out(&mut self, action: Action, pools: &mut Pools) -> Event {
         let side = match action {
@@ -66,7 +103,8 @@ impl Slot {
     }
 
     pub(super) fn look_every(&self) -> Duration {
-        self.service.client.look_every.min(self.service.upstream.look_every)
+        let service = &self.route.service;
+        service.client.look_every.min(service.upstream.look_every)
     }
 }
 
@@ -133,6 +171,12 @@ const SPECIAL: u32 = 1 << 31;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Half a KiB for an idle pair, of which this is the most.
+    #[test]
+    fn a_pair_with_all_that_belongs_to_it_is_small() {
+        assert!(size_of::<Slot>() <= 352, "{}", size_of::<Slot>());
+    }
 
     #[test]
     fn what_epoll_reports_is_what_it_was_told() {

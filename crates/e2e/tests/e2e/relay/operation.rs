@@ -1,0 +1,140 @@
+//! Signals, files, metrics and inherited sockets of the real program.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use super::{End, PATIENCE, eventually, killed::Running, rest};
+use crate::{program, says};
+
+#[test]
+fn sigterm_drains_and_the_exit_is_clean() {
+    let mut relay = Running::start(&[]);
+    let (mut client, mut upstream) = relay.pair();
+    relay.signal(Signal::TERM);
+    eventually("nobody is let in", || TcpStream::connect(relay.address).is_err());
+    client.write_all(b"still here").unwrap();
+    drop(client);
+    assert_eq!(rest(&mut upstream, PATIENCE), (b"still here".to_vec(), End::Fin));
+    drop(upstream);
+    assert_eq!(relay.wait(), Some(0));
+}
+
+#[test]
+fn the_time_to_drain_ends_what_does_not_end_by_itself() {
+    let mut relay = Running::start(&["--drain-within", "1s"]);
+    let (mut client, mut upstream) = relay.pair();
+    let begun = Instant::now();
+    relay.signal(Signal::TERM);
+    assert_eq!(rest(&mut client, PATIENCE).1, End::Rst);
+    assert_eq!(rest(&mut upstream, PATIENCE).1, End::Rst);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert_eq!(relay.wait(), Some(0));
+}
+
+#[test]
+fn metrics_count_what_was_relayed() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let relay = Running::start(&["--metrics", &port]);
+    let (mut client, mut upstream) = relay.pair();
+    client.write_all(b"twelve bytes").unwrap();
+    upstream.read_exact(&mut [0; 12]).unwrap();
+    let page = || {
+        let mut scraper = TcpStream::connect(&port).unwrap();
+        scraper.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut page = String::new();
+        scraper.read_to_string(&mut page).unwrap();
+        page
+    };
+    eventually("the page says so", || {
+        page().contains("halfopen_relay_relayed_bytes_total{from=\"client\"} 12\n")
+    });
+    let text = page();
+    assert!(text.contains("halfopen_relay_connections 1\n"), "{text}");
+    assert!(text.contains("halfopen_relay_upstreams{standing=\"up\"} 1\n"), "{text}");
+    drop((client, upstream));
+    eventually("the end is counted", || {
+        page().contains("halfopen_relay_ended_total{at=\"client\",how=\"finished\"} 1\n")
+    });
+}
+
+#[test]
+fn a_file_is_taken_again_on_sighup_and_a_wrong_one_changes_nothing() {
+    let directory = std::env::temp_dir().join(format!("halfopen-relay-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("relay.toml");
+    let first = TcpListener::bind("127.0.0.1:0").unwrap();
+    let second = TcpListener::bind("127.0.0.1:0").unwrap();
+    let write = |to: &TcpListener, more: &str| {
+        let to = to.local_addr().unwrap();
+        let text = format!("[[listen]]\non = \"127.0.0.1:0\"\nto = [\"{to}\"]\n{more}");
+        std::fs::write(&path, text).unwrap();
+    };
+    write(&first, "");
+    let mut child = Command::new(program())
+        .args(["relay", "--config"])
+        .arg(&path)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    let lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut lines = std::io::BufRead::lines(lines).map(|line| line.unwrap());
+    let told = lines.next().unwrap();
+    let address = told.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap();
+    let address = told
+        .split_once("listening on ")
+        .and_then(|(_, rest)| rest.split_once(','))
+        .map_or(address, |(address, _)| address)
+        .to_owned();
+    let reaches = |listener: &TcpListener| {
+        let client = TcpStream::connect(&address).unwrap();
+        let (mut upstream, _) = listener.accept().unwrap();
+        drop(client);
+        assert_eq!(rest(&mut upstream, PATIENCE).1, End::Fin);
+    };
+    reaches(&first);
+    write(&second, "detect-withn = \"9s\"\n");
+    rustix::process::kill_process(pid, Signal::HUP).unwrap();
+    let refused = lines.find(|line| line.contains("not reloaded")).unwrap();
+    assert!(refused.contains("relay.toml:4: unknown field `detect-withn`"), "{refused}");
+    reaches(&first);
+    write(&second, "");
+    rustix::process::kill_process(pid, Signal::HUP).unwrap();
+    lines.find(|line| line.ends_with("reloaded")).unwrap();
+    lines.find(|line| line.contains("listening on")).unwrap();
+    eventually("clients reach the new one", || {
+        let _client = TcpStream::connect(&address).unwrap();
+        second.set_nonblocking(true).unwrap();
+        let deadline = Instant::now() + Duration::from_millis(500);
+        let mut accepted = false;
+        while !accepted && Instant::now() < deadline {
+            accepted = second.accept().is_ok();
+        }
+        accepted
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_listens() {
+    let (text, code) = says(&["relay", "--listen", "here", "--to", "10.0.0.7:1"]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("`here` is no address to listen on; write"), "{text}");
+    let tight = ["relay", "--listen", ":1", "--to", "10.0.0.7:1", "--detect-within", "2s"];
+    let (text, code) = says(&tight);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("a peer cannot be found gone within 2s"), "{text}");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (text, code) = says(&["relay", "--listen", &address, "--to", "10.0.0.7:1"]);
+    assert_eq!(code, 71, "{text}");
+    assert!(text.contains("cannot listen on") && text.contains("in use"), "{text}");
+}

@@ -1,0 +1,117 @@
+//! Owns an upstream while the relay runs: its address and health, shared by the workers and the
+//! thread that checks those that are not up. The decisions are in `health`.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    health::{Health, UpstreamStanding},
+    notice::Notice,
+    reporter::Reporter,
+};
+
+/// One upstream.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    health: Mutex<Health>,
+}
+
+impl Upstream {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { address, health: Mutex::default() }
+    }
+
+    pub(crate) fn standing(&self) -> UpstreamStanding {
+        self.with(|health| health.standing())
+    }
+
+    pub(crate) fn handle_let_in(&self, reporter: &Reporter) {
+        self.change(reporter, |health| health.handle_let_in());
+    }
+
+    pub(crate) fn handle_kept_out(&self, reporter: &Reporter, now: Instant) {
+        self.change(reporter, |health| health.handle_kept_out(now));
+    }
+
+    pub(crate) fn handle_found_dead(&self, reporter: &Reporter, now: Instant) {
+        self.change(reporter, |health| health.handle_found_dead(now));
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.with(|health| health.check_at().is_some_and(|at| at <= now))
+    }
+
+    fn check(&self, reporter: &Reporter) {
+        // Closing at once is what any port scan looks like; a check that says more would have to
+        // know the protocol.
+        match TcpStream::connect_timeout(&self.address, CHECK_TIMEOUT) {
+            Ok(_) => self.handle_let_in(reporter),
+            Err(_) => self.handle_kept_out(reporter, Instant::now()),
+        }
+    }
+
+    fn change(&self, reporter: &Reporter, change: impl FnOnce(&mut Health)) {
+        let (before, after) = self.with(|health| {
+            let before = health.standing();
+            change(health);
+            (before, health.standing())
+        });
+        if before != after {
+            reporter.tell(Notice::Upstream { upstream: self.address, standing: after });
+        }
+    }
+
+    fn with<T>(&self, what: impl FnOnce(&mut Health) -> T) -> T {
+        what(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Upstreams that the checking thread looks after. A reload replaces them.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    upstreams: Mutex<Vec<Arc<Upstream>>>,
+    is_over: AtomicBool,
+}
+
+impl Watched {
+    pub(crate) fn set(&self, upstreams: Vec<Arc<Upstream>>) {
+        *self.upstreams.lock().unwrap_or_else(PoisonError::into_inner) = upstreams;
+    }
+
+    /// Those that are watched now.
+    pub(crate) fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        self.upstreams.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Checks those that are due, until it is over. Runs in a thread of its own.
+    pub(crate) fn check_until_over(&self, reporter: &Reporter) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            let now = Instant::now();
+            let due = self.upstreams().into_iter().filter(|upstream| upstream.is_due(now));
+            // Each in a thread, so that one that answers nothing does not hold up the others.
+            thread::scope(|scope| {
+                for upstream in due {
+                    scope.spawn(move || upstream.check(reporter));
+                }
+            });
+            thread::park_timeout(LOOK_EVERY);
+        }
+    }
+}
+
+/// A host that is up answers a connection request well within it, one lost one included.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How late a check may be.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
