@@ -92,7 +92,7 @@ fn short(fault: Fault) -> Fault {
     }
 }
 
-/// Does all scenarios, [`AT_ONCE`] at a time, each in a lab of its own. `done` is told of each.
+/// Does all scenarios, some at a time, each in a lab of its own. `done` is told of each.
 pub fn run(
     scenarios: &[Scenario],
     options: &Options<'_>,

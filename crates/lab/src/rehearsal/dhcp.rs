@@ -74,9 +74,12 @@ impl Dhcp {
             None => {
                 let start = format!(
                     "printf '%s' '{SCRIPT}' > /run/lease && chmod +x /run/lease \
-                     && ip address flush dev eth0 \
                      && exec busybox udhcpc -f -i eth0 -s /run/lease -t3 -T1 -A1"
                 );
+                // First of all: what is there already would be taken for the lease.
+                let pid = client.pid().map_err(told)?;
+                crate::script::run(pid, "address flush dev eth0\n")
+                    .map_err(|cause| format!("take the client's address away: {cause}"))?;
                 self.client = Some(client.spawn("sh", &["-c", &start]).map_err(told)?);
                 self.wait_for(lab, address)
             }
