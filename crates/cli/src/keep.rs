@@ -13,8 +13,7 @@ mod undo;
 
 use std::{io::Write, path::Path, time::Duration};
 
-use halfopen_core::{Diagnosis, Observation, OptionsSeen, Owner, keeping::Objective};
-use halfopen_sys::options;
+use halfopen_core::{OptionsSeen, keeping::Objective};
 
 use self::{
     applying::Applied, document::Document, future::Later, proposal::Proposal, record::Record,
@@ -83,25 +82,9 @@ pub(crate) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
     Ok(if wrong { Exit::Problem } else { Exit::Fine })
 }
 
-/// A look in which options are read of every connection that is chosen, where a survey of a large
-/// host stops at some number of them.
 fn look(arguments: &Keep, selection: Selection) -> Result<Picture, Failure> {
     let look = Look::new(selection, &arguments.looking, &Default::default(), SortKey::Local);
-    let mut picture = look.take()?;
-    for diagnosis in picture.connections.iter_mut() {
-        let seen = &diagnosis.observation;
-        if seen.options.read().is_some() {
-            continue;
-        }
-        let read = |owner: &Owner| {
-            options::of_process(owner.process.pid, owner.fd, seen.sample.id.cookie).ok()
-        };
-        if let Some(options) = seen.owners.seen().iter().find_map(read) {
-            let seen = Observation { options: OptionsSeen::Read(options.into()), ..seen.clone() };
-            *diagnosis = Diagnosis::of(seen, &look.thresholds);
-        }
-    }
-    Ok(picture)
+    look.of_the_chosen().take()
 }
 
 fn objective(arguments: &Keep) -> Result<Objective, Failure> {

@@ -14,6 +14,15 @@ use crate::{
     select::Selection,
 };
 
+/// Whose options are read through their owners, where the source does not tell them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OptionsOf {
+    /// Those of many connections, but not of very many: it is only a look.
+    Many,
+    /// Those of every connection that is meant.
+    TheChosen,
+}
+
 /// What to look at, how to judge it, and in which order to show it.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
@@ -27,6 +36,8 @@ pub(crate) struct Look {
     pub sources: Sources,
     /// Look for the processes that hold connections.
     pub owners: bool,
+    /// Whose options are read where the source does not tell them.
+    pub options: OptionsOf,
     /// Remember every socket, also those that are not meant, so that a later look can tell which
     /// are gone.
     pub remembers: bool,
@@ -55,8 +66,17 @@ impl Look {
             thresholds,
             sort,
             sources,
+            options: OptionsOf::Many,
             remembers: false,
         }
+    }
+
+    /// The same for who is going to act: the options of every connection that is meant are read, and
+    /// of no other.
+    #[must_use]
+    pub(crate) const fn of_the_chosen(mut self) -> Self {
+        self.options = OptionsOf::TheChosen;
+        self
     }
 
     /// The same, remembering every socket for the next look.
@@ -74,7 +94,8 @@ impl Look {
         let scope = self.selection.scope();
         let long = LongLook::begin(&scope);
         let taken_at = Timestamp::now();
-        let ask = Ask { scope, sources: self.sources, owners: self.owners };
+        let (sources, options) = (self.sources, self.options == OptionsOf::Many);
+        let ask = Ask { scope, sources, owners: self.owners, options };
         let take = |bench: &mut Bench<'_>, piece: Vec<_>| {
             long.judged(piece.len());
             bench.take(piece);

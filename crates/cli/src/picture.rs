@@ -1,11 +1,17 @@
 //! Owns the picture: what a survey has seen, judged, chosen and ordered. Every face of the output
 //! (text, JSON, frames of `--watch`) is drawn from it. Prints nothing.
 
-use halfopen_core::{Judge, Listener, NetnsId, Observation, Owners, Severity};
-use halfopen_sys::{NamespaceSeen, Survey, Unseen};
+use halfopen_core::{Judge, Listener, NetnsId, Observation, OptionsSeen, Owners, Severity};
+use halfopen_sys::{NamespaceSeen, Survey, Unseen, options::OptionsReader};
 use jiff::Timestamp;
 
-use crate::{connections::Connections, counted::Seen, look::Look, order, story::Place};
+use crate::{
+    connections::Connections,
+    counted::Seen,
+    look::{Look, OptionsOf},
+    order,
+    story::Place,
+};
 
 /// One look at the host, ready to be drawn.
 #[derive(Debug, Clone)]
@@ -53,28 +59,35 @@ pub(crate) struct Judged {
 pub(crate) struct Bench<'a> {
     look: &'a Look,
     judge: Judge,
+    options: OptionsReader,
     judged: Judged,
 }
 
 impl<'a> Bench<'a> {
     /// For `look`.
     pub(crate) fn new(look: &'a Look) -> Self {
-        Self { look, judge: Judge::new(look.thresholds), judged: Judged::default() }
+        let (judge, options) = (Judge::new(look.thresholds), OptionsReader::default());
+        Self { look, judge, options, judged: Judged::default() }
     }
 
     /// Judges `observations`.
     pub(crate) fn take(&mut self, observations: Vec<Observation>) {
-        let Self { look, judge, judged } = self;
-        for observation in observations {
+        let Self { look, judge, options, judged } = self;
+        for mut observation in observations {
             if look.remembers {
                 judged.seen.note(&observation.sample);
             }
             judged.owners_unseen += usize::from(matches!(observation.owners, Owners::Unseen(_)));
+            let is_meant = look.selection.may_mean(&observation);
+            let reads = look.options == OptionsOf::TheChosen && is_meant;
+            if reads && !look.selection.hides(&observation) {
+                read(&mut observation, options);
+            }
             let diagnosis = judge.diagnosis(observation);
             if !look.selection.matches(&diagnosis) {
                 continue;
             }
-            if look.selection.hides(&diagnosis) {
+            if look.selection.hides(&diagnosis.observation) {
                 let is_wrong = diagnosis.verdict.severity() == Severity::Problem;
                 judged.hidden.loopback += 1;
                 judged.hidden.problems += usize::from(is_wrong);
@@ -99,6 +112,18 @@ impl Judged {
         self.owners_unseen += other.owners_unseen;
         self.seen.add(other.seen);
     }
+}
+
+/// Reads the options, unless the source told them or nobody can be asked.
+fn read(observation: &mut Observation, reader: &mut OptionsReader) {
+    let owners = observation.owners.seen();
+    if observation.options.read().is_some() || owners.is_empty() {
+        return;
+    }
+    observation.options = match reader.read(owners, observation.sample.id.cookie) {
+        Ok(options) => OptionsSeen::Read(options),
+        Err(error) => OptionsSeen::Unread(error.to_string().into()),
+    };
 }
 
 impl Picture {

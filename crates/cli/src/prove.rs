@@ -4,22 +4,23 @@
 
 mod answer;
 mod driver;
+mod fleet;
 mod progress;
 mod space;
 
 use std::{io::Write, sync::mpsc::Receiver};
 
 use halfopen_core::{
-    Diagnosis, Observation, OptionsSeen,
+    Diagnosis, Observation, OptionsSeen, Source,
     proving::{Means, Method, Patience, Unprovable, choose, patience_for},
 };
 use halfopen_sys::{Privilege, Sources, probe::Target};
 
+use self::progress::Progress;
 pub(crate) use self::{
     answer::{Answer, Proved},
     driver::Ran,
 };
-use self::{driver::Driver, progress::Progress};
 use crate::{
     args::{MethodKey, Probing, Prove, Selectors, SortKey},
     exit::{Exit, Failure},
@@ -86,10 +87,7 @@ pub(crate) fn test(
     tell: &mut dyn FnMut(Proved) -> Result<(), Failure>,
 ) -> Result<Ran, Failure> {
     let mut progress = Progress::begin(&cases, patience);
-    let mut driver = Driver::new(cases).map_err(|error| {
-        Failure::System(format!("cannot {error}; without that nothing is touched"))
-    })?;
-    let ran = driver.run(ends, &mut |one, left| {
+    let ran = fleet::run(cases, ends, &mut |one, left| {
         progress.clear();
         tell(one)?;
         progress.tell(left);
@@ -209,10 +207,11 @@ pub(crate) enum Plan {
 /// # Errors
 /// As [`Look::take`].
 pub(crate) fn look(
-    mut look: Look,
+    look: Look,
     forced: Option<Method>,
     patience: Patience,
 ) -> Result<(Picture, Vec<Case>), Failure> {
+    let mut look = look.of_the_chosen();
     let privilege = halfopen_sys::privilege();
     let mut picture = look.take()?;
     let mut cases = cases(&mut picture, forced, patience, privilege);
@@ -226,7 +225,9 @@ pub(crate) fn look(
         ),
         _ => false,
     };
-    if look.sources == Sources::Auto && cases.iter().any(would_help) {
+    let by_bpf = |case: &Case| case.before.observation.sample.source == Source::Bpf;
+    let is_first = look.sources == Sources::Auto && !cases.iter().any(by_bpf);
+    if is_first && cases.iter().any(would_help) {
         look.sources = Sources::Bpf;
         // Without BPF the first look stands.
         if let Ok(better) = look.take() {

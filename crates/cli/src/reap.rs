@@ -148,7 +148,7 @@ fn decided(arguments: &Reap, look: Look, judge: &Judge) -> Result<Reaping, Failu
             "--probes, --interval and --method say how --prove tests; give --prove too".to_owned(),
         ));
     } else {
-        let picture = look.take()?;
+        let picture = look.of_the_chosen().take()?;
         let fates = picture.connections.iter().map(|one| judge.fate(one)).collect();
         begun(picture, fates, None)
     };

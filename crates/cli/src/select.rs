@@ -6,7 +6,7 @@ mod endpoint;
 use std::{str::FromStr, time::Duration};
 
 use halfopen_core::{
-    ConnectionId, Diagnosis, Listener, NetnsId, NotAnId, Owners, TcpState, VerdictKind,
+    ConnectionId, Diagnosis, Listener, NetnsId, NotAnId, Observation, Owners, TcpState, VerdictKind,
 };
 use halfopen_sys::Scope;
 
@@ -95,7 +95,13 @@ impl Selection {
 
     /// Whether the connection is meant, loopback or not.
     pub fn matches(&self, diagnosis: &Diagnosis) -> bool {
-        let sample = &diagnosis.observation.sample;
+        self.may_mean(&diagnosis.observation)
+            && any_or_empty(&self.verdicts, |kind| *kind == diagnosis.verdict.kind())
+    }
+
+    /// Whether the connection is meant, as far as that can be told before it is judged.
+    pub fn may_mean(&self, seen: &Observation) -> bool {
+        let sample = &seen.sample;
         let ends = &sample.endpoints;
         any_or_empty(&self.ids, |id| *id == sample.id)
             && any_or_empty(&self.peer, |pattern| pattern.matches(ends.peer))
@@ -104,12 +110,11 @@ impl Selection {
                 *port == ends.local.port() || *port == ends.peer.port()
             })
             && any_or_empty(&self.states, |state| *state == sample.state)
-            && any_or_empty(&self.verdicts, |kind| *kind == diagnosis.verdict.kind())
             && self
                 .idle_over
                 .is_none_or(|least| sample.last_heard().is_some_and(|heard| heard > least))
-            && any_or_empty(&self.processes, |process| process.holds(diagnosis))
-            && any_or_empty(&self.cgroups, |text| is_in_cgroup(diagnosis, text))
+            && any_or_empty(&self.processes, |process| process.holds(seen))
+            && any_or_empty(&self.cgroups, |text| is_in_cgroup(seen, text))
     }
 
     /// Whether the listener belongs to what was asked: it does, unless the selectors can only be
@@ -133,11 +138,11 @@ impl Selection {
 
     /// Whether the connection is hidden because both ends are on this host. Asking for a loopback
     /// address, or for an id, shows it.
-    pub fn hides(&self, diagnosis: &Diagnosis) -> bool {
+    pub fn hides(&self, seen: &Observation) -> bool {
         let asked = self.loopback
             || !self.ids.is_empty()
             || self.peer.iter().chain(&self.local).any(EndpointPattern::names_loopback);
-        !asked && diagnosis.observation.sample.endpoints.is_loopback()
+        !asked && seen.sample.endpoints.is_loopback()
     }
 
     /// Whether anything narrows the choice down, apart from the namespaces to look at.
@@ -176,8 +181,8 @@ fn any_or_empty<T>(wanted: &[T], matches: impl Fn(&T) -> bool) -> bool {
     wanted.is_empty() || wanted.iter().any(matches)
 }
 
-fn is_in_cgroup(diagnosis: &Diagnosis, text: &str) -> bool {
-    diagnosis.observation.owners.seen().iter().any(|owner| {
+fn is_in_cgroup(seen: &Observation, text: &str) -> bool {
+    seen.owners.seen().iter().any(|owner| {
         let process = &owner.process;
         [&process.cgroup, &process.unit].into_iter().flatten().any(|name| name.contains(text))
     })
@@ -196,8 +201,8 @@ pub enum ProcessPattern {
 const COMMAND_MAX: usize = 15;
 
 impl ProcessPattern {
-    fn holds(&self, diagnosis: &Diagnosis) -> bool {
-        let Owners::Known(owners) = &diagnosis.observation.owners else { return false };
+    fn holds(&self, seen: &Observation) -> bool {
+        let Owners::Known(owners) = &seen.owners else { return false };
         owners.iter().any(|owner| match self {
             Self::Pid(pid) => owner.process.pid == *pid,
             Self::Command(name) => owner.process.command == *name,

@@ -24,6 +24,7 @@ mod boottime;
 pub mod bpf;
 pub mod cgroup;
 mod conntrack;
+mod conversation;
 mod counters;
 pub mod destroy;
 #[doc(hidden)]

@@ -6,19 +6,16 @@ mod shared;
 
 use std::{
     ffi::c_int,
-    fs, io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
     time::Duration,
 };
 
-use halfopen_core::{Cookie, SocketOptions};
-use rustix::{
-    io::Errno,
-    net::sockopt,
-    process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
-};
+use halfopen_core::{Cookie, Owner, SocketOptions};
+use rustix::{io::Errno, net::sockopt};
 
-use crate::syscall;
+use crate::{holder::Holders, syscall};
 
 pub use shared::SharedOptions;
 
@@ -58,44 +55,45 @@ pub fn read(socket: BorrowedFd<'_>) -> io::Result<SocketOptions> {
 /// process or descriptor ended meanwhile, [`OptionsError::AnotherSocket`] if the number was taken
 /// by another file, [`OptionsError::Unsupported`] before Linux 5.6, else [`OptionsError::Read`].
 pub fn of_process(pid: u32, fd: u32, cookie: Cookie) -> Result<SocketOptions, OptionsError> {
-    let duplicate = duplicate(pid, fd)?;
-    let found = sockopt::socket_cookie(&duplicate);
-    let options = match found {
-        Ok(number) if number == cookie.0 => {
-            read(duplicate.as_fd()).map_err(|cause| OptionsError::Read { pid, fd, cause })
-        }
-        _ => Err(OptionsError::AnotherSocket { pid, fd }),
-    };
-    drop(duplicate);
-    options
+    OptionsReader::default().of_descriptor(pid, fd, cookie)
 }
 
-fn duplicate(pid: u32, fd: u32) -> Result<OwnedFd, OptionsError> {
-    let gone = OptionsError::Gone { pid, fd };
-    let raw = (i32::try_from(pid).ok().and_then(Pid::from_raw), i32::try_from(fd).ok());
-    let (Some(process), Some(number)) = raw else { return Err(gone) };
-    // A duplicate of anything but a socket must not even be made: closing it calls the file
-    // system's flush (fuse, nfs), with whatever that does.
-    let link = fs::read_link(format!("/proc/{pid}/fd/{fd}"));
-    match link {
-        Ok(link) if link.as_os_str().as_encoded_bytes().starts_with(b"socket:") => {}
-        Ok(_) => return Err(OptionsError::AnotherSocket { pid, fd }),
-        Err(cause) => return Err(refusal(pid, fd, cause)),
+/// Reads options of sockets that other processes hold; each process is opened once, and options that
+/// are alike are one.
+#[derive(Debug, Default)]
+pub struct OptionsReader {
+    holders: Holders,
+    shared: SharedOptions,
+}
+
+impl OptionsReader {
+    /// The options of the socket with this cookie, through the first of `owners` that lets us.
+    ///
+    /// # Errors
+    /// As [`of_process`], for the last of them; [`OptionsError::NoOwner`] if there is none.
+    pub fn read(
+        &mut self,
+        owners: &[Owner],
+        cookie: Cookie,
+    ) -> Result<Arc<SocketOptions>, OptionsError> {
+        let mut refusal = OptionsError::NoOwner;
+        for owner in owners {
+            match self.of_descriptor(owner.process.pid, owner.fd, cookie) {
+                Ok(options) => return Ok(self.shared.share(options)),
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal)
     }
-    let pidfd =
-        pidfd_open(process, PidfdFlags::empty()).map_err(|errno| refusal(pid, fd, errno.into()))?;
-    pidfd_getfd(pidfd, number, PidfdGetfdFlags::empty())
-        .map_err(|errno| refusal(pid, fd, errno.into()))
-}
 
-fn refusal(pid: u32, fd: u32, cause: io::Error) -> OptionsError {
-    match Errno::from_io_error(&cause) {
-        Some(Errno::PERM | Errno::ACCESS) => OptionsError::Refused { pid },
-        Some(Errno::SRCH | Errno::BADF | Errno::NOENT | Errno::INVAL) => {
-            OptionsError::Gone { pid, fd }
-        }
-        Some(Errno::NOSYS) => OptionsError::Unsupported,
-        _ => OptionsError::Read { pid, fd, cause },
+    fn of_descriptor(
+        &mut self,
+        pid: u32,
+        fd: u32,
+        cookie: Cookie,
+    ) -> Result<SocketOptions, OptionsError> {
+        let duplicate = self.holders.duplicate(pid, fd, cookie)?;
+        read(duplicate.as_fd()).map_err(|cause| OptionsError::Read { pid, fd, cause })
     }
 }
 
@@ -104,7 +102,7 @@ fn refusal(pid: u32, fd: u32, cause: io::Error) -> OptionsError {
 #[non_exhaustive]
 pub enum OptionsError {
     /// We may not duplicate descriptors of the process.
-    #[error("process {pid} may not be looked into: needs CAP_SYS_PTRACE (run as root)")]
+    #[error("process {pid} may not be looked into: {}", crate::privilege::to_look_into_processes())]
     Refused {
         /// The process.
         pid: u32,
@@ -125,6 +123,9 @@ pub enum OptionsError {
         /// The descriptor.
         fd: u32,
     },
+    /// No process that could be seen holds it.
+    #[error("no process that we can see holds it")]
+    NoOwner,
     /// There is no pidfd_getfd(2).
     #[error(
         "this kernel cannot duplicate descriptors of other processes: needs Linux 5.6 or later"
@@ -162,6 +163,7 @@ pub(crate) const TCP_RTO_MAX_MS: c_int = 44;
 #[cfg(test)]
 mod tests {
     use std::{
+        fs,
         net::{TcpListener, TcpStream},
         os::fd::AsRawFd,
     };

@@ -23,3 +23,34 @@ pub fn privilege() -> Privilege {
         sys_ptrace: effective.contains(CapabilitySet::SYS_PTRACE),
     }
 }
+
+/// What would help to look into a process that may not be looked into, in one clause. Whoever has the
+/// capability already is not told to get it.
+pub(crate) fn to_look_into_processes() -> &'static str {
+    advice(privilege().sys_ptrace, rustix::process::geteuid().is_root())
+}
+
+const fn advice(has_capability: bool, is_root: bool) -> &'static str {
+    match (has_capability, is_root) {
+        // /proc refuses a process that is just ending too.
+        (true, _) => {
+            "it was ending just then, or a security module or another user namespace protects it; \
+             look again"
+        }
+        (false, true) => "needs CAP_SYS_PTRACE, which root lacks here (a container, as a rule)",
+        (false, false) => "needs CAP_SYS_PTRACE (run as root)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_not_told_to_become_root() {
+        assert!(advice(false, false).contains("run as root"));
+        for (has_capability, is_root) in [(true, true), (true, false), (false, true)] {
+            assert!(!advice(has_capability, is_root).contains("run as root"));
+        }
+    }
+}

@@ -4,30 +4,20 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    io,
-    os::fd::OwnedFd,
-    thread,
-    time::Duration,
+    io, thread,
 };
 
 use halfopen_core::{ConnectionId, Cookie, Endpoints, Family, NetnsId, Sample};
-use rustix::{
-    io::Errno,
-    net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
-        netlink::{self, SocketAddrNetlink},
-        sockopt::{self, Timeout},
-    },
-};
+use rustix::{io::Errno, net::netlink};
 
 use crate::{
-    boottime,
+    conversation::{Broken, Conversation, Datagram, NLM_F_DUMP, Taken},
     netns::{Netns, NetnsError},
     progress, roomy,
     sources::tcp_sockets_expected,
     wire::{
         WireError,
-        answer::{self, Answer, End},
+        answer::{self, Answer},
         inet_diag::{self, SOCK_DIAG_BY_FAMILY, SocketFamily},
         netlink::{self as wire_netlink, request},
     },
@@ -36,10 +26,8 @@ use crate::{
 /// A conversation with sock_diag in one network namespace. It needs no privilege.
 #[derive(Debug)]
 pub struct SocketDiag {
-    socket: OwnedFd,
+    conversation: Conversation,
     netns: NetnsId,
-    sequence: u32,
-    buffer: Vec<u8>,
 }
 
 /// Every TCP socket of one namespace, at about one moment.
@@ -62,16 +50,10 @@ impl SocketDiag {
     /// [`SocketDiagError::Namespace`] where the namespace cannot be told.
     pub fn open() -> Result<Self, SocketDiagError> {
         let netns = Netns::current()?.id();
-        let failed = |errno: Errno| SocketDiagError::Open { cause: errno.into() };
-        let socket = rustix::net::socket_with(
-            AddressFamily::NETLINK,
-            SocketType::DGRAM,
-            SocketFlags::CLOEXEC,
-            Some(netlink::SOCK_DIAG),
-        )
-        .map_err(failed)?;
-        sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE)).map_err(failed)?;
-        Ok(Self { socket, netns, sequence: 0, buffer: vec![0; DATAGRAM] })
+        match Conversation::open(netlink::SOCK_DIAG) {
+            Ok(conversation) => Ok(Self { conversation, netns }),
+            Err(cause) => Err(SocketDiagError::Open { cause }),
+        }
     }
 
     /// Every TCP socket of the namespace, in all states.
@@ -129,17 +111,17 @@ impl SocketDiag {
         let mut datagram = Vec::new();
         let mut places = HashMap::with_capacity(bodies.len());
         for (place, body) in bodies.iter().enumerate() {
-            self.sequence = self.sequence.wrapping_add(1);
-            places.insert(self.sequence, place);
-            datagram.extend(request(kind, NLM_F_ACK, self.sequence, body));
+            let sequence = self.conversation.next_sequence();
+            places.insert(sequence, place);
+            datagram.extend(request(kind, NLM_F_ACK, sequence, body));
         }
         let mut answers = vec![0; bodies.len()];
         if bodies.is_empty() {
             return Ok(answers);
         }
-        self.send(&datagram)?;
+        self.conversation.send(&datagram)?;
         while !places.is_empty() {
-            let datagram = self.receive()?;
+            let datagram = self.conversation.receive()?;
             for message in wire_netlink::messages(datagram) {
                 let message = message?;
                 let number = message.error_number();
@@ -151,24 +133,6 @@ impl SocketDiag {
             }
         }
         Ok(answers)
-    }
-
-    fn send(&self, datagram: &[u8]) -> Result<(), SocketDiagError> {
-        let kernel = SocketAddrNetlink::new(0, 0);
-        rustix::io::retry_on_intr(|| {
-            rustix::net::sendto(&self.socket, datagram, SendFlags::empty(), &kernel)
-        })
-        .map_err(|errno| SocketDiagError::Send { cause: errno.into() })?;
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<&[u8], SocketDiagError> {
-        let (_, length) = rustix::io::retry_on_intr(|| {
-            rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC)
-        })
-        .map_err(|errno| SocketDiagError::Receive { cause: errno.into() })?;
-        let room = self.buffer.len();
-        self.buffer.get(..length).ok_or(SocketDiagError::Truncated { length, room })
     }
 
     fn dump_family(&mut self, family: SocketFamily) -> Result<Dump, SocketDiagError> {
@@ -190,7 +154,7 @@ impl SocketDiag {
                 Ok(()) if last || !dump.interrupted => return Ok(dump),
                 Ok(()) => {}
                 Err(SocketDiagError::Truncated { length, .. }) if !last => {
-                    self.buffer.resize(length.min(DATAGRAM_MAX), 0);
+                    self.conversation.make_room(length);
                 }
                 Err(SocketDiagError::Receive { cause })
                     if !last && errno(&cause) == Some(Errno::NOBUFS) => {}
@@ -200,39 +164,31 @@ impl SocketDiag {
         }
     }
 
-    /// Sends one request and hands every datagram of its answer to `take`, until the answer ends
-    /// or `take` says that it has all it wants.
     fn ask(
         &mut self,
         flags: u16,
         body: &[u8],
         mut take: impl FnMut(Answer) -> bool,
     ) -> Result<(), SocketDiagError> {
-        // What is left of an answer that was given up carries an older number.
-        self.sequence = self.sequence.wrapping_add(1);
-        let message = request(SOCK_DIAG_BY_FAMILY, flags, self.sequence, body);
-        // The kernel fills the first datagram while it takes the request, and each further one
-        // while it delivers the one before. So the moment of a datagram is that before the call
-        // that filled it, never the one before it was fetched: on a busy host there may be a long
-        // wait between the two.
-        let mut taken_at = boottime::now();
-        self.send(&message)?;
-        let (sequence, netns) = (self.sequence, self.netns);
-        loop {
-            let fills_the_next = boottime::now();
-            let mut answer = answer::decode(self.receive()?, sequence, netns, taken_at);
-            taken_at = fills_the_next;
+        let netns = self.netns;
+        self.conversation.ask(SOCK_DIAG_BY_FAMILY, flags, body, |datagram| {
+            let Datagram { bytes, sequence, taken_at } = datagram;
+            let mut answer = answer::decode(bytes, sequence, netns, taken_at);
             let end = answer.end.take();
-            if take(answer) {
-                return Ok(());
-            }
-            match end {
-                None => {}
-                Some(End::Complete) => return Ok(()),
-                Some(End::Refused(number)) => {
-                    let cause = io::Error::from_raw_os_error(number);
-                    return Err(SocketDiagError::Refused { cause });
-                }
+            Taken::of(take(answer), end)
+        })?;
+        Ok(())
+    }
+}
+
+impl From<Broken> for SocketDiagError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Send(cause) => Self::Send { cause },
+            Broken::Receive(cause) => Self::Receive { cause },
+            Broken::Truncated { length, room } => Self::Truncated { length, room },
+            Broken::Refused(number) => {
+                Self::Refused { cause: io::Error::from_raw_os_error(number) }
             }
         }
     }
@@ -352,22 +308,15 @@ fn is_absent(cause: &io::Error) -> bool {
 pub(crate) const BATCH_MAX: usize = 64;
 /// NLM_F_ACK.
 const NLM_F_ACK: u16 = 4;
-/// NLM_F_ROOT | NLM_F_MATCH.
-const NLM_F_DUMP: u16 = 0x300;
-/// The kernel makes no datagram of a dump longer than this (netlink_recvmsg: 32 KiB).
-const DATAGRAM: usize = 32 * 1024;
-/// Far above what any kernel sends; a longer one is not believed.
-const DATAGRAM_MAX: usize = 4 * 1024 * 1024;
 /// A dump that is disturbed each time is taken as it is: on a busy host the next is no better.
 const ATTEMPTS: u32 = 4;
-/// A datagram takes the kernel well below a second even under load; silence is a defect.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use halfopen_core::TcpState;
+    use rustix::net::sockopt;
 
     use super::*;
 

@@ -46,12 +46,16 @@ pub struct Ask {
     pub sources: Sources,
     /// Look for the processes that hold each connection. Without BPF that is most of the work.
     pub owners: bool,
+    /// Read the options of many connections through their owners, where the source does not tell
+    /// them. Who needs those of some connections only reads them by itself
+    /// ([`crate::options::OptionsReader`]).
+    pub options: bool,
 }
 
 impl Ask {
     /// All there is to see in `scope`, from the best source.
     pub const fn all(scope: Scope) -> Self {
-        Self { scope, sources: Sources::Auto, owners: true }
+        Self { scope, sources: Sources::Auto, owners: true, options: true }
     }
 }
 
@@ -191,7 +195,7 @@ fn survey_of<T: Send>(
     let looks = looks?;
     let beyond = || looks.iter().flat_map(|look| &look.sockets.beyond);
     let has_addresses = beyond().any(|beyond| beyond.socket.is_some());
-    let holders = Holders::new(found, has_addresses, || {
+    let holders = Holders::new(found, has_addresses, ask.options, || {
         let wanted = looks.iter().flat_map(|look| {
             let listening = look.sockets.listening.iter().map(|(sample, _)| sample);
             listening.chain(look.sockets.connections.iter().filter(|sample| keep(sample)))

@@ -1,4 +1,4 @@
-//! Owns many attempts at once: whose probe or look is due, in batches, on one thread.
+//! Owns many attempts at once: whose probe or look is due, in batches, on one thread of a run.
 //! What an attempt does next and what it has proved is decided in `halfopen_core::proving::Attempt`.
 
 mod look;
@@ -17,7 +17,10 @@ use halfopen_core::{
 };
 use halfopen_sys::{JournalError, now, probe::Prober};
 
-use super::{Case, Plan, Proved, space::Space};
+use super::{
+    Case, Plan, Proved,
+    space::{Space, Witnesses},
+};
 use crate::exit::Failure;
 
 /// What is due when, soonest first; each by its attempt's place.
@@ -27,6 +30,7 @@ type Due = BinaryHeap<Reverse<(Moment, usize)>>;
 pub(super) struct Driver {
     prober: Prober,
     spaces: HashMap<NetnsId, Result<Space, String>>,
+    witnesses: Witnesses,
     /// How many attempts each namespace has, which says when a dump is cheaper than look-ups.
     crowds: HashMap<NetnsId, usize>,
     runs: Vec<Option<Run>>,
@@ -65,10 +69,11 @@ impl Driver {
     ///
     /// # Errors
     /// [`JournalError`] where nothing could be written down before it is touched.
-    pub(super) fn new(cases: Vec<Case>) -> Result<Self, JournalError> {
+    pub(super) fn new(cases: Vec<Case>, witnesses: Witnesses) -> Result<Self, JournalError> {
         let mut driver = Self {
             prober: Prober::new()?,
             spaces: HashMap::new(),
+            witnesses,
             crowds: HashMap::new(),
             runs: Vec::new(),
             sends: Due::new(),
@@ -188,9 +193,9 @@ impl Driver {
         let raw = places.iter().any(
             |at| matches!(self.runs.get(*at), Some(Some(run)) if run.method == Method::CraftedAck),
         );
-        let space = self.spaces.entry(id).or_insert_with(|| open(id, raw));
+        let space = self.spaces.entry(id).or_insert_with(|| open(id, raw, &self.witnesses));
         if raw && matches!(space, Ok(space) if space.crafted().is_none()) {
-            *space = open(id, raw);
+            *space = open(id, raw, &self.witnesses);
         }
         if let Err(why) = space {
             let why = why.clone();
@@ -203,8 +208,8 @@ impl Driver {
     }
 }
 
-fn open(id: NetnsId, with_raw_sockets: bool) -> Result<Space, String> {
-    Space::open(id, with_raw_sockets).map_err(|error| format!("cannot {error}"))
+fn open(id: NetnsId, with_raw_sockets: bool, witnesses: &Witnesses) -> Result<Space, String> {
+    Space::open(id, with_raw_sockets, witnesses).map_err(|error| format!("cannot {error}"))
 }
 
 /// Takes what is due by `now`, no more than `most`.

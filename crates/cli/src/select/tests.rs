@@ -71,7 +71,7 @@ fn loopback_is_hidden_unless_it_is_asked_for() {
     let mut one = fixtures::every_verdict().remove(0);
     one.observation.sample.endpoints.local = "127.0.0.1:80".parse().unwrap();
     one.observation.sample.endpoints.peer = "127.0.0.1:4000".parse().unwrap();
-    let hides = |change: fn(&mut Selectors)| selection(change).hides(&one);
+    let hides = |change: fn(&mut Selectors)| selection(change).hides(&one.observation);
     assert!(hides(|_| {}));
     assert!(hides(|s| s.port = vec!["80".parse().unwrap()]));
     assert!(!hides(|s| s.loopback = true));

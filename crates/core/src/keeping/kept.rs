@@ -35,6 +35,20 @@ impl KeepOptions {
         })
     }
 
+    /// Whether a socket that was about to be set from one of these to the other, in either direction,
+    /// shows `self` where the writer was killed: some options are set by then, and others not yet.
+    ///
+    /// SO_KEEPALIVE goes off first and on last, so that what is half set has it off where only one of
+    /// the two has it on; options that somebody else has set are not taken for a half of ours.
+    pub fn is_between(self, one: Self, other: Self) -> bool {
+        let is_either = |of: fn(Self) -> u32| of(self) == of(one) || of(self) == of(other);
+        is_either(|it| it.idle_s)
+            && is_either(|it| it.interval_s)
+            && is_either(|it| it.probes)
+            && is_either(|it| it.user_timeout_ms)
+            && (!self.keepalive || (one.keepalive && other.keepalive))
+    }
+
     /// What a plan sets, on top of `before`.
     pub fn planned(plan: &Plan, before: Self) -> Self {
         let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
@@ -45,6 +59,41 @@ impl KeepOptions {
             interval_s: seconds(plan.keepalive.interval),
             probes: plan.keepalive.probes,
             user_timeout_ms: plan.user_timeout.map_or(before.user_timeout_ms, millis),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFF: KeepOptions = KeepOptions {
+        keepalive: false,
+        idle_s: 7200,
+        interval_s: 75,
+        probes: 9,
+        user_timeout_ms: 0,
+    };
+    const ON: KeepOptions =
+        KeepOptions { keepalive: true, idle_s: 60, interval_s: 10, probes: 3, user_timeout_ms: 0 };
+
+    #[test]
+    fn what_is_half_set_has_keepalive_off_and_each_number_from_either_side() {
+        let half = KeepOptions { idle_s: 60, interval_s: 10, ..OFF };
+        assert!(half.is_between(OFF, ON) && half.is_between(ON, OFF));
+        // Back from the half, and killed once more.
+        assert!(KeepOptions { idle_s: 7200, ..half }.is_between(OFF, ON));
+        assert!(!KeepOptions { idle_s: 61, ..half }.is_between(OFF, ON));
+        // Nobody of ours turns it on before the numbers are right, nor changes them before it is off.
+        assert!(!KeepOptions { keepalive: true, ..half }.is_between(OFF, ON));
+        assert!(!KeepOptions { probes: 9, ..ON }.is_between(OFF, ON));
+    }
+
+    #[test]
+    fn where_keepalive_was_on_it_may_be_on_or_off_in_the_middle() {
+        let before = KeepOptions { keepalive: true, ..OFF };
+        for keepalive in [true, false] {
+            assert!(KeepOptions { keepalive, idle_s: 60, ..OFF }.is_between(before, ON));
         }
     }
 }

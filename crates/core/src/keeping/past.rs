@@ -31,8 +31,7 @@ impl Past {
     /// Adds a later change. One that did not find what we had set begins anew: somebody else had
     /// set something in between, and that is what is to come back.
     pub fn add(&mut self, change: Change) {
-        let builds_on_ours = change.before == self.first || self.ours.contains(&change.before);
-        if !builds_on_ours {
+        if change.before != self.first && !self.is_ours(change.before) {
             *self = Self::new(change);
             return;
         }
@@ -45,7 +44,14 @@ impl Past {
     /// What to put back, given what is there `now`. `None` where nothing of ours is there: it was
     /// put back already, or somebody else has set something since.
     pub fn way_back(&self, now: KeepOptions) -> Option<KeepOptions> {
-        (now != self.first && self.ours.contains(&now)).then_some(self.first)
+        (now != self.first && self.is_ours(now)).then_some(self.first)
+    }
+
+    /// What we have set, or have half set: whoever was killed in the middle of one socket has left it
+    /// between two of our own.
+    fn is_ours(&self, now: KeepOptions) -> bool {
+        let all = || self.ours.iter().copied().chain([self.first]);
+        self.ours.contains(&now) || all().any(|one| all().any(|other| now.is_between(one, other)))
     }
 
     /// Whether what is there `now` is what was there before the first change.
@@ -80,6 +86,18 @@ mod tests {
         let mut past = Past::new(change(7200, 60));
         past.add(change(500, 30));
         assert_eq!(past.way_back(idle(30)), Some(idle(500)));
+    }
+
+    #[test]
+    fn what_a_killed_process_has_half_set_is_put_back_too() {
+        let off = KeepOptions { keepalive: false, ..idle(7200) };
+        let past = Past::new(Change { before: off, after: idle(60) });
+        let half = KeepOptions { keepalive: false, ..idle(60) };
+        assert_eq!(past.way_back(half), Some(off));
+        // A later run builds on what it finds half set.
+        let mut past = past;
+        past.add(Change { before: half, after: idle(30) });
+        assert_eq!(past.way_back(idle(30)), Some(off));
     }
 
     #[test]

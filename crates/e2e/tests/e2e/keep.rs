@@ -38,10 +38,14 @@ impl Files {
         Self { audit: file("audit"), record: file("record") }
     }
 
+    /// The flags that name them.
+    pub(crate) fn named(&self) -> [&str; 4] {
+        ["--audit", self.audit.to_str().unwrap(), "--record", self.record.to_str().unwrap()]
+    }
+
     fn run(&self, arguments: &[&str]) -> Output {
-        let audit = self.audit.to_string_lossy().into_owned();
-        let record = self.record.to_string_lossy().into_owned();
-        let mut all = vec!["keep", "--audit", &audit, "--record", &record];
+        let mut all = vec!["keep"];
+        all.extend(self.named());
         all.extend(arguments);
         // Whoever names a namespace here means all that is in it.
         if arguments.contains(&"--netns") {
@@ -161,11 +165,11 @@ fn what_was_set_is_put_back_exactly_and_only_once() {
         "{audit}"
     );
 
-    let (text, code) = kept.files.keep(&["--undo"]);
+    let (text, code) = kept.files.keep(&["--netns", &netns, "--undo"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("1 connection: the old options are back"), "{text}");
     assert_eq!(kept.options(), before);
-    let (text, code) = kept.files.keep(&["--undo"]);
+    let (text, code) = kept.files.keep(&["--netns", &netns, "--undo"]);
     assert_eq!((text.trim(), code), ("nothing to put back", 0));
     assert_eq!(kept.options(), before);
 }
@@ -177,7 +181,7 @@ fn undo_leaves_alone_what_the_application_has_set_since() {
     let netns = kept.netns();
     kept.files.keep(&["--netns", &netns, "--detect-within", "60s", "--apply"]);
     rustix::net::sockopt::set_tcp_keepcnt(&kept.client, 7).unwrap();
-    let (text, code) = kept.files.keep(&["--undo"]);
+    let (text, code) = kept.files.keep(&["--netns", &netns, "--undo"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("somebody else"), "{text}");
     assert_eq!(kept.options().probes, 7);

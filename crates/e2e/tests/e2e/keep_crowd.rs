@@ -60,7 +60,7 @@ fn twenty_thousand_connections_are_kept_without_one_death() {
     );
     assert_eq!(alive(), CONNECTIONS);
     assert_eq!(after.aborts_on_timeout, before.aborts_on_timeout);
-    let (text, code) = files.keep(&["--undo"]);
+    let (text, code) = files.keep(&["--netns", &netns, "--undo"]);
     assert_eq!(code, 0, "{text}");
 }
 

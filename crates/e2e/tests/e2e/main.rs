@@ -14,6 +14,8 @@ mod keep;
 mod keep_crowd;
 mod keep_future;
 mod keep_programs;
+mod keep_survive;
+mod kills;
 mod listing;
 mod pair;
 mod prove;

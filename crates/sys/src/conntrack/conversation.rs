@@ -2,33 +2,25 @@
 //! Decodes nothing itself (see `wire`) and asks for no change. Read: netlink(7),
 //! linux net/netfilter/nfnetlink.c, net/netfilter/nf_conntrack_netlink.c.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::io;
 
 use halfopen_core::{Route, TrackedFlow};
-use rustix::{
-    io::Errno,
-    net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
-        netlink::{self, SocketAddrNetlink},
-        sockopt::{self, Timeout},
-    },
-};
+use rustix::{io::Errno, net::netlink};
 
 use super::activity;
-use crate::wire::{
-    WireError,
-    answer::End,
-    ctnetlink::{self, Answer, CT_GET},
-    netlink::request,
+use crate::{
+    conversation::{Broken, Conversation, NLM_F_DUMP, Taken},
+    wire::{
+        WireError,
+        ctnetlink::{self, Answer, CT_GET},
+    },
 };
 
 /// A conversation with connection tracking in one network namespace. It needs CAP_NET_ADMIN in the
 /// user namespace that owns the network namespace.
 #[derive(Debug)]
 pub struct Conntrack {
-    socket: OwnedFd,
-    sequence: u32,
-    buffer: Vec<u8>,
+    conversation: Conversation,
 }
 
 impl Conntrack {
@@ -42,16 +34,10 @@ impl Conntrack {
         if !activity::is_answering() {
             return Err(ConntrackError::NotLoaded);
         }
-        let failed = |errno: Errno| ConntrackError::Open { cause: errno.into() };
-        let socket = rustix::net::socket_with(
-            AddressFamily::NETLINK,
-            SocketType::DGRAM,
-            SocketFlags::CLOEXEC,
-            Some(netlink::NETFILTER),
-        )
-        .map_err(failed)?;
-        sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE)).map_err(failed)?;
-        Ok(Self { socket, sequence: 0, buffer: vec![0; DATAGRAM] })
+        match Conversation::open(netlink::NETFILTER) {
+            Ok(conversation) => Ok(Self { conversation }),
+            Err(cause) => Err(ConntrackError::Open { cause }),
+        }
     }
 
     /// Hands every TCP entry of the namespace to `each`, and returns what could not be decoded. An
@@ -99,40 +85,28 @@ impl Conntrack {
         }
     }
 
-    /// Sends one request and hands every datagram of its answer to `take`, until the answer ends
-    /// or `take` says that it has all it wants.
     fn ask(
         &mut self,
         flags: u16,
         body: &[u8],
         mut take: impl FnMut(Answer) -> bool,
     ) -> Result<(), ConntrackError> {
-        // What is left of an answer that was given up carries an older number.
-        self.sequence = self.sequence.wrapping_add(1);
-        let message = request(CT_GET, flags, self.sequence, body);
-        let kernel = SocketAddrNetlink::new(0, 0);
-        rustix::io::retry_on_intr(|| {
-            rustix::net::sendto(&self.socket, &message, SendFlags::empty(), &kernel)
-        })
-        .map_err(|errno| ConntrackError::Send { cause: errno.into() })?;
-        loop {
-            let (_, length) = rustix::io::retry_on_intr(|| {
-                rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC)
-            })
-            .map_err(|errno| ConntrackError::Receive { cause: errno.into() })?;
-            let room = self.buffer.len();
-            let datagram =
-                self.buffer.get(..length).ok_or(ConntrackError::Truncated { length, room })?;
-            let mut answer = ctnetlink::decode_datagram(datagram, self.sequence);
+        self.conversation.ask(CT_GET, flags, body, |datagram| {
+            let mut answer = ctnetlink::decode_datagram(datagram.bytes, datagram.sequence);
             let end = answer.end.take();
-            if take(answer) {
-                return Ok(());
-            }
-            match end {
-                None => {}
-                Some(End::Complete) => return Ok(()),
-                Some(End::Refused(number)) => return Err(refusal(number)),
-            }
+            Taken::of(take(answer), end)
+        })?;
+        Ok(())
+    }
+}
+
+impl From<Broken> for ConntrackError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Send(cause) => Self::Send { cause },
+            Broken::Receive(cause) => Self::Receive { cause },
+            Broken::Truncated { length, room } => Self::Truncated { length, room },
+            Broken::Refused(number) => refusal(number),
         }
     }
 }
@@ -200,11 +174,3 @@ pub enum ConntrackError {
         room: usize,
     },
 }
-
-/// NLM_F_ROOT | NLM_F_MATCH.
-const NLM_F_DUMP: u16 = 0x300;
-/// The kernel makes no datagram of a dump longer than this (netlink_recvmsg: 32 KiB), given a
-/// buffer of this size.
-const DATAGRAM: usize = 32 * 1024;
-/// A datagram takes the kernel well below a second even under load; silence is a defect.
-const PATIENCE: Duration = Duration::from_secs(10);

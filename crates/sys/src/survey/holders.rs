@@ -12,13 +12,16 @@ use std::{
     thread,
 };
 
-use halfopen_core::{KernelTimer, OptionsSeen, Owner, OwnerList, Owners, Process, Sample};
+use halfopen_core::{
+    KernelTimer, OptionsSeen, Owner, OwnerList, Owners, Process, Sample, TcpState,
+};
 
 use super::Unseen;
 use crate::{
     bpf::{Bpf, descriptor::Descriptor, record::Beyond},
-    options::{self, OptionsError, SharedOptions},
+    options::{OptionsError, OptionsReader},
     owners::{OwnerTable, owners},
+    privilege::to_look_into_processes,
     sources::Chosen,
 };
 
@@ -104,6 +107,7 @@ fn in_proc(wanted: Option<&HashSet<u64>>) -> Found {
 /// The holders of sockets, looked for once for all of them.
 pub(super) struct Holders {
     found: Found,
+    reads_options: bool,
     doubtful_left: AtomicUsize,
     others_left: AtomicUsize,
     missed: Mutex<Missed>,
@@ -122,10 +126,12 @@ const OTHERS_MAX: usize = 5_000;
 
 impl Holders {
     /// From what was found. `inodes` are the sockets to look for if nobody has looked yet, or if
-    /// what was found goes by addresses and no socket's is known.
+    /// what was found goes by addresses and no socket's is known. Options that no source tells are
+    /// read only if `reads_options`.
     pub(super) fn new(
         found: Found,
         has_addresses: bool,
+        reads_options: bool,
         inodes: impl FnOnce() -> HashSet<u64>,
     ) -> Self {
         let found = match found {
@@ -135,6 +141,7 @@ impl Holders {
         };
         Self {
             found,
+            reads_options,
             doubtful_left: AtomicUsize::new(DOUBTFUL_MAX),
             others_left: AtomicUsize::new(OTHERS_MAX),
             missed: Mutex::default(),
@@ -151,8 +158,9 @@ impl Holders {
             too_many: TOO_MANY.into(),
             nobody_to_ask: NOBODY_TO_ASK.into(),
             nobody: "no process holds it".into(),
+            not_asked: "they were not asked for".into(),
             processes: Vec::new(),
-            shared: SharedOptions::default(),
+            options: OptionsReader::default(),
             missed: Missed::new(),
         }
     }
@@ -184,9 +192,9 @@ impl Holders {
             Found::Failed(failure) => failure.clone(),
             Found::NotAsked => "they were not asked for".to_owned(),
             Found::ByInode(OwnerTable { refused: refused @ 1.., .. }) => format!(
-                "{refused} {}, as a rule of other users, may not be looked into: needs \
-                 CAP_SYS_PTRACE (run as root)",
-                if *refused == 1 { "process" } else { "processes" }
+                "{refused} {}, as a rule of other users, may not be looked into: {}",
+                if *refused == 1 { "process" } else { "processes" },
+                to_look_into_processes(),
             ),
             Found::ByInode(OwnerTable { trouble: Some(_), .. }) => {
                 "some processes could not be looked into; look again".to_owned()
@@ -223,10 +231,9 @@ impl Holders {
                 let why = format!("they could not be looked into: {}; look again", trouble.first);
                 (trouble.processes, why)
             }
-            (None, refused @ 1..) if !self.missed_some() => (
-                refused,
-                "they may not be looked into: needs CAP_SYS_PTRACE (run as root)".to_owned(),
-            ),
+            (None, refused @ 1..) if !self.missed_some() => {
+                (refused, format!("they may not be looked into: {}", to_look_into_processes()))
+            }
             (None, _) => return None,
         };
         let noun = if processes == 1 { "process" } else { "processes" };
@@ -243,9 +250,10 @@ pub(super) struct Reader<'a> {
     too_many: Arc<str>,
     nobody_to_ask: Arc<str>,
     nobody: Arc<str>,
+    not_asked: Arc<str>,
     /// Copies of its own, so that cores do not wait for each other to count references.
     processes: Vec<Option<Arc<Process>>>,
-    shared: SharedOptions,
+    options: OptionsReader,
     missed: Missed,
 }
 
@@ -291,6 +299,10 @@ impl Reader<'_> {
     }
 
     fn options(&mut self, owners: &[Owner], sample: &Sample) -> OptionsSeen {
+        // There are few listeners, and what they do to many connections depends on theirs.
+        if !self.holders.reads_options && sample.state != TcpState::Listen {
+            return OptionsSeen::Unread(Arc::clone(&self.not_asked));
+        }
         let left = if is_doubtful(sample) {
             &self.holders.doubtful_left
         } else {
@@ -301,18 +313,13 @@ impl Reader<'_> {
             self.miss("options", &Arc::clone(&self.too_many));
             return OptionsSeen::Unread(Arc::clone(&self.too_many));
         }
-        let mut refusal = None;
-        for owner in owners {
-            match options::of_process(owner.process.pid, owner.fd, sample.id.cookie) {
-                Ok(options) => return OptionsSeen::Read(self.shared.share(options)),
-                Err(error) => refusal = Some(error),
+        match self.options.read(owners, sample.id.cookie) {
+            Ok(options) => OptionsSeen::Read(options),
+            Err(error) => {
+                self.miss("options", &summary(&error).into());
+                OptionsSeen::Unread(error.to_string().into())
             }
         }
-        let Some(error) = refusal else {
-            return OptionsSeen::Unread(Arc::clone(&self.nobody));
-        };
-        self.miss("options", &summary(&error).into());
-        OptionsSeen::Unread(error.to_string().into())
     }
 
     fn miss(&mut self, what: &'static str, why: &Arc<str>) {
@@ -353,7 +360,7 @@ const fn is_doubtful(sample: &Sample) -> bool {
 fn summary(error: &OptionsError) -> String {
     match error {
         OptionsError::Refused { .. } => {
-            "their processes may not be looked into: needs CAP_SYS_PTRACE (run as root)".to_owned()
+            format!("their processes may not be looked into: {}", to_look_into_processes())
         }
         OptionsError::Gone { .. } | OptionsError::AnotherSocket { .. } => {
             "they were closed meanwhile; look again".to_owned()

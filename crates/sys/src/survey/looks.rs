@@ -7,6 +7,7 @@ use super::{NamespaceSeen, Scope, SurveyError, Unseen};
 use crate::{
     conntrack::{TrackingSeen, tracking},
     netns::{Census, Netns, census},
+    privilege::to_look_into_processes,
     samples::{self, Sockets},
     sources::Chosen,
     sysctls,
@@ -41,9 +42,10 @@ pub(super) fn looks(
         let count = hidden.processes;
         unseen.push(Unseen {
             what: format!("network namespaces of {count} hidden processes, where not listed"),
-            why: "processes, as a rule of other users, may not be looked at: needs CAP_SYS_PTRACE \
-                  (run as root)"
-                .to_owned(),
+            why: format!(
+                "processes, as a rule of other users, may not be looked at: {}",
+                to_look_into_processes()
+            ),
         });
     }
     for (id, why) in hidden.unopened {

@@ -99,6 +99,7 @@ impl Driver {
             resets.explain(hints.len() as u64);
         }
         let timed_out = resets.timed_out;
+        drop(resets);
         for at in with_error {
             let by_timer =
                 timed_out && matches!(self.runs.get(at), Some(Some(run)) if may_time_out(run));
