@@ -2,7 +2,6 @@
 //! where they were put, and are put in order by their places. Judges nothing.
 
 use halfopen_core::Diagnosis;
-use halfopen_sys::roomy;
 
 /// Judged connections, in an order.
 #[derive(Debug, Clone, Default)]
@@ -14,8 +13,7 @@ pub(crate) struct Connections {
 /// The room, and the place in it.
 type Place = (u32, u32);
 
-/// Rooms begin small and double up to this: each then fills a number of huge pages, and the last one
-/// wastes no more than half of what all take together.
+/// Rooms begin small and double up to this, some 30 MB. What is reserved and not used yet takes no memory.
 const ROOM_MAX: usize = 1 << 15;
 const ROOM_MIN: usize = 1 << 6;
 
@@ -23,7 +21,8 @@ impl Connections {
     /// Adds one at the end.
     pub(crate) fn push(&mut self, one: Diagnosis) {
         if self.rooms.last().is_none_or(|room| room.len() == room.capacity()) {
-            self.rooms.push(roomy::list(self.order.len().clamp(ROOM_MIN, ROOM_MAX)));
+            let room = self.order.len().clamp(ROOM_MIN, ROOM_MAX);
+            self.rooms.push(Vec::with_capacity(room));
         }
         let number = place_number(self.rooms.len().saturating_sub(1));
         if let Some(room) = self.rooms.last_mut() {

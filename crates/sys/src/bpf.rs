@@ -15,9 +15,7 @@ use halfopen_core::{Sample, Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
-use crate::{
-    options::SharedOptions, progress, roomy, sources::tcp_sockets_expected, wire::WireError,
-};
+use crate::{options::SharedOptions, progress, sources::tcp_sockets_expected, wire::WireError};
 use descriptor::Descriptor;
 use record::{Beyond, Record};
 
@@ -59,8 +57,8 @@ impl Bpf {
         let expected = tcp_sockets_expected();
         let mut shared = SharedOptions::default();
         let mut sockets = Sockets {
-            samples: roomy::list(expected),
-            beyond: roomy::list(expected),
+            samples: Vec::with_capacity(expected),
+            beyond: Vec::with_capacity(expected),
             malformed: None,
         };
         read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {

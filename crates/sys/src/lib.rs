@@ -40,7 +40,6 @@ mod packet;
 mod privilege;
 pub mod probe;
 mod progress;
-pub mod roomy;
 mod samples;
 pub mod set_options;
 pub mod silence;

@@ -13,7 +13,7 @@ use rustix::{io::Errno, net::netlink};
 use crate::{
     conversation::{Broken, Conversation, Datagram, NLM_F_DUMP, Taken},
     netns::{Netns, NetnsError},
-    progress, roomy,
+    progress,
     sources::tcp_sockets_expected,
     wire::{
         WireError,
@@ -140,7 +140,7 @@ impl SocketDiag {
         let mut attempt = 1;
         loop {
             // How many of them are of this family is not told; room that is not used costs nothing.
-            let samples = roomy::list(tcp_sockets_expected());
+            let samples = Vec::with_capacity(tcp_sockets_expected());
             let mut dump = Dump { samples, ..Dump::default() };
             let asked = self.ask(NLM_F_DUMP, &body, |answer| {
                 progress::count(answer.samples.len());

@@ -4,7 +4,6 @@
 
 pub(crate) mod bpf;
 pub(crate) mod ethtool;
-pub(crate) mod memory;
 pub(crate) mod packet;
 pub(crate) mod stream;
 
