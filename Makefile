@@ -7,10 +7,10 @@ NEED := .ci/need
 FEATURES := .ci/features
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test outage conformance tidy bpf check
+.PHONY: help run build test outage conformance soak-relay tidy bpf check
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
 	  printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 run: build ## build, then show the connections of this host
@@ -45,6 +45,12 @@ conformance: ## check each relay of docs/conformance/peers.toml, case by case, a
 	$(CARGO) build --package halfopen-cli --package halfopen-conformance --examples --bins
 	$(CARGO) build --release --manifest-path docs/conformance/realm/Cargo.toml --target-dir target/realm
 	$(CARGO) xtask conformance
+
+soak-relay: ## mixed load and faults through our relay for an hour (SOAK=10m: shorter): nothing may be left
+	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux
+	@$(NEED) --tool $(CARGO)
+	$(CARGO) build --package halfopen-cli
+	HALFOPEN_SOAK=$${SOAK:-1h} $(CARGO) test --package halfopen-e2e a_soak_with_faults -- --nocapture
 
 tidy: ## check the style that compilers do not check
 	@$(NEED) cc=gcc

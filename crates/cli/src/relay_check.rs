@@ -6,9 +6,10 @@ mod card;
 use std::{
     io::{self, Write},
     net::ToSocketAddrs,
+    time::Duration,
 };
 
-use halfopen_conformance::{Case, Limits, Mark, Outcome, Place, StageError, cases, suite};
+use halfopen_conformance::{Case, Limits, Mark, Outcome, Place, StageError, cases, soak, suite};
 use halfopen_lab::{requirements, rootless};
 
 use crate::{
@@ -32,6 +33,9 @@ pub(crate) fn run(arguments: &RelayCheck, out: &mut impl Write) -> Result<Exit, 
         return Ok(out.flush().map(|()| Exit::Fine)?);
     }
     let place = place(&arguments.place)?;
+    if let (Some(span), Place::Lab { command }) = (arguments.soak, &place) {
+        return soak(arguments, span.0, command, out);
+    }
     let limits = Limits {
         slow: arguments.slow.0,
         notice: arguments.notice_within.0,
@@ -52,6 +56,21 @@ pub(crate) fn run(arguments: &RelayCheck, out: &mut impl Write) -> Result<Exit, 
     out.flush()?;
     let failed = outcomes.iter().any(|(_, outcome)| outcome.mark == Mark::Failed);
     Ok(if failed { Exit::Problem } else { Exit::Fine })
+}
+
+/// Soaks the relay and shows what came of it.
+fn soak(
+    arguments: &RelayCheck,
+    span: Duration,
+    command: &str,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
+    let RelayCheck { seed, workers, notice_within, .. } = *arguments;
+    let plan = soak::Plan { span, seed, workers, notice: notice_within.0 };
+    let report = soak::run(command, plan).map_err(|error| failure(&error))?;
+    write!(out, "seed {seed}\n{report}")?;
+    out.flush()?;
+    Ok(if report.is_good() { Exit::Fine } else { Exit::Problem })
 }
 
 /// The cases whose names contain one of these texts.

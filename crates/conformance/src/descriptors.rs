@@ -1,12 +1,38 @@
-//! Owns a look at the relay's processes: how many descriptors they hold. Read: proc(5).
+//! Owns a look at the relay's processes: descriptors, memory, connections. Read: proc(5), proc_net(5).
 
 use std::{fs, path::PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::soak::Holdings;
+
 /// How many descriptors the relay's processes hold; `None` where none of them can be seen.
 pub(crate) fn of_relay(pid: u32) -> Option<usize> {
     relay(pid).into_iter().filter_map(of_one).reduce(|sum, one| sum + one)
+}
+
+/// All that the relay's processes hold; `None` where none of them can be seen.
+pub(crate) fn held_by_relay(pid: u32) -> Option<Holdings> {
+    let memory_kib = relay(pid).into_iter().filter_map(memory_kib).sum();
+    Some(Holdings { descriptors: of_relay(pid)?, memory_kib, connections: connections(pid)? })
+}
+
+/// Memory in KiB, each shared page divided among its sharers.
+fn memory_kib(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// Sockets in the process's network namespace that are neither listening nor in TIME-WAIT, which are
+/// what a connection still costs.
+fn connections(pid: u32) -> Option<usize> {
+    let table = |name: &str| fs::read_to_string(format!("/proc/{pid}/net/{name}"));
+    // A kernel without IPv6 has no such table.
+    let text = table("tcp").ok()? + &table("tcp6").unwrap_or_default();
+    let state = |line: &str| line.split_whitespace().nth(3).map(str::to_owned);
+    let is_connection = |state: &String| !matches!(state.as_str(), "0A" | "06" | "st");
+    Some(text.lines().filter_map(state).filter(is_connection).count())
 }
 
 /// Kills all of the relay's processes.

@@ -2,7 +2,8 @@
 //! relay: two plain sockets of ours, the relay between them, and what the one sees of the other.
 //!
 //! A [`Case`] says what is done and what must be seen; a [`Stage`] is where it is played; the
-//! [`suite`] plays all of them and gives an [`Outcome`] for each. [`cases`] has them by family.
+//! [`suite`] plays all of them and gives an [`Outcome`] for each. [`cases`] has them by family. A [`soak`]
+//! is mixed lives and faults for hours.
 //!
 //! # What this crate does not do
 //! It imports no relay, least of all ours: a judge owes nothing to whom it judges. Without a lab it
@@ -17,6 +18,7 @@ mod end;
 mod outcome;
 mod pattern;
 mod sight;
+pub mod soak;
 mod stage;
 pub mod suite;
 

@@ -4,7 +4,7 @@
 mod cables;
 
 use std::{
-    io,
+    io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -20,6 +20,7 @@ use crate::{
     descriptors,
     end::End,
     outcome::Miss,
+    soak::Holdings,
 };
 
 /// Where the relay is.
@@ -181,17 +182,50 @@ impl Stage {
         })
     }
 
+    /// A connection through the relay, as [`Stage::pair`], also while others come late: its first eight
+    /// bytes say whose it is, and the ends then begin behind them.
+    pub(crate) fn pair_by_token(&self, acting: Side, token: u64) -> Result<(End, End), Miss> {
+        let upstream = self.upstream();
+        let Some(listener) = &*upstream else {
+            return Err(Miss::NotRun("nothing listens at the server's end".to_owned()));
+        };
+        let mut client = self.connect_plain()?;
+        client.write_all(&token.to_be_bytes())?;
+        let deadline = Instant::now() + self.limits.soon;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(mut server) = accept(listener, left)? else {
+                let said = "the relay took the client's connection and made none to the server";
+                return Err(Miss::failed("no connection", said));
+            };
+            server.set_nonblocking(false)?;
+            server.set_read_timeout(Some(self.limits.soon))?;
+            let mut read = [0; 8];
+            // One that came late is not ours, nor is one that broke before it said whose it is.
+            if server.read_exact(&mut read).is_ok() && u64::from_be_bytes(read) == token {
+                let ends = (End::new(Side::Client, client)?, End::new(Side::Server, server)?);
+                return Ok(match acting {
+                    Side::Client => ends,
+                    Side::Server => (ends.1, ends.0),
+                });
+            }
+        }
+    }
+
     /// The client's end, whatever becomes of the server's.
     pub(crate) fn connect(&self) -> Result<End, Miss> {
+        Ok(End::new(Side::Client, self.connect_plain()?)?)
+    }
+
+    fn connect_plain(&self) -> Result<TcpStream, Miss> {
         let connect = || TcpStream::connect_timeout(&self.entrance, self.limits.soon);
         let connected = match &self.cables {
             None => connect(),
             Some(cables) => cables.on_client(connect)?,
         };
-        let client = connected.map_err(|cause| {
+        connected.map_err(|cause| {
             Miss::failed("no connection", format!("the relay was not to be reached: {cause}"))
-        })?;
-        Ok(End::new(Side::Client, client)?)
+        })
     }
 
     /// The server's end of the next connection that the relay makes, if it makes one.
@@ -226,13 +260,21 @@ impl Stage {
 
     /// How many descriptors the relay's processes hold.
     pub(crate) fn relay_descriptors(&self) -> Result<usize, Miss> {
-        let pid = match (&self.place, &self.cables) {
+        let counted = self.relay_pid().and_then(descriptors::of_relay);
+        counted.ok_or_else(|| Miss::NotRun("the relay's process could not be looked at".to_owned()))
+    }
+
+    /// All that the relay's processes hold; `None` where they cannot be seen.
+    pub(crate) fn relay_holdings(&self) -> Option<Holdings> {
+        self.relay_pid().and_then(descriptors::held_by_relay)
+    }
+
+    fn relay_pid(&self) -> Option<u32> {
+        match (&self.place, &self.cables) {
             (Place::Running { pid, .. }, _) => *pid,
             (_, Some(cables)) => cables.relay_pid(),
             _ => None,
-        };
-        let counted = pid.and_then(descriptors::of_relay);
-        counted.ok_or_else(|| Miss::NotRun("the relay's process could not be looked at".to_owned()))
+        }
     }
 
     fn listen(&self) -> Result<TcpListener, StageError> {
@@ -334,6 +376,9 @@ pub enum StageError {
         /// What the kernel answered.
         cause: io::Error,
     },
+    /// The relay's processes cannot be looked at.
+    #[error("look at the relay's processes: they have ended, or belong to somebody else")]
+    Unseen,
     /// Nothing comes through.
     #[error(
         "reach our own server through {entrance}: {cause}; is the relay running, and does it forward to that server?{said}"

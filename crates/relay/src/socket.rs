@@ -73,7 +73,6 @@ pub(crate) fn connecting(address: SocketAddr, liveness: &Liveness) -> io::Result
 /// What the kernel answers.
 pub(crate) fn keep(socket: BorrowedFd<'_>, liveness: &Liveness) -> io::Result<()> {
     sockopt::set_tcp_nodelay(socket, true)?;
-    sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
     let keepalive = liveness.keepalive;
     sockopt::set_tcp_keepidle(socket, keepalive.idle)?;
     sockopt::set_tcp_keepintvl(socket, keepalive.interval)?;

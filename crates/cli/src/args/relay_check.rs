@@ -25,6 +25,22 @@ pub struct RelayCheck {
     /// How many connections are half-closed at once; this process holds two descriptors for each
     #[arg(long, value_name = "N", default_value_t = 1_000, help_heading = "How long, how many")]
     pub crowd: usize,
+    /// Instead of the cases: mixed lives and faults for so long, and what is left of them at the end
+    #[arg(long, value_name = "DUR", requires = "relay", conflicts_with_all = ["only", "list", "json"],
+        help_heading = "Soak")]
+    pub soak: Option<Given>,
+    /// From which lives and faults of the soak are drawn
+    #[arg(
+        long,
+        value_name = "SEED",
+        default_value_t = 1,
+        requires = "soak",
+        help_heading = "Soak"
+    )]
+    pub seed: u64,
+    /// How many connections the soak has at a time
+    #[arg(long, value_name = "N", default_value_t = 16, requires = "soak", help_heading = "Soak")]
+    pub workers: usize,
     /// Print JSON, as docs/json.md describes it
     #[arg(long, help_heading = "Output")]
     pub json: bool,

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use halfopen_lab::{CLIENT, Cable, CablePlan, EndPlan, HostPlan, Lab, Program, SERVER, Topology};
+use halfopen_lab::{
+    CLIENT, Cable, CablePlan, End, EndPlan, HostPlan, Lab, Program, SERVER, Topology,
+    wire::{Direction, Link},
+};
 
 use super::StageError;
 use crate::{case::Side, outcome::Miss};
@@ -79,6 +82,29 @@ impl Cables {
     pub(crate) fn mend(&self, side: Side) -> Result<(), Miss> {
         self.cable(side)?.mend();
         Ok(())
+    }
+
+    /// Puts the faults of a link in force between this side and the relay.
+    pub(crate) fn set_link(
+        &self,
+        side: Side,
+        direction: Direction,
+        link: Link,
+    ) -> Result<(), Miss> {
+        self.cable(side)?.set_link(direction, link);
+        Ok(())
+    }
+
+    /// Takes the carrier from this side's host, or gives it back.
+    pub(crate) fn carrier(&self, side: Side, is_on: bool) -> Result<(), Miss> {
+        // The ends of the topology below: the client is on the left of its cable, the server on the right.
+        let (cable, end) = match side {
+            Side::Client => (0, End::Left),
+            Side::Server => (1, End::Right),
+        };
+        let done =
+            if is_on { self.lab.carrier_on(cable, end) } else { self.lab.carrier_off(cable, end) };
+        Ok(done.map_err(StageError::from)?)
     }
 
     fn cable(&self, side: Side) -> Result<&Cable, StageError> {

@@ -22,6 +22,7 @@ mod prove;
 mod reap;
 mod record;
 mod relay;
+mod relay_check;
 mod story;
 mod unprivileged;
 mod uptime;
