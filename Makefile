@@ -27,6 +27,7 @@ test: ## install what the tests need, then run all of them, doc tests too
 	@# The end-to-end tests start the program itself, which no test target builds by itself.
 	@features=$$($(FEATURES)); set -ex; \
 	$(CARGO) build --package halfopen-cli $$features; \
+	$(CARGO) build --package halfopen --examples; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  $(CARGO) nextest run --workspace $$features; else \
 	  $(CARGO) test --workspace $$features --lib --bins --tests; fi; \

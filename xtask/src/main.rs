@@ -2,9 +2,12 @@
 //! Owns the names of the chores. Read: HACKING.md.
 
 mod accuracy;
+mod api;
 mod bpf;
 mod conformance;
+mod detector;
 mod old_kernel;
+mod soak;
 mod tidy;
 
 use std::{env, process::ExitCode};
@@ -15,6 +18,10 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["accuracy", options @ ..] => accuracy::run(options),
         ["old-kernel", arguments @ ..] => old_kernel::run(arguments),
+        ["api"] => api::run(false),
+        ["api", "--check"] => api::run(true),
+        ["detector"] => detector::run(),
+        ["soak", options @ ..] => soak::run(options),
         ["conformance", words @ ..] => conformance::run(words),
         ["bpf"] => bpf::run(bpf::Task::Compile),
         ["bpf", "--check"] => bpf::run(bpf::Task::Check),
@@ -29,6 +36,10 @@ const USAGE: &str = "\
 usage: cargo xtask tidy                            check the style that compilers do not check
        cargo xtask accuracy [--cases N] [--seed S] [--only NUMBER]
                                                    predict, break and measure N random connections (root)
+       cargo xtask api [--check]                   list the public items of the library, or compare the list
+       cargo xtask detector                        how good the failure detector of the library is
+       cargo xtask soak [--clients N] [--days N] [--seed S] [--plant-saturdays]
+                                                   simulated weeks of the library's heartbeats and reconnects
        cargo xtask bpf [--check]                   compile the BPF programs, or compare with what is committed
        cargo xtask conformance [--page | PEER...]
                                                    check relays case by case, and write docs/conformance.md (root)

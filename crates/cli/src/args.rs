@@ -66,6 +66,8 @@ pub enum Verb {
     RelayCheck(RelayCheck),
     /// Replay a known experiment with real kernels, in network namespaces of its own
     Rehearse(Rehearse),
+    /// Show what a reconnect policy does to a fleet of clients, and to the server that comes back
+    SimulatePolicy(SimulatePolicy),
 }
 
 /// Which connections are meant. Flags of different names narrow each other down; a flag given more
@@ -415,6 +417,20 @@ pub struct Rehearse {
     /// The book's experiment alone, without the table of predicted and measured detection times
     #[arg(long)]
     pub only_story: bool,
+    /// How the answer looks.
+    #[command(flatten)]
+    pub face: Face,
+}
+
+/// The flags of `simulate-policy`.
+#[derive(Debug, Clone, Args)]
+pub struct SimulatePolicy {
+    /// The fleet, its outage and its policy, in TOML (docs/examples/fleet.toml is one)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Draw chance from this seed; the same seed gives the same course
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,

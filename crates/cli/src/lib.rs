@@ -33,6 +33,7 @@ mod relay_check;
 mod render;
 pub mod select;
 mod signals;
+mod simulate_policy;
 pub mod span;
 mod story;
 mod terminal;
@@ -108,5 +109,6 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure>
         Some(Verb::Relay(relay)) => relay::run(relay, out),
         Some(Verb::RelayCheck(check)) => relay_check::run(check, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
+        Some(Verb::SimulatePolicy(simulate)) => simulate_policy::run(simulate, out),
     }
 }

@@ -8,6 +8,7 @@ mod firing;
 mod keepalive;
 mod learns;
 mod patience;
+mod silence;
 mod syn;
 mod unacked;
 mod wheel;
@@ -20,6 +21,7 @@ pub use learns::{
     Prediction,
 };
 pub(crate) use patience::Patience;
+pub use silence::silent_for;
 pub(crate) use unacked::unanswered_for;
 pub use wheel::{Interval, Tick};
 

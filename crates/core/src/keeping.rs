@@ -10,5 +10,5 @@ mod spread;
 pub use future::Future;
 pub use kept::KeepOptions;
 pub use past::{Change, Past};
-pub use plan::{Harm, Objective, Plan, Planned, Refusal, plan, times};
+pub use plan::{Harm, Objective, Plan, Planned, Refusal, keepalive_for, plan, times};
 pub use spread::{Crowd, Spread};

@@ -26,10 +26,13 @@
 //! No I/O, no clock, no randomness, no environment, no `unsafe`, no async. Time is an argument.
 
 mod age;
+mod chance;
 mod connection;
 pub mod detection;
 mod diagnosis;
 mod evidence;
+pub mod eyeballs;
+pub mod heartbeat;
 pub mod keeping;
 mod listener;
 pub mod middlebox;
@@ -38,6 +41,7 @@ mod options;
 mod owner;
 pub mod proving;
 pub mod reaping;
+pub mod reconnect;
 mod remedy;
 mod rules;
 mod sample;
@@ -49,7 +53,9 @@ mod tcp_info;
 mod trace;
 mod tracking;
 mod verdict;
+pub mod world;
 
+pub use chance::Chance;
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};
 pub use diagnosis::{Diagnosis, Judge};
 pub use evidence::{Evidence, Unavailable};

@@ -35,6 +35,7 @@ mod listeners;
 mod netns;
 pub mod offload;
 pub mod options;
+pub mod own;
 mod owners;
 mod packet;
 mod privilege;

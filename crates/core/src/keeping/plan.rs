@@ -226,6 +226,15 @@ fn meets(seen: &Observation, learns: &DetectionTime, objective: &Objective) -> b
     within(&learns.idle) && survives && (!objective.user_timeout || within(&learns.busy))
 }
 
+/// The keepalive times that bring an objective on a system whose timers fire as late as `tick` says:
+/// what [`plan`] sets, for programs that set it on connections of their own.
+///
+/// # Errors
+/// [`Refusal::TooShort`], with the least that can be promised.
+pub fn keepalive_for(tick: Tick, objective: &Objective) -> Result<KeepaliveTimes, Refusal> {
+    times(tick, objective).ok_or_else(|| Refusal::TooShort { least: least_at(tick) })
+}
+
 /// The keepalive times that meet an objective; `None` if it is too short for whole seconds and the
 /// lateness of the kernel's timers.
 ///

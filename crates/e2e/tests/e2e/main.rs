@@ -16,6 +16,7 @@ mod keep_future;
 mod keep_programs;
 mod keep_survive;
 mod kills;
+mod library;
 mod listing;
 mod pair;
 mod prove;
