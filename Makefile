@@ -7,7 +7,7 @@ NEED := .ci/need
 FEATURES := .ci/features
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test outage stress conformance soak-relay tidy bpf check
+.PHONY: help run build test outage stress hundred conformance soak-relay tidy bpf check
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -23,7 +23,7 @@ build: ## build target/release/halfopen, with BPF where its libraries are to be 
 
 test: ## install what the tests need, then run all of them, doc tests too
 	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux strace=strace rpcbind=rpcbind "telnet=inetutils-telnet|telnet" redis-server=redis-server redis-cli=redis-tools \
-	  pg_ctlcluster=postgresql psql=postgresql-client sshd=openssh-server ssh=openssh-client websocketd=websocketd
+	  dnsmasq=dnsmasq-base busybox=busybox pg_ctlcluster=postgresql psql=postgresql-client sshd=openssh-server ssh=openssh-client websocketd=websocketd
 	@$(NEED) --tool $(CARGO)
 	@# The end-to-end tests start the program itself, which no test target builds by itself.
 	@features=$$($(FEATURES)); set -ex; \
@@ -45,6 +45,12 @@ stress: ## 200,000 probes of connections in use: no byte may change, no call fai
 	@$(NEED) --tool $(CARGO)
 	features=$$($(FEATURES)); $(CARGO) build --package halfopen-cli $$features
 	$(CARGO) test --package halfopen-e2e two_hundred_thousand -- --ignored --nocapture
+
+hundred: ## kill a hundred rehearsals at all moments of their lives: nothing may be left
+	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux
+	@$(NEED) --tool $(CARGO)
+	$(CARGO) build --package halfopen-cli
+	$(CARGO) test --package halfopen-e2e hundred -- --ignored --nocapture
 
 conformance: ## check each relay of docs/conformance/peers.toml, case by case, and write the tables of docs/conformance.md
 	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux haproxy=haproxy nginx=nginx-light socat=socat rinetd=rinetd redir=redir simpleproxy=simpleproxy

@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use halfopen_lab::warp::{Kernel, Machine, Record, Source, Step};
+use halfopen_lab::warp::{Kernel, Limits, Machine, Record, Source, Step};
 
 /// What runs inside the machine, in this order.
 const STEPS: [(&str, &str); 7] = [
@@ -82,7 +82,8 @@ fn check(source: Source<'_>) -> Result<usize> {
         command: (*command).to_owned(),
     };
     let steps: Vec<Step> = STEPS.iter().map(step).collect();
-    judge(&machine.run(&kernel, &steps, &place, WITHIN)?)
+    let limits = Limits { within: WITHIN, date: "2026-01-01T00:00:00", modules: &[] };
+    judge(&machine.run(&kernel, &steps, &place, &limits)?)
 }
 
 /// The project's root.

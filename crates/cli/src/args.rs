@@ -1,6 +1,7 @@
 //! Owns every flag of the command line, with its help. Decides nothing.
 //! Values are parsed here and judged in `select.rs`; the verbs act on them.
 
+mod rehearse;
 mod relay;
 mod relay_check;
 
@@ -8,6 +9,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use rehearse::AFTER_REHEARSE;
+pub use rehearse::{ClockKey, Rehearse};
 pub use relay::{BalanceKey, Bounds, Finding, HeaderKey, Relay};
 pub use relay_check::{CheckPlace, RelayCheck};
 
@@ -61,11 +64,18 @@ pub enum Verb {
     /// Relay TCP connections true to half-close and reset, and find dead peers on both sides
     #[command(after_help = AFTER)]
     Relay(Relay),
+    /// Break connections with real kernels, in network namespaces of their own, and measure who notices
+    #[command(after_help = AFTER_REHEARSE)]
+    Rehearse(Box<Rehearse>),
+    /// One of the built-in pair of `rehearse`
+    #[command(hide = true)]
+    RehearsePair {
+        /// As the lab writes them.
+        words: Vec<String>,
+    },
     /// Check any TCP relay: half-close, resets, vanished peers, byte for byte, case by case
     #[command(after_help = AFTER)]
     RelayCheck(RelayCheck),
-    /// Replay a known experiment with real kernels, in network namespaces of its own
-    Rehearse(Rehearse),
     /// Show what a reconnect policy does to a fleet of clients, and to the server that comes back
     SimulatePolicy(SimulatePolicy),
 }
@@ -405,23 +415,6 @@ pub struct ReapLicence {
     pub gentle: bool,
 }
 
-/// The flags of `rehearse`.
-#[derive(Debug, Clone, Args)]
-pub struct Rehearse {
-    /// Which experiment
-    #[arg(value_enum)]
-    pub experiment: Experiment,
-    /// Write every frame of the book's cable to this file (pcapng)
-    #[arg(long, value_name = "FILE")]
-    pub capture: Option<PathBuf>,
-    /// The book's experiment alone, without the table of predicted and measured detection times
-    #[arg(long)]
-    pub only_story: bool,
-    /// How the answer looks.
-    #[command(flatten)]
-    pub face: Face,
-}
-
 /// The flags of `simulate-policy`.
 #[derive(Debug, Clone, Args)]
 pub struct SimulatePolicy {
@@ -434,15 +427,6 @@ pub struct SimulatePolicy {
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
-}
-
-/// The experiments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Experiment {
-    /// TCP/IP Illustrated vol. 1, 13.6.3: a server reboots while the cable is out.
-    Book,
-    /// Predicted and measured detection time, side by side.
-    Detection,
 }
 
 #[cfg(test)]
@@ -511,7 +495,7 @@ mod tests {
                 "--watch=soon",
                 "-A --netns blue",
                 "--count 3",
-                "rehearse play",
+                "rehearse",
             ]
             .map(|line| format!("{line}\n  {}", parse(line).unwrap_err().trim_end()))
             .join("\n\n")

@@ -109,6 +109,7 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> Result<Exit, Failure>
         Some(Verb::Relay(relay)) => relay::run(relay, out),
         Some(Verb::RelayCheck(check)) => relay_check::run(check, out),
         Some(Verb::Rehearse(rehearse)) => rehearse::run(rehearse, out),
+        Some(Verb::RehearsePair { words }) => rehearse::pair(words),
         Some(Verb::SimulatePolicy(simulate)) => simulate_policy::run(simulate, out),
     }
 }

@@ -1,40 +1,118 @@
-//! Owns the verb `rehearse`: runs an experiment of `halfopen-lab` and shows what came of it.
+//! Owns the verb `rehearse`: breaks connections in a lab of its own, and shows what came of it.
 
+mod all;
 mod book;
+mod catalogue;
 mod detection;
+mod doctor;
+mod scenario;
+mod warp;
 
-use std::io::Write;
-
-use halfopen_lab::{book::BookError, requirements, rootless};
-
-use crate::{
-    args::{Experiment, Rehearse},
-    exit::{Exit, Failure},
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
 };
 
-/// Runs one experiment.
+use halfopen_lab::{
+    book::BookError,
+    pair::{self, Role},
+    rehearsal::{Clock, Options, RehearsalError},
+    requirements, rootless,
+};
+
+use crate::{
+    args::{ClockKey, Rehearse},
+    exit::{Exit, Failure},
+    signals,
+};
+
+/// Does what is asked for.
 ///
 /// # Errors
-/// [`Failure`] where the experiment cannot be set up or its answer cannot be written.
+/// [`Failure`] where it cannot be set up or its answer cannot be written.
 pub(crate) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Failure> {
+    match arguments.what.as_str() {
+        "list" => catalogue::list(out),
+        "explain" => catalogue::explain(arguments, out),
+        "doctor" => doctor::run(out),
+        "book" => privileged().and_then(|()| book::run(arguments, out)),
+        "detection" => privileged().and_then(|()| detection::run(arguments, out)),
+        "all" => all::run(arguments, out),
+        _ => scenario::run(arguments, out),
+    }
+}
+
+/// Is one of the built-in pair, until it ends.
+///
+/// # Errors
+/// [`Failure::Usage`] for words that the lab did not write, else what the system refused.
+pub(crate) fn pair(words: &[String]) -> Result<Exit, Failure> {
+    let role = Role::from_words(words).ok_or_else(|| {
+        Failure::Usage("rehearse-pair is for the lab alone; use `halfopen rehearse`".to_owned())
+    })?;
+    match pair::run(&role, &mut io::stdout()) {
+        Ok(0) => Ok(Exit::Fine),
+        Ok(_) => Ok(Exit::Problem),
+        Err(cause) => Err(Failure::System(format!("cannot be one of the pair: {cause}"))),
+    }
+}
+
+/// Sees to it that a lab can be built, if need be by starting this program again.
+fn privileged() -> Result<(), Failure> {
     match requirements::check() {
-        Ok(()) => {}
+        Ok(()) => Ok(()),
         Err(requirements::Missing::Privilege { .. }) => {
             // Comes back only with a reason why not.
             let Err(missing) = rootless::enter();
-            return Err(lacks(&BookError::Missing(missing)));
+            Err(lacks(&BookError::Missing(missing)))
         }
-        Err(missing) => return Err(lacks(&BookError::Missing(missing))),
+        Err(missing) => Err(lacks(&BookError::Missing(missing))),
     }
-    match arguments.experiment {
-        Experiment::Book => book::run(arguments, out),
-        Experiment::Detection => detection::run(arguments, out),
-    }
+}
+
+/// How rehearsals are done: with this program as the built-in pair, and an ear for interruptions.
+fn options<'a>(
+    arguments: &Rehearse,
+    interrupted: &'a Arc<AtomicBool>,
+) -> Result<Options<'a>, Failure> {
+    let refused = |why: io::Error| Failure::System(format!("cannot rehearse: {why}"));
+    let program = std::env::current_exe().map_err(refused)?;
+    let signals = signals::listen(false)?;
+    let flag = Arc::clone(interrupted);
+    let listen = move || {
+        if signals.recv().is_ok() {
+            flag.store(true, Ordering::Relaxed);
+        }
+    };
+    thread::Builder::new().name("interruption".to_owned()).spawn(listen).map_err(refused)?;
+    Ok(Options {
+        pair: vec![program.to_string_lossy().into_owned(), "rehearse-pair".to_owned()],
+        capture: arguments.capture.clone(),
+        clock: match arguments.clock {
+            ClockKey::Real => Clock::Real,
+            ClockKey::Rescale => Clock::Rescale,
+            // The machine's own clock is what is warped: in there it is the real one.
+            ClockKey::Warp => Clock::Real,
+        },
+        seed: arguments.seed.unwrap_or(0),
+        interrupted,
+    })
 }
 
 /// Says on standard error what takes its time, so that nobody believes it hangs.
 fn progress(what: &str) {
     eprintln!("halfopen: {what}");
+}
+
+fn failed(error: RehearsalError) -> Failure {
+    match error {
+        RehearsalError::Missing(missing) => lacks(&BookError::Missing(missing)),
+        error => Failure::System(format!("cannot rehearse: failed to {error}")),
+    }
 }
 
 /// Missing privilege is for the user to lend, everything else is the system's.

@@ -1,66 +1,19 @@
-//! Owns how lengths of time are read from the command line, and how the table writes them short.
-//! The prose uses `halfopen_core::Span`. Reads no clock.
+//! Owns the lengths of time of the command line, and how the table writes them short. How they are
+//! read, and how the prose writes them, is in `halfopen_core::Span`. Reads no clock.
 
 use std::{fmt, str::FromStr, time::Duration};
+
+use halfopen_core::{NotASpan, Span};
 
 /// A length of time given by a user: `500ms`, `90s`, `15m`, `2h`, `1d`, `1m30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Given(pub Duration);
 
-/// A text that is not a length of time.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotASpan {
-    /// A number without a unit.
-    #[error("a duration needs a unit: write {0}s, {0}m or {0}h")]
-    NoUnit(String),
-    /// Anything else.
-    #[error(
-        "`{0}` is not a duration: write whole numbers with ms, s, m, h or d, e.g. 500ms, 90s, 1m30s, 2h"
-    )]
-    Unreadable(String),
-    /// More than 2^64 milliseconds.
-    #[error("`{0}` is longer than can be counted")]
-    TooLong(String),
-}
-
-/// Longest suffix first, since `ms` ends like `s` and begins like `m`.
-const UNITS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-
 impl FromStr for Given {
     type Err = NotASpan;
 
     fn from_str(text: &str) -> Result<Self, NotASpan> {
-        let unreadable = || NotASpan::Unreadable(text.to_owned());
-        let too_long = || NotASpan::TooLong(text.to_owned());
-        if text.is_empty() {
-            return Err(unreadable());
-        }
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(NotASpan::NoUnit(text.to_owned()));
-        }
-        let (mut rest, mut total, mut smallest) = (text, 0u64, u64::MAX);
-        while !rest.is_empty() {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let (number, tail) = rest.split_at(digits);
-            let (suffix, unit) = UNITS
-                .into_iter()
-                .find(|(suffix, _)| tail.starts_with(suffix))
-                .ok_or_else(unreadable)?;
-            // Units must fall, so that `30s1m` and `1m1m` are caught as the slips they are.
-            if digits == 0 || unit >= smallest {
-                return Err(unreadable());
-            }
-            let number: u64 = number.parse().map_err(|_| too_long())?;
-            total = number
-                .checked_mul(unit)
-                .and_then(|ms| total.checked_add(ms))
-                .ok_or_else(too_long)?;
-            smallest = unit;
-            rest = tail.get(suffix.len()..).unwrap_or_default();
-        }
-        Ok(Self(Duration::from_millis(total)))
+        Ok(Self(text.parse::<Span>()?.0))
     }
 }
 

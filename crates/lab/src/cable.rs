@@ -7,6 +7,7 @@ mod record;
 
 use std::{
     io,
+    num::NonZeroU64,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -20,6 +21,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     pipe::{PipeFlags, pipe_with},
+    thread::set_current_timer_slack,
 };
 
 pub use self::record::FrameSeen;
@@ -27,7 +29,7 @@ use self::record::Record;
 use crate::{
     capture::{Capture, Side},
     topology::End,
-    wire::{Direction, Fate, Filter, Link, Loss, Middlebox, Passage, Reset, Wire},
+    wire::{Direction, Emission, Fate, Filter, Link, Loss, Middlebox, Passage, Reset, Wire},
 };
 
 /// A cable. Its verbs work at once: when they return, no frame meets its former fate any more.
@@ -67,7 +69,11 @@ impl Cable {
     pub fn unplug(&self, end: End) {
         let mut state = self.shared.lock();
         *state.socket(end) = None;
-        state.wire.clear(end, halfopen_sys::now());
+        let now = halfopen_sys::now();
+        for emission in state.wire.clear(end, now) {
+            state.told_at_its_end(now, &emission, Fate::Dropped(Loss::Unplugged));
+        }
+        state.flush();
         drop(state);
         self.look_again();
     }
@@ -244,6 +250,8 @@ struct State {
 
 impl Shared {
     fn forward_until_hung_up(&self, watch: &OwnedFd) {
+        // Or the kernel wakes this thread up to 50 us late, to wake several at once. Without it nothing is wrong.
+        let _ = set_current_timer_slack(NonZeroU64::new(1));
         let mut buffer = vec![0; FRAME_MAX];
         loop {
             let (plugged, deadline) = {
@@ -331,15 +339,20 @@ impl State {
             {
                 fate = Fate::Dropped(loss);
             }
-            if matches!(fate, Fate::Dropped(_)) {
-                self.record.amend(emission.number, fate);
-            }
-            if let Some(capture) = &mut self.capture {
-                let comment = format_args!("frame {}: {fate}", emission.number);
-                capture.add(Side::Out, now, &emission.bytes, comment);
-            }
+            self.told_at_its_end(now, &emission, fate);
         }
         self.keep_forged();
+    }
+
+    /// Records what became of a frame at the end of its way.
+    fn told_at_its_end(&mut self, now: Moment, emission: &Emission, fate: Fate) {
+        if matches!(fate, Fate::Dropped(_)) {
+            self.record.amend(emission.number, fate);
+        }
+        if let Some(capture) = &mut self.capture {
+            let comment = format_args!("frame {}: {fate}", emission.number);
+            capture.add(Side::Out, now, &emission.bytes, comment);
+        }
     }
 
     fn keep_forged(&mut self) {

@@ -89,6 +89,7 @@ fn chosen(setting: &dyn Fn(usize) -> u8, now: Moment) -> Wire {
         Then::Leak,
         Then::PickUp,
         Then::PickUpOrRst,
+        Then::Icmp,
     ];
     let keepalives = [Keepalives::Count, Keepalives::Ignore, Keepalives::Drop, Keepalives::Answer];
     let refresh = [Refresh::Any, Refresh::Data, Refresh::Outbound];
@@ -96,7 +97,7 @@ fn chosen(setting: &dyn Fn(usize) -> u8, now: Moment) -> Wire {
     let nth = usize::from;
     let middlebox = Middlebox {
         expire_after: (setting(5) != 0).then(|| Duration::from_millis(setting(5).into())),
-        then: then.get(nth(setting(6)) % 7).copied().unwrap_or(Then::Drop),
+        then: then.get(nth(setting(6)) % 8).copied().unwrap_or(Then::Drop),
         refresh: refresh.get(nth(setting(6) >> 5) % 3).copied().unwrap_or(Refresh::Any),
         keepalives: keepalives.get(nth(setting(6) >> 3) % 4).copied().unwrap_or(Keepalives::Count),
         half_closed_after: (setting(7) & 1 != 0).then_some(Duration::from_millis(9)),

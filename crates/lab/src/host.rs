@@ -171,6 +171,36 @@ impl Host {
         Program::new(name.clone(), entry).map_err(failed)
     }
 
+    /// The pids of the programs that run on the host, as this process sees them. Its first process,
+    /// which the lab put there, is none of them.
+    ///
+    /// # Errors
+    /// [`HostError::Off`].
+    pub fn processes(&self) -> Result<Vec<u32>, HostError> {
+        Ok(processes_of(self.running()?.pid))
+    }
+
+    /// Sends a signal to every program of the host. One that stands still is woken before it is to
+    /// end, and those that wait for it outside wake with it.
+    ///
+    /// # Errors
+    /// [`HostError::Off`].
+    pub fn signal(&self, what: Signal) -> Result<(), HostError> {
+        let first = self.running()?.pid;
+        let victims = processes_of(first);
+        if what == Signal::STOP {
+            freeze(&victims);
+            return Ok(());
+        }
+        let entries = entries_of(&victims, first);
+        signal(&victims, what);
+        signal(&entries, Signal::CONT);
+        if what != Signal::KILL {
+            signal(&victims, Signal::CONT);
+        }
+        Ok(())
+    }
+
     /// As [`Host::spawn`], as the user who started the lab: without root that is the user's own
     /// number and no more privilege than the user has.
     ///

@@ -10,16 +10,25 @@
 pub mod book;
 mod cable;
 mod capture;
+pub mod card;
+mod errno;
+pub mod fault;
+pub mod forecast;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;
 mod lab;
 pub mod ladder;
+pub mod matrix;
+pub mod pair;
 mod program;
+pub mod rehearsal;
 pub mod requirements;
 pub mod rootless;
+pub mod scenario;
 mod script;
+pub mod timeline;
 mod topology;
 pub mod trial;
 pub mod wait;
@@ -32,5 +41,7 @@ pub use host::{Host, HostError};
 pub use lab::{Lab, LabError};
 pub use program::{Line, Program};
 pub use requirements::Missing;
-pub use topology::{CLIENT, CablePlan, End, EndPlan, HostPlan, ROUTER, SERVER, Topology};
+pub use topology::{
+    CLIENT, CablePlan, End, EndPlan, HostPlan, ROUTER, SECOND_SERVER, SERVER, Topology,
+};
 pub use wire::{Fate, Loss};

@@ -102,6 +102,8 @@ pub const CLIENT: &str = "client";
 pub const SERVER: &str = "server";
 /// The host between them.
 pub const ROUTER: &str = "router";
+/// The server beside the server, where there are two.
+pub const SECOND_SERVER: &str = "server2";
 
 impl Topology {
     /// The book's plan: `client` 10.0.0.1 and `server` 10.0.0.7 on one cable.
@@ -133,6 +135,16 @@ impl Topology {
             hosts: vec![host(CLIENT, Some(near)), router, host(SERVER, Some(far))],
             cables: ends.map(|ends| CablePlan { ends, without_arp: false }).into(),
         }
+    }
+
+    /// As [`Topology::routed`], with `server2` 10.0.3.7 on a third cable of the router.
+    pub fn balanced() -> Self {
+        let mut topology = Self::routed();
+        let router = Ipv4Addr::new(10, 0, 3, 254);
+        topology.hosts.push(host(SECOND_SERVER, Some(router)));
+        let ends = [end(ROUTER, router.octets()), end(SECOND_SERVER, [10, 0, 3, 7])];
+        topology.cables.push(CablePlan { ends, without_arp: false });
+        topology
     }
 
     /// As [`Topology::routed`], with neighbours that are known for ever: nobody but the router's own
@@ -249,7 +261,7 @@ const fn over_ipv6(address: Ipv4Addr) -> Ipv6Addr {
 
 /// A hardware address that follows from the address, so that a host keeps it when it boots again:
 /// neighbours remember it. The first byte says locally administered, unicast (RFC 9542).
-fn hardware_address(address: Ipv4Addr) -> String {
+pub(crate) fn hardware_address(address: Ipv4Addr) -> String {
     let [a, b, c, d] = address.octets();
     format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }

@@ -287,7 +287,7 @@ fn take_turn() -> MutexGuard<'static, ()> {
 
 /// Lets the calling thread run as soon as it may, whatever else the machine does: the end of a
 /// connection is to be noticed when it happens. Only the thread: Linux keeps priorities by thread.
-fn go_first() {
+pub(crate) fn go_first() {
     // Without the privilege the measurement is only coarser.
     let _ = setpriority_process(None, NICE);
 }

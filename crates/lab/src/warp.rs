@@ -4,6 +4,7 @@
 //! Read: the QEMU documentation's page on TCG instruction counting; initrd(4).
 
 mod closure;
+mod command;
 mod initramfs;
 mod kernel;
 mod machine;
@@ -14,6 +15,7 @@ mod script;
 
 use std::{
     fmt, fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -65,19 +67,83 @@ impl Machine {
         Ok(())
     }
 
+    /// Adds a file or a directory with all that is in it, at its own place; programs come with their libraries.
+    ///
+    /// # Errors
+    /// [`WarpError::File`] for what cannot be read, [`WarpError::TooLarge`] beyond [`BYTES_MAX`].
+    pub fn add_path(&mut self, path: &Path) -> Result<(), WarpError> {
+        let refused = |cause| WarpError::file(path, cause);
+        let Some(name) = path.to_str() else {
+            return Err(refused(io::ErrorKind::InvalidFilename.into()));
+        };
+        let kind = fs::symlink_metadata(path).map_err(refused)?;
+        if kind.is_dir() {
+            self.archive.directories([name]);
+            for entry in fs::read_dir(path).map_err(refused)? {
+                self.add_path(&entry.map_err(refused)?.path())?;
+            }
+        } else if kind.is_symlink() {
+            let to = fs::read_link(path).map_err(refused)?;
+            self.archive.link(name, &to.to_string_lossy());
+        } else if kind.is_file() {
+            let bytes = fs::read(path).map_err(refused)?;
+            if bytes.starts_with(ELF) {
+                for library in closure::libraries(path)? {
+                    let bytes = fs::read(&library);
+                    let bytes =
+                        bytes.map_err(|cause| WarpError::file(Path::new(&library), cause))?;
+                    self.archive.file(&library, 0o755, bytes);
+                }
+            }
+            self.archive.file(name, kind.permissions().mode() & 0o777, bytes);
+        }
+        let bytes = self.archive.size();
+        if bytes > BYTES_MAX { Err(WarpError::TooLarge { path: path.to_owned() }) } else { Ok(()) }
+    }
+
+    /// Adds every program of this host that a line for the shell names, as far as its words tell,
+    /// and the interpreters of those that are scripts. What they load while they run has to be
+    /// added by its path.
+    ///
+    /// # Errors
+    /// As [`Machine::add_path`].
+    pub fn add_command(&mut self, line: &str) -> Result<(), WarpError> {
+        for word in command::words(line) {
+            let path = if word.starts_with('/') {
+                Some(PathBuf::from(word)).filter(|path| path.is_file())
+            } else {
+                // The shell's own commands and those of the machine are there already.
+                packages::find(word).filter(|_| !script::APPLETS.contains(&word))
+            };
+            let Some(path) = path else { continue };
+            self.add_program(&path, path.parent().and_then(Path::to_str).unwrap_or("/usr/bin"))?;
+            let begins = fs::read(&path).map_err(|cause| WarpError::file(&path, cause))?;
+            if let Some(interpreter) = command::interpreter(&begins) {
+                self.add_command(&interpreter)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A file of the machine's own.
+    pub fn add_file(&mut self, path: &str, bytes: Vec<u8>) {
+        self.archive.file(path, 0o644, bytes);
+    }
+
     /// Boots `kernel`, takes the `steps` one after the other, and returns what each said. Logs stay below `place`.
     ///
     /// # Errors
-    /// [`WarpError`]; after `within` of real time [`WarpError::Overdue`].
+    /// [`WarpError`]; beyond the limit of real time [`WarpError::Overdue`].
     pub fn run(
         mut self,
         kernel: &Kernel,
         steps: &[Step],
         place: &Path,
-        within: Duration,
+        limits: &Limits<'_>,
     ) -> Result<Vec<Record>, WarpError> {
         let mut inserted = Vec::new();
-        for module in modules::in_order(&kernel.modules, script::MODULES)? {
+        let wanted = script::MODULES.iter().chain(limits.modules).copied().collect::<Vec<_>>();
+        for module in modules::in_order(&kernel.modules, &wanted)? {
             let path = format!("/modules/{}.ko", module.name);
             self.archive.file(&path, 0o644, module.bytes);
             inserted.push(path);
@@ -88,8 +154,45 @@ impl Machine {
         let initrd = place.join("initramfs");
         fs::write(&initrd, self.archive.to_bytes())
             .map_err(|cause| WarpError::file(&initrd, cause))?;
-        Ok(record::parse(&machine::run(&kernel.image, &initrd, place, within)?))
+        Ok(record::parse(&machine::run(&kernel.image, &initrd, place, limits)?))
     }
+}
+
+/// What a run of the machine is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a> {
+    /// Real time, after which it is switched off.
+    pub within: Duration,
+    /// What its clock says when it is switched on, `YYYY-MM-DDTHH:MM:SS`, UTC.
+    pub date: &'a str,
+    /// Kernel modules beside those that every machine has.
+    pub modules: &'a [&'a str],
+}
+
+/// Modules for the topologies and faults that let the kernel filter and translate.
+pub const FIREWALL: &[&str] = &[
+    "nf_tables",
+    "nft_ct",
+    "nft_chain_nat",
+    "nft_masq",
+    "nft_nat",
+    "nft_reject_inet",
+    "nft_numgen",
+    "nf_conntrack_netlink",
+];
+
+/// 512 MiB of files: half of the machine's memory.
+const BYTES_MAX: usize = 512 << 20;
+
+/// How a program for the machine begins (elf(5)).
+const ELF: &[u8] = b"\x7fELF";
+
+/// Whether this host has what an emulated machine takes.
+///
+/// # Errors
+/// As [`Machine::new`].
+pub fn check() -> Result<(), WarpError> {
+    packages::check()
 }
 
 /// Why a machine could not be built or did not run.
@@ -138,6 +241,16 @@ pub enum WarpError {
     NoModule {
         /// The module.
         name: String,
+    },
+    /// Too many files.
+    #[error(
+        "add {} to the machine: with it there would be more than 512 MiB of files, which are all \
+         kept in its memory; include less",
+        path.display()
+    )]
+    TooLarge {
+        /// What was too much.
+        path: PathBuf,
     },
     /// The machine did not end.
     #[error(

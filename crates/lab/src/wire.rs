@@ -2,6 +2,24 @@
 //! go in, fates and emissions come out. Opens no sockets, asks no clock; `cable.rs` is the thread around it.
 //! Read: `wire/link.rs`, `wire/middlebox.rs` and `wire/filter.rs` for the faults.
 //!
+//! ```
+//! use std::time::Duration;
+//!
+//! use halfopen_core::Moment;
+//! use halfopen_lab::{End, Fate, wire::{Direction, Link, Wire}};
+//!
+//! let at = |ms| Moment(Duration::from_millis(ms));
+//! let mut wire = Wire::default();
+//! let link = Link { delay: Duration::from_millis(25), ..Link::default() };
+//! wire.set_link(Direction::Both, link, at(0));
+//! // A frame that is no segment has a delay too.
+//! let passage = wire.take(at(10), End::Left, &[0; 60]);
+//! assert_eq!(passage.fate, Fate::Delivered);
+//! assert_eq!(wire.deadline(), Some(at(35)));
+//! let (emission, _) = wire.due(at(35)).unwrap();
+//! assert_eq!((emission.to, emission.bytes.len()), (End::Right, 60));
+//! ```
+//!
 //! ```text
 //!  frame ──> filters ──> middlebox ──> cut, MTU, loss, corruption ──> queue, delay, order ──> emission
 //!               │             │                    │                        ^
@@ -23,7 +41,7 @@ mod table;
 use std::{
     cmp::Ordering,
     collections::{BinaryHeap, VecDeque},
-    iter,
+    iter, mem,
 };
 
 use halfopen_core::Moment;
@@ -174,11 +192,15 @@ impl Wire {
         count
     }
 
-    /// Forgets what is on its way from `from`.
-    pub fn clear(&mut self, from: End, now: Moment) {
-        self.on_the_way.retain(|emission| emission.to == from);
-        self.bytes_on_the_way = self.on_the_way.iter().map(|emission| emission.bytes.len()).sum();
+    /// Takes out what is on its way from `from`: it will not arrive. Returns it, the first to leave first.
+    pub fn clear(&mut self, from: End, now: Moment) -> Vec<Emission> {
         self.path_mut(from).clear(now);
+        // The greatest leaves first.
+        let waiting = mem::take(&mut self.on_the_way).into_sorted_vec().into_iter().rev();
+        let (kept, cleared): (Vec<_>, Vec<_>) = waiting.partition(|emission| emission.to == from);
+        self.bytes_on_the_way = kept.iter().map(|emission| emission.bytes.len()).sum();
+        self.on_the_way = kept.into();
+        cleared
     }
 
     /// The number that the next frame will have.
@@ -293,6 +315,7 @@ impl Wire {
                     Forgery::KeepaliveAnswer => {
                         before.and_then(|flow| forge::acknowledgment(&key, flow, from))
                     }
+                    Forgery::IcmpInAnswer => forge::prohibited(bytes, segment),
                     _ => forge::reset_in_answer(bytes, segment, from),
                 };
                 if let Some(answer) = answer {

@@ -248,7 +248,7 @@ fn listeners(
         let socket = listening(service, open, inherited)?;
         let of = |address: &SocketAddr| {
             let known = upstreams.entry(*address);
-            Arc::clone(known.or_insert_with(|| Arc::new(Upstream::new(*address))))
+            Arc::clone(known.or_insert_with(|| watched.upstream(*address)))
         };
         let theirs = service.upstreams.iter().take(UPSTREAMS_MAX).map(of).collect();
         let route = Arc::new(Route::new(service.clone(), theirs));

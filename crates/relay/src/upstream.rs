@@ -4,10 +4,10 @@
 use std::{
     net::{SocketAddr, TcpStream},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -22,11 +22,24 @@ use crate::{
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     health: Mutex<Health>,
+    bell: Arc<Bell>,
+}
+
+/// Wakes the thread that checks, which sleeps as long as all upstreams are up.
+#[derive(Debug, Default)]
+pub(crate) struct Bell(OnceLock<Thread>);
+
+impl Bell {
+    fn ring(&self) {
+        if let Some(thread) = self.0.get() {
+            thread.unpark();
+        }
+    }
 }
 
 impl Upstream {
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, health: Mutex::default() }
+    fn new(address: SocketAddr, bell: Arc<Bell>) -> Self {
+        Self { address, health: Mutex::default(), bell }
     }
 
     pub(crate) fn standing(&self) -> UpstreamStanding {
@@ -45,8 +58,8 @@ impl Upstream {
         self.change(reporter, |health| health.handle_found_dead(now));
     }
 
-    fn is_due(&self, now: Instant) -> bool {
-        self.with(|health| health.check_at().is_some_and(|at| at <= now))
+    fn check_at(&self) -> Option<Instant> {
+        self.with(|health| health.check_at())
     }
 
     fn check(&self, reporter: &Reporter) {
@@ -66,6 +79,7 @@ impl Upstream {
         });
         if before != after {
             reporter.tell(Notice::Upstream { upstream: self.address, standing: after });
+            self.bell.ring();
         }
     }
 
@@ -78,12 +92,18 @@ impl Upstream {
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     upstreams: Mutex<Vec<Arc<Upstream>>>,
+    bell: Arc<Bell>,
     is_over: AtomicBool,
 }
 
 impl Watched {
     pub(crate) fn set(&self, upstreams: Vec<Arc<Upstream>>) {
         *self.upstreams.lock().unwrap_or_else(PoisonError::into_inner) = upstreams;
+    }
+
+    /// An upstream to be watched.
+    pub(crate) fn upstream(&self, address: SocketAddr) -> Arc<Upstream> {
+        Arc::new(Upstream::new(address, Arc::clone(&self.bell)))
     }
 
     /// Those that are watched now.
@@ -97,21 +117,26 @@ impl Watched {
 
     /// Checks those that are due, until it is over. Runs in a thread of its own.
     pub(crate) fn check_until_over(&self, reporter: &Reporter) {
+        let _ = self.bell.0.set(thread::current());
         while !self.is_over.load(Ordering::Relaxed) {
             let now = Instant::now();
-            let due = self.upstreams().into_iter().filter(|upstream| upstream.is_due(now));
+            let upstreams = self.upstreams();
+            let is_due =
+                |upstream: &&Arc<Upstream>| upstream.check_at().is_some_and(|at| at <= now);
+            let due = upstreams.iter().filter(is_due);
             // Each in a thread, so that one that answers nothing does not hold up the others.
             thread::scope(|scope| {
                 for upstream in due {
                     scope.spawn(move || upstream.check(reporter));
                 }
             });
-            thread::park_timeout(LOOK_EVERY);
+            match upstreams.iter().filter_map(|upstream| upstream.check_at()).min() {
+                Some(next) => thread::park_timeout(next.saturating_duration_since(Instant::now())),
+                None => thread::park(),
+            }
         }
     }
 }
 
 /// A host that is up answers a connection request well within it, one lost one included.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How late a check may be.
-const LOOK_EVERY: Duration = Duration::from_millis(250);

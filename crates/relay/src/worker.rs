@@ -247,9 +247,9 @@ impl Worker {
         }
         if gave && !slot.is_looked_at {
             slot.is_looked_at = true;
-            if self.in_flight.is_empty() {
-                self.next_look = self.now + slot.look_every();
-            }
+            let next = self.now + slot.look_every();
+            let is_first = self.in_flight.is_empty();
+            self.next_look = if is_first { next } else { self.next_look.min(next) };
             self.in_flight.push(key);
         }
     }

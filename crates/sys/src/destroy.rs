@@ -110,6 +110,24 @@ impl Shutter {
     /// [`ShutDownError::Descriptor`] for the last that could not be had for another reason,
     /// [`ShutDownError::Gone`] if the connection has ended, else [`ShutDownError::Refused`].
     pub fn shut_down(&mut self, sample: &Sample, owners: &[Owner]) -> Result<(), ShutDownError> {
+        self.shut(sample, owners, Shutdown::Both)
+    }
+
+    /// Ends the sending direction alone: what waits to be sent is sent, then FIN, and the peer may go on
+    /// for ever. For the hosts of a lab.
+    ///
+    /// # Errors
+    /// As [`Shutter::shut_down`].
+    pub fn end_sending(&mut self, sample: &Sample, owners: &[Owner]) -> Result<(), ShutDownError> {
+        self.shut(sample, owners, Shutdown::Write)
+    }
+
+    fn shut(
+        &mut self,
+        sample: &Sample,
+        owners: &[Owner],
+        how: Shutdown,
+    ) -> Result<(), ShutDownError> {
         if sample.state == TcpState::Listen {
             return Err(ShutDownError::Listener);
         }
@@ -118,7 +136,7 @@ impl Shutter {
             // The cookie is checked on the duplicate itself, so nothing can come in between.
             match self.holders.duplicate(owner.process.pid, owner.fd, sample.id.cookie) {
                 Ok(socket) => {
-                    return shutdown(&socket, Shutdown::Both).map_err(|errno| match errno {
+                    return shutdown(&socket, how).map_err(|errno| match errno {
                         Errno::NOTCONN => ShutDownError::Gone,
                         errno => ShutDownError::Refused { cause: errno.into() },
                     });

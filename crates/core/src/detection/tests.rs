@@ -313,6 +313,16 @@ mod window {
         predicts(detection_time(&seen).now.as_ref().expect("nobody owns it"), 3_200, 25);
     }
 
+    /// Measured with `tcp_retries2=3` and the interface down: 3.21 s on Linux 6.18.
+    #[test]
+    fn where_no_packet_leaves_the_host_the_probes_run_out_although_the_window_is_open() {
+        let mut seen = shut(0, 0, 208);
+        (seen.info_mut().send_window, seen.info_mut().unsent_bytes) = (Some(64_256), Some(1_000));
+        let prediction = predicts(&detection_time(&seen).busy, 3_200, 12);
+        assert_eq!(prediction.cause, Cause::WindowProbes);
+        assert!(prediction.within.contains(ms(3_210)), "{}", prediction.within);
+    }
+
     /// Measured with `tcp_retries2=3` and a window of 248 bytes: 3.425 s on Linux 6.18, and 6.830 s on
     /// 6.1. The last time-out but one comes just before or just after the limit of three seconds.
     #[test]

@@ -41,7 +41,10 @@ pub(super) fn countdown(seen: &Observation, orphan: bool) -> Result<Ends, Missin
         tick: seen.tick,
     };
     let next = seen.tick.firing_armed(expires_in, model.interval(0));
-    if info.send_window.is_some_and(|bytes| bytes > 0) {
+    // Where all that is unsent would fit, it is not the window that holds it back: no packet leaves the
+    // host at all (no route, interface down), and the probe's timer counts as with a shut window.
+    let fits = matches!((info.send_window, info.unsent_bytes), (Some(window), Some(unsent)) if (1..=window).contains(&unsent));
+    if info.send_window.is_some_and(|bytes| bytes > 0) && !fits {
         // The window is open by less than the next segment needs, and a probe fills that rest.
         let if_silent = after_a_window_probe(seen, orphan, next, model.interval(0))?;
         return Ok(Ends { if_silent, even_if_answered: None });

@@ -24,6 +24,7 @@ mod pair;
 mod prove;
 mod reap;
 mod record;
+mod rehearse;
 mod relay;
 mod relay_check;
 mod story;

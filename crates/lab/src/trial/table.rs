@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use halfopen_core::detection::Learns;
-use rustix::io::Errno;
 
 use super::{Finding, Outcome, RESOLUTION};
+use crate::errno;
 
 /// One line a trial, and a footer with the count. At most 100 columns wide, but for the reasons of
 /// what failed, which stand in lines of their own.
@@ -76,23 +76,13 @@ fn told(finding: &Finding) -> String {
     let Some(number) = finding.ended.and_then(|ended| ended.errno) else {
         return "nothing".to_owned();
     };
-    let names = [
-        (Errno::TIMEDOUT, "ETIMEDOUT"),
-        (Errno::HOSTUNREACH, "EHOSTUNREACH"),
-        (Errno::NETUNREACH, "ENETUNREACH"),
-        (Errno::CONNRESET, "ECONNRESET"),
-        (Errno::CONNREFUSED, "ECONNREFUSED"),
-        (Errno::PIPE, "EPIPE"),
-    ];
-    names
-        .iter()
-        .find(|(errno, _)| errno.raw_os_error() == number)
-        .map_or_else(|| format!("errno {number}"), |(_, name)| (*name).to_owned())
+    errno::name(number)
 }
 
 #[cfg(test)]
 mod tests {
     use halfopen_core::detection::{AppTold, NeverBecause};
+    use rustix::io::Errno;
 
     use super::{
         super::{

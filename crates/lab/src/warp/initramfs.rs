@@ -50,6 +50,11 @@ impl Archive {
         self.entries.insert(path.to_owned(), Entry { mode, bytes, device });
     }
 
+    /// Bytes of all files.
+    pub(super) fn size(&self) -> usize {
+        self.entries.values().map(|entry| entry.bytes.len()).sum()
+    }
+
     /// The archive, as the kernel reads it.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut archive = Vec::new();

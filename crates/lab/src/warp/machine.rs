@@ -5,31 +5,33 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
 };
 
-use super::WarpError;
+use super::{Limits, WarpError};
 
 /// Boots `image` with `initrd`, waits until the machine switches itself off, and returns what came
 /// over its second serial line. The first is kept in `console.log` below `place`.
 ///
 /// # Errors
-/// [`WarpError::Overdue`] after `within` of real time, else why the machine did not run.
+/// [`WarpError::Overdue`] after the limit of real time, else why the machine did not run.
 pub(super) fn run(
     image: &Path,
     initrd: &Path,
     place: &Path,
-    within: Duration,
+    limits: &Limits<'_>,
 ) -> Result<String, WarpError> {
     let [console, results] = ["console.log", "results.log"].map(|name| place.join(name));
-    let mut machine = Command::new("timeout");
-    machine.arg("--kill-after=10").arg(within.as_secs().max(1).to_string());
+    // Ends with this process, in whatever way that ends: the machine, and who minds its time.
+    let mut machine = Command::new("setpriv");
+    machine.args(["--pdeathsig", "TERM", "timeout", "--foreground", "--kill-after=10"]);
+    machine.arg(limits.within.as_secs().max(1).to_string());
+    machine.args(["setpriv", "--pdeathsig", "KILL"]);
     machine.args(["qemu-system-x86_64", "-M", "q35", "-cpu", "max"]);
     machine.args(["-m", MEMORY, "-smp", "1", "-nodefaults", "-no-reboot", "-display", "none"]);
     // One instruction takes four nanoseconds of the machine's time, and idle time is leapt over.
     // So this machine's load does not reach the measurements.
     machine.args(["-accel", "tcg", "-icount", "shift=2,sleep=off,align=off"]);
-    machine.args(["-rtc", "base=2026-01-01T00:00:00,clock=vm"]);
+    machine.arg("-rtc").arg(format!("base={},clock=vm", limits.date));
     for log in [&console, &results] {
         machine.arg("-serial").arg(format!("file:{}", log.display()));
     }
@@ -41,7 +43,7 @@ pub(super) fn run(
     let failed = |cause: &dyn std::fmt::Display| WarpError::program("qemu-system-x86_64", cause);
     let output = machine.stdin(Stdio::null()).output().map_err(|cause| failed(&cause))?;
     if output.status.code() == Some(TIMED_OUT) {
-        return Err(WarpError::Overdue { within, console });
+        return Err(WarpError::Overdue { within: limits.within, console });
     }
     if !output.status.success() {
         return Err(failed(&String::from_utf8_lossy(&output.stderr).trim()));

@@ -12,12 +12,13 @@ use super::WarpError;
 pub(super) const INSIDE: [&str; 4] = ["busybox", "ip", "nsenter", "unshare"];
 
 /// Every program, with its package. The C library's `ldd` is where a linker is.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("busybox", "busybox-static"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
     ("xz", "xz-utils"),
     ("timeout", "coreutils"),
     ("dpkg-deb", "dpkg"),

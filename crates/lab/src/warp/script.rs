@@ -15,8 +15,10 @@ pub struct Step {
 }
 
 /// What busybox stands in for, in the script and in the hosts of the lab.
-pub(super) const APPLETS: [&str; 8] =
-    ["sh", "cat", "insmod", "ls", "mkdir", "mount", "poweroff", "stty"];
+pub(super) const APPLETS: [&str; 14] = [
+    "sh", "cat", "date", "echo", "insmod", "kill", "ls", "mkdir", "mount", "poweroff", "rmdir",
+    "sleep", "stty", "udhcpc",
+];
 
 /// `veth` for the cables of the lab; `tcp_diag` is loaded on demand elsewhere, by a modprobe that
 /// the machine does not have.

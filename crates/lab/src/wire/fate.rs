@@ -49,6 +49,8 @@ pub enum Forgery {
     ResetAtExpiry,
     /// An RST by which the middlebox answers a frame of a flow that it does not know.
     ResetInAnswer,
+    /// An ICMP message by which the middlebox refuses a frame of a flow that it does not know.
+    IcmpInAnswer,
     /// An ACK by which the middlebox answers a keepalive probe in the peer's name.
     KeepaliveAnswer,
     /// An RST that was asked for ([`crate::wire::Reset`]).
@@ -104,6 +106,7 @@ impl fmt::Display for Forgery {
         f.write_str(match self {
             Self::ResetAtExpiry => "RST of the middlebox, which forgets the flow",
             Self::ResetInAnswer => "RST of the middlebox, which knows no such flow",
+            Self::IcmpInAnswer => "ICMP of the middlebox, which knows no such flow",
             Self::KeepaliveAnswer => "ACK of the middlebox in the peer's name",
             Self::ResetOnDemand => "RST that was asked for",
         })

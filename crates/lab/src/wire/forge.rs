@@ -1,7 +1,7 @@
 //! Owns the frames that the wire makes itself or changes: RST, ACK, new ports, a bit turned over. Pure.
 //! Read: RFC 9293 section 3.1 and 3.5.2, RFC 1624.
 
-use etherparse::PacketBuilder;
+use etherparse::{Icmpv4Type, PacketBuilder, icmpv4::DestUnreachableHeader};
 
 use super::flow::{Flow, FlowKey};
 use crate::{frame::Segment, topology::End};
@@ -23,6 +23,22 @@ pub(super) fn reset_in_answer(frame: &[u8], unknown: &Segment, from: End) -> Opt
         None => segment(&key, hardware, from, 0, 0).rst().ack(unknown.next_sequence()),
     };
     written(builder)
+}
+
+/// The ICMP message that refuses `frame`, which carries `segment`, for the one who sent it (RFC 1812, section
+/// 5.2.7.1). A box without an address of its own speaks in the name of the other end.
+pub(super) fn prohibited(frame: &[u8], segment: &Segment) -> Option<Vec<u8>> {
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = *frame.first_chunk()?;
+    let packet = frame.get(ETHERNET..)?;
+    // The header of IP and eight bytes more tell the sender which connection is meant (RFC 792).
+    let quoted = usize::from(packet.first()? & 0x0f) * 4 + 8;
+    let builder = PacketBuilder::ethernet2([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5])
+        .ipv4(segment.destination.ip().octets(), segment.source.ip().octets(), HOPS)
+        .icmpv4(Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FilterProhibited));
+    let payload = packet.get(..quoted)?;
+    let mut bytes = Vec::with_capacity(builder.size(payload.len()));
+    builder.write(&mut bytes, payload).ok()?;
+    Some(bytes)
 }
 
 /// An ACK for `end` in the name of the other, which has nothing to say and has heard all.

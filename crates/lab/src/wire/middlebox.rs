@@ -35,6 +35,9 @@ pub enum Then {
     RstOnPacket,
     /// The same towards the inside alone; what comes from outside is dropped silently.
     RstInside,
+    /// It drops what comes, and answers with ICMP: communication administratively prohibited. Linux takes that
+    /// for a passing fault: the connection lives on, and only the last error has another name.
+    Icmp,
     /// It sends RST to both ends in the moment in which it forgets; what comes later is answered as by
     /// [`Then::RstOnPacket`].
     RstBothNow,

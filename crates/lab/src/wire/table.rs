@@ -141,6 +141,7 @@ impl Table {
             Then::PickUp | Then::RstInside if !is_outbound => Judgment::Drop(Loss::Forgotten),
             Then::Leak | Then::PickUpOrRst if !is_outbound => answer,
             Then::RstInside => answer,
+            Then::Icmp => Judgment::Answer(Loss::Forgotten, Forgery::IcmpInAnswer),
             Then::PickUp | Then::PickUpOrRst => Judgment::Pass,
             Then::Leak => {
                 let port = leaked(key.at(from)).port();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use halfopen_lab::{
-    End, Fate, Lab, Loss, Topology, wait,
+    End, Fate, FrameSeen, Lab, Loss, Topology, wait,
     wire::{Forgery, Keepalives, Middlebox, Then},
 };
 use socket2::{SockRef, TcpKeepalive};
@@ -83,6 +83,23 @@ fn a_box_that_tells_both_resets_two_idle_ends() {
     let frames = lab.cable(0).unwrap().frames(0);
     let forged = Fate::Forged(Forgery::ResetAtExpiry);
     assert_eq!(frames.iter().filter(|seen| seen.fate == forged).count(), 2);
+}
+
+#[test]
+fn icmp_ends_no_connection() {
+    requires_lab!();
+    let Forgotten { mut client, mut server, lab } = Forgotten::then(Then::Icmp);
+    client.write_all(b"hello").unwrap();
+    let cable = lab.cable(0).unwrap();
+    let told = Fate::Forged(Forgery::IcmpInAnswer);
+    assert!(cable.wait_for(0, SOON, |seen| seen.fate == told).is_some());
+    // It goes on trying, and gets through once the box is out of the way.
+    let again = |seen: &FrameSeen| seen.fate == Fate::Dropped(Loss::Forgotten);
+    let first = cable.wait_for(0, SOON, again).unwrap();
+    assert!(cable.wait_for(first.number + 1, SOON, again).is_some());
+    assert!(silent(&mut client));
+    cable.set_middlebox(None);
+    assert_eq!(read(&mut server), Ok(5));
 }
 
 #[test]

@@ -165,3 +165,23 @@ fn a_cable_cut_in_one_direction_carries_the_other() {
     assert!(cable.wait_for(first.number + 1, SOON, again).is_some());
     client.shutdown(Shutdown::Both).unwrap();
 }
+
+#[test]
+fn what_is_on_its_way_from_a_host_that_is_unplugged_never_arrives() {
+    requires_lab!();
+    let lab = Lab::build(Topology::lan_without_arp()).unwrap();
+    let (mut client, mut server) = connection(&lab);
+    let cable = lab.cable(0).unwrap();
+    // Longer than it takes to unplug, on the busiest machine.
+    let link = Link { delay: Duration::from_secs(60), ..Link::default() };
+    cable.set_link(Direction::From(End::Left), link);
+    client.write_all(b"hello").unwrap();
+    let data = |seen: &FrameSeen| seen.frame.segment().is_some_and(|s| s.payload == 5);
+    let seen = cable.wait_for(0, SOON, data).unwrap();
+    assert_eq!((seen.fate, seen.marks.held), (Fate::Delivered, link.delay));
+    cable.unplug(End::Left);
+    let lost = cable.frames(seen.number).remove(0);
+    assert_eq!(lost.fate, Fate::Dropped(Loss::Unplugged));
+    server.set_read_timeout(Some(ms(100))).unwrap();
+    assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+}

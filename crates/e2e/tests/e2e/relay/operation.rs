@@ -138,3 +138,68 @@ fn what_cannot_be_is_refused_before_anything_listens() {
     assert_eq!(code, 71, "{text}");
     assert!(text.contains("cannot listen on") && text.contains("in use"), "{text}");
 }
+
+/// Goal: a listening socket that somebody else has opened is used, and stays open for the next relay.
+/// Method: as a supervisor does it, by descriptor 3 and the variables of sd_listen_fds(3).
+#[test]
+fn an_inherited_socket_is_listened_on_and_outlives_the_relay() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let script = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec \"$@\"";
+    let start = || {
+        Command::new("bash")
+            .args(["-c", script, "supervisor"])
+            .arg(program())
+            .args(["relay", "--listen", "systemd:web", "--to"])
+            .arg(upstream.local_addr().unwrap().to_string())
+            .stdin(std::os::fd::OwnedFd::from(listener.try_clone().unwrap()))
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    for round in 0..2 {
+        let mut relay = start();
+        // Before the relay is there, clients wait in the backlog.
+        let client = TcpStream::connect(address).unwrap();
+        let (mut accepted, _) = upstream.accept().unwrap();
+        drop(client);
+        assert_eq!(rest(&mut accepted, PATIENCE).1, End::Fin, "round {round}");
+        drop(accepted);
+        relay.kill().unwrap();
+        relay.wait().unwrap();
+    }
+    let refused = says(&["relay", "--listen", "systemd:web", "--to", "127.0.0.1:1"]);
+    assert!(refused.0.contains("no listening socket named `web`"), "{}", refused.0);
+}
+
+#[test]
+fn without_descriptors_a_client_is_reset_at_once_and_the_others_live() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+    let relay = Running::start(&["--workers", "1"]);
+    let (mut client, mut upstream) = relay.pair();
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", relay.pid())).unwrap().count();
+    let open = u64::try_from(descriptors()).unwrap();
+    let pid = Pid::from_raw(relay.pid().cast_signed());
+    let limit = Rlimit { current: Some(open), maximum: Some(open) };
+    prlimit(pid, Resource::Nofile, limit).unwrap();
+    for _ in 0..3 {
+        let mut turned_away = TcpStream::connect(relay.address).unwrap();
+        assert_eq!(rest(&mut turned_away, PATIENCE), (Vec::new(), End::Rst));
+    }
+    client.write_all(b"still here").unwrap();
+    drop(client);
+    assert_eq!(rest(&mut upstream, PATIENCE), (b"still here".to_vec(), End::Fin));
+    drop(upstream);
+    eventually("there is room again", || {
+        let Ok(_client) = TcpStream::connect(relay.address) else { return false };
+        relay.upstream.set_nonblocking(true).unwrap();
+        let deadline = Instant::now() + Duration::from_millis(300);
+        let mut accepted = false;
+        while !accepted && Instant::now() < deadline {
+            accepted = relay.upstream.accept().is_ok();
+        }
+        accepted
+    });
+}

@@ -59,6 +59,19 @@ fn the_inside_alone_is_answered() {
 }
 
 #[test]
+fn a_box_that_refuses_with_icmp_quotes_what_it_refuses() {
+    let mut wire = boxed(after_a_second(Then::Icmp));
+    let log = play(&mut wire, &["2000 > . 101 ack 301 len 5"]);
+    assert!(log[1].ends_with("ICMP of the middlebox, which knows no such flow"), "{log:#?}");
+    let (emission, _) = wire.due(at(2000)).unwrap();
+    let (_, refused) = frame("> . 101 ack 301 len 5");
+    assert_eq!(emission.to, End::Left);
+    // Type 3, code 13; behind the header of ICMP stands the packet, up to its sequence number.
+    assert_eq!(emission.bytes[34..36], [3, 13]);
+    assert_eq!(emission.bytes[42..], refused[14..42]);
+}
+
+#[test]
 fn both_ends_get_a_valid_rst_in_the_moment_of_expiry_without_a_frame() {
     let mut wire = boxed(after_a_second(Then::RstBothNow));
     let script =

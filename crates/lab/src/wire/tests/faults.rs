@@ -200,6 +200,8 @@ fn the_same_seed_does_the_same_to_the_same_frames() {
 fn what_is_unplugged_is_gone_from_the_wire_and_the_other_direction_stays() {
     let mut wire = linked(Link { delay: ms(50), ..Link::default() });
     play(&mut wire, &["0 > . 101 ack 301 len 5", "0 < . 301 ack 101 len 7"]);
-    wire.clear(End::Left, at(1));
+    play(&mut wire, &["0 > . 106 ack 301 len 5"]);
+    let cleared = wire.clear(End::Left, at(1));
+    assert_eq!(cleared.iter().map(|emission| emission.number).collect::<Vec<_>>(), [3, 5]);
     assert_eq!(play(&mut wire, &["99"]), ["50 <= . 301 ack 101 len 7"]);
 }

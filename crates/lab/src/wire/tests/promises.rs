@@ -46,6 +46,7 @@ fn any_box() -> impl Strategy<Value = Option<Middlebox>> {
         Then::Drop,
         Then::RstOnPacket,
         Then::RstInside,
+        Then::Icmp,
         Then::RstBothNow,
         Then::Leak,
         Then::PickUp,

@@ -1,0 +1,114 @@
+//! One card, in every face.
+
+use super::*;
+
+fn at(millis: u64, what: &str) -> Happened {
+    Happened { at: Duration::from_millis(millis), what: what.to_owned() }
+}
+
+fn card() -> Card {
+    let second = Duration::from_secs;
+    let client = SideCard {
+        side: Side::Client,
+        command: "redis-cli -h $SERVER BLPOP \"q<1>\" 0".to_owned(),
+        began: Some("ESTABLISHED, keepalive 15s/5s/3, no TCP_USER_TIMEOUT".to_owned()),
+        predicted: Predicted {
+            kind: "within",
+            min: Some(second(28)),
+            max: Some(second(31)),
+            by: Some(By::Timers.words()),
+            why: Some("keepalive probes run out".to_owned()),
+        },
+        if_writing: Some("15m24s: retransmissions run out (tcp_retries2)".to_owned()),
+        wire: Some(at(30_010, "its kernel says RST")),
+        kernel: Some(at(30_020, "gave up by its own timers (ETIMEDOUT)")),
+        application: Some(at(30_030, "exit 1")),
+        believes: "nothing".to_owned(),
+        as_predicted: Some(true),
+        again: Some(at(31_000, "a new connection")),
+        left: Left::default(),
+    };
+    let server = SideCard {
+        side: Side::Server,
+        command: "redis-server --port 6379 --bind 0.0.0.0 --protected-mode no --save '' --appendonly no --daemonize no".to_owned(),
+        began: Some("ESTABLISHED, keepalive off, no TCP_USER_TIMEOUT".to_owned()),
+        predicted: Predicted::of(&Foreseen::Never { why: "no timer runs".to_owned() }, second(0)),
+        if_writing: None,
+        wire: None,
+        kernel: Some(at(1_000, "gone by RST")),
+        application: None,
+        believes: "ESTABLISHED".to_owned(),
+        as_predicted: Some(false),
+        again: None,
+        left: Left { connections: 1, descriptors: Some(2), processes: Some(1) },
+    };
+    Card {
+        scenario: "cable-pulled".to_owned(),
+        summary: "The cable is cut.".to_owned(),
+        topology: "routed",
+        kernel: "6.18.44".to_owned(),
+        acts: vec![at(0, "cable 1 drops every frame")],
+        sides: vec![client, server],
+        messages: Some(Messages { sent: 12, read: 11, lost: 1, doubled: 0 }),
+        said: vec![Said {
+            at: second(30),
+            side: Side::Client,
+            line: "<Error>: timed out".to_owned(),
+        }],
+        expectations: vec![Expectation {
+            what: "the client notices within 10s".to_owned(),
+            met: false,
+            instead: "after 30s".to_owned(),
+        }],
+        watched: second(31),
+        ended: "both sides have noticed",
+        picture: Some("<svg/>".to_owned()),
+        notes: vec!["something to know".to_owned()],
+    }
+}
+
+#[test]
+fn a_card_as_text() {
+    let text = text(&card());
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_card_as_a_page_escapes_what_programs_say() {
+    let page = html(&[card()]);
+    assert!(!page.contains("<Error>") && !page.contains("\"q<1>\""));
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_card_as_json() {
+    insta::assert_snapshot!(serde_json::to_string_pretty(&card()).unwrap());
+}
+
+#[test]
+fn a_measurement_fits_by_time_and_by_cause() {
+    let second = Duration::from_secs;
+    let within = |by| {
+        let within = Interval::between(second(4), second(5));
+        Predicted::of(&Foreseen::Within { within, by, why: String::new() }, second(1))
+    };
+    assert_eq!(within(By::Timers).fits(Some((second(5), By::Timers)), second(60)), Some(true));
+    assert_eq!(within(By::Timers).fits(Some((second(5), By::Reset)), second(60)), Some(false));
+    assert_eq!(
+        within(By::TimersOrReset).fits(Some((second(5), By::Reset)), second(60)),
+        Some(true)
+    );
+    assert_eq!(within(By::FinOrReset).fits(Some((second(5), By::Fin)), second(60)), Some(true));
+    let late = second(6) + RESOLUTION;
+    assert_eq!(within(By::Timers).fits(Some((late, By::Timers)), second(60)), Some(true));
+    let later = late + Duration::from_millis(1);
+    assert_eq!(within(By::Timers).fits(Some((later, By::Timers)), second(60)), Some(false));
+    assert_eq!(within(By::Timers).fits(None, second(60)), Some(false));
+    // Who stops watching before the time has come cannot say that it did not.
+    assert_eq!(within(By::Timers).fits(None, second(6)), None);
+    let never = Predicted::of(&Foreseen::Never { why: String::new() }, second(0));
+    assert_eq!(never.fits(None, second(60)), Some(true));
+    assert_eq!(never.fits(Some((second(1), By::Fin)), second(60)), Some(false));
+    assert_eq!(Predicted::of(&Foreseen::Fails, second(0)).fits(None, second(60)), None);
+}

@@ -1,0 +1,419 @@
+//! Owns a rehearsal: builds the lab of a scenario, runs its programs, carries out its timeline, and
+//! watches both ends until both have noticed. Decides nothing about what is good. Read: `timeline` for
+//! what is done, `forecast` for what is expected, `card` for what comes out.
+
+mod acts;
+mod dhcp;
+mod findings;
+mod flood;
+mod look;
+mod notice;
+mod party;
+mod picture;
+mod rescale;
+mod stage;
+mod watch;
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use halfopen_core::Moment;
+
+use crate::{
+    card::Card,
+    fault::Side,
+    forecast::{Foreseen, Known, forecast},
+    host::HostError,
+    lab::LabError,
+    requirements::Missing,
+    scenario::{Scenario, State, When},
+    timeline::{self, Act, Cue},
+    trial::go_first,
+};
+
+use self::{findings::Record, look::Look, stage::Stage};
+
+/// How a rehearsal is to be done.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The command that becomes one of the built-in pair when the words of [`crate::pair::Role`] are
+    /// appended: the program and its first arguments.
+    pub pair: Vec<String>,
+    /// Where to write what passes the client's cable, if anywhere.
+    pub capture: Option<PathBuf>,
+    /// How time passes for the victims' timers.
+    pub clock: Clock,
+    /// What chance decides on the cables follows from it.
+    pub seed: u64,
+    /// Set from outside when the rehearsal is to end now, with everything cleared away.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// How time passes for the victims' timers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Clock {
+    /// As it does.
+    #[default]
+    Real,
+    /// The same number of probes and retries, with shorter pauses between them.
+    Rescale,
+}
+
+/// Does the scenario once. Nothing is left behind in any case.
+///
+/// # Errors
+/// [`RehearsalError::Missing`] for what this machine lacks, [`RehearsalError::Interrupted`] where it
+/// was asked to end, else what did not go as the scenario wants.
+pub fn run(scenario: &Scenario, options: &Options<'_>) -> Result<Card, RehearsalError> {
+    let mut stage = Stage::set(scenario, options)?;
+    let mut play = Play::new(scenario, options);
+    play.set_up(&mut stage)?;
+    if options.clock == Clock::Rescale {
+        for side in Side::BOTH {
+            play.record.notes.push(rescale::host(&stage, side)?);
+        }
+    }
+    stage.start(Side::Server)?;
+    stage.wait_until_ready(Side::Server, options.interrupted)?;
+    stage.count_before();
+    play.before_client(&mut stage)?;
+    stage.start(Side::Client)?;
+    if scenario.steps.iter().any(|step| step.fault.is_of_birth()) {
+        play.record.first_fault = Some(halfopen_sys::now());
+        play.from = halfopen_sys::now();
+        stage.watch.choose_any();
+    } else {
+        stage.wait_until_established(options.interrupted)?;
+        play.from = halfopen_sys::now();
+    }
+    // Acts and looks are to come when they are due, whatever else the machine does.
+    go_first();
+    let ended = play.until_over(&mut stage)?;
+    findings::card(scenario, &mut stage, play.record, ended)
+}
+
+/// The timeline as it is being carried out.
+struct Play<'a> {
+    scenario: &'a Scenario,
+    options: &'a Options<'a>,
+    cues: Vec<Cue>,
+    next: usize,
+    /// What the times of the timeline count from.
+    from: Moment,
+    record: Record,
+}
+
+impl<'a> Play<'a> {
+    fn new(scenario: &'a Scenario, options: &'a Options<'a>) -> Self {
+        let cues = timeline::cues(scenario);
+        let from = halfopen_sys::now();
+        Self { scenario, options, cues, next: 0, from, record: Record::default() }
+    }
+
+    /// What is there before any program.
+    fn set_up(&mut self, stage: &mut Stage<'_>) -> Result<(), RehearsalError> {
+        self.carry_out(stage, |cue| cue.step.is_none())
+    }
+
+    /// Faults of birth.
+    fn before_client(&mut self, stage: &mut Stage<'_>) -> Result<(), RehearsalError> {
+        self.carry_out(stage, |cue| cue.when == When::BeforeClient)
+    }
+
+    /// Carries out the next cues as long as they are `due`.
+    fn carry_out(
+        &mut self,
+        stage: &mut Stage<'_>,
+        due: impl Fn(&Cue) -> bool,
+    ) -> Result<(), RehearsalError> {
+        while let Some(cue) = self.cues.get(self.next).filter(|cue| due(cue)).cloned() {
+            self.next += 1;
+            if cue.step.is_some() {
+                self.record.acts.push((halfopen_sys::now(), cue.act.to_string()));
+            }
+            stage.carry_out(&cue.act)?;
+        }
+        Ok(())
+    }
+
+    /// The timeline, and the watch, until it is over. Says why it is.
+    fn until_over(&mut self, stage: &mut Stage<'_>) -> Result<&'static str, RehearsalError> {
+        loop {
+            if self.options.interrupted.load(Ordering::Relaxed) {
+                return Err(RehearsalError::Interrupted);
+            }
+            let now = halfopen_sys::now();
+            let elapsed = now.since(self.from);
+            stage.listen();
+            stage.type_due(elapsed)?;
+            let is_due =
+                |cue: &Cue| matches!(cue.when, When::AfterEstablished(at) if at <= elapsed);
+            if self.cues.get(self.next).is_some_and(is_due) {
+                // What is seen of the sockets is to be no older than the fault.
+                stage.watch.dump(&stage.lab)?;
+                if self.record.first_fault.is_none() {
+                    self.look_before(stage)?;
+                    self.record.first_fault = Some(halfopen_sys::now());
+                    stage.watch.note_fault();
+                }
+                self.carry_out(stage, is_due)?;
+            }
+            stage.watch.dump_if_due(&stage.lab)?;
+            self.foresee(stage)?;
+            if let Some(why) = self.is_over(stage) {
+                return Ok(why);
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Looks at each victim right before the fault.
+    fn look_before(&mut self, stage: &mut Stage<'_>) -> Result<(), RehearsalError> {
+        for side in Side::BOTH {
+            let Some(track) = stage.watch.focus(side) else { continue };
+            let (cookie, regime) = (track.last.id.cookie, look::regime(&track.last));
+            if let Some(look) = Look::at(stage, side, cookie, regime)? {
+                if self.options.clock == Clock::Rescale {
+                    self.record.notes.extend(rescale::socket(stage, side, &look)?);
+                }
+                if let Some((_, pid, fd)) = look.kept {
+                    stage.hold(side, pid, fd);
+                }
+                self.record.before.set(side, look);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at each victim once the fault is there, and again when what runs has changed, or when
+    /// something was heard after all: the timers count from there.
+    fn foresee(&mut self, stage: &mut Stage<'_>) -> Result<(), RehearsalError> {
+        let Some(first_fault) = self.record.first_fault else { return Ok(()) };
+        for side in Side::BOTH {
+            if !stage.is_on(side) || stage.has_lost_power(side) {
+                continue;
+            }
+            let Some(track) = stage.watch.focus(side) else { continue };
+            let (cookie, regime) = (track.last.id.cookie, look::regime(&track.last));
+            let is_new = match (self.record.looks.get(side), self.record.foreseen.get(side)) {
+                // What was foreseen of a socket that is gone stays as it is.
+                (None, foreseen) => foreseen.is_none(),
+                (Some(look), _) => {
+                    let is_same = look.cookie == cookie && track.gone.is_none();
+                    is_same && (look.regime != regime || look.is_outdated_by(&track.last))
+                }
+            };
+            let count = self.record.looked.get(side).copied().unwrap_or(0);
+            if !is_new || count >= LOOKS_MAX {
+                continue;
+            }
+            stage.watch.dump(&stage.lab)?;
+            let look = Look::at(stage, side, cookie, regime)?;
+            let at = look.as_ref().map_or_else(halfopen_sys::now, |look| look.at);
+            let since = at.since(first_fault);
+            let Some(fault) = self.record.fault_at(self.scenario, self.from, at) else { continue };
+            let foreseen = match &look {
+                Some(look) => look.foresee(fault, side, self.writes(side), since),
+                // It is gone already, which some faults do at once.
+                None => forecast(fault, side, Known { learns: None, busy: false, since }),
+            };
+            self.record.looked.set(side, count + 1);
+            // A later look counts only for one that is still there.
+            if look.is_some() || self.record.foreseen.get(side).is_none() {
+                self.record.foreseen.set(side, (foreseen, since));
+            }
+            if let Some(look) = look {
+                self.record.looks.set(side, look);
+            }
+        }
+        Ok(())
+    }
+
+    /// The built-in client writes all the time, whether or not something is in flight just now.
+    fn writes(&self, side: Side) -> bool {
+        side == Side::Client
+            && self.scenario.client.command.is_none()
+            && self.scenario.pair.state == State::Writing
+    }
+
+    fn is_over(&self, stage: &Stage<'_>) -> Option<&'static str> {
+        let first_fault = self.record.first_fault?;
+        let now = halfopen_sys::now();
+        let watched = now.since(first_fault);
+        if watched >= self.scenario.stop.limit {
+            return Some("the limit of the scenario is reached");
+        }
+        if !self.scenario.stop.when_both_noticed || self.next < self.cues.len() {
+            return None;
+        }
+        let mut is_never = false;
+        for side in Side::BOTH {
+            let waits = match self.record.foreseen.get(side).map(|(foreseen, _)| foreseen) {
+                _ if stage.has_lost_power(side) => false,
+                Some(Foreseen::Fails) => false,
+                // A program may have a timer of its own, which only the limit can rule out.
+                Some(Foreseen::Never { .. }) if stage.command(side).is_none() => {
+                    let noticed = notice::of_kernel(stage, side, first_fault).is_some();
+                    is_never |= !noticed;
+                    !noticed && watched < NEVER
+                }
+                None if stage.watch.focus(side).is_none() => false,
+                _ => !notice::is_done(stage, side, first_fault, now),
+            };
+            if waits {
+                return None;
+            }
+        }
+        if self.waits_for_reconnect(stage, first_fault) {
+            return None;
+        }
+        // What goes after the last segment, such as a second RST, is part of the story.
+        let settled = now.since(notice::last_event(stage, first_fault)) >= SETTLE;
+        match (settled, is_never) {
+            (false, _) => None,
+            (true, true) => Some("who has not noticed by now never will, as predicted"),
+            (true, false) => Some("both sides have noticed"),
+        }
+    }
+
+    /// A client that connects again is given the chance to.
+    fn waits_for_reconnect(&self, stage: &Stage<'_>, first_fault: Moment) -> bool {
+        self.scenario.client.command.is_none()
+            && self.scenario.pair.reconnect
+            && notice::of_application(stage, Side::Client, first_fault).is_some()
+            && stage.watch.established_again(Side::Client, first_fault).is_none()
+    }
+}
+
+/// Who is said to wait for ever is watched for this long.
+pub const NEVER: Duration = Duration::from_secs(10);
+
+/// Longer than the first retransmission time-out.
+const SETTLE: Duration = Duration::from_millis(400);
+
+/// Short beside 50 ms, at which the tables are read.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Idle, in flight, window shut, and one to spare: each look reads all of /proc.
+const LOOKS_MAX: u8 = 4;
+
+/// One value for each side.
+#[derive(Debug)]
+struct BySide<T>([Option<T>; 2]);
+
+impl<T> Default for BySide<T> {
+    fn default() -> Self {
+        Self([None, None])
+    }
+}
+
+impl<T> BySide<T> {
+    const fn get(&self, side: Side) -> Option<&T> {
+        let [client, server] = &self.0;
+        match side {
+            Side::Client => client.as_ref(),
+            Side::Server => server.as_ref(),
+        }
+    }
+
+    fn set(&mut self, side: Side, value: T) {
+        let [client, server] = &mut self.0;
+        *match side {
+            Side::Client => client,
+            Side::Server => server,
+        } = Some(value);
+    }
+}
+
+/// Waits for something without being deaf to an interruption.
+fn patiently<T>(
+    within: Duration,
+    interrupted: &AtomicBool,
+    mut ready: impl FnMut() -> Result<Option<T>, RehearsalError>,
+) -> Result<Option<T>, RehearsalError> {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(value) = ready()? {
+            return Ok(Some(value));
+        }
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(RehearsalError::Interrupted);
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Why a rehearsal could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RehearsalError {
+    /// The machine lacks something.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// It was asked to end.
+    #[error("end the rehearsal as the scenario wants: it was interrupted; nothing is left of it")]
+    Interrupted,
+    /// The lab could not be built or changed.
+    #[error(transparent)]
+    Lab(LabError),
+    /// A host did not do what it was asked to.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The sockets of a host could not be seen.
+    #[error("look at the sockets of the {side}: {why}")]
+    Look {
+        /// Whose.
+        side: Side,
+        /// What went wrong.
+        why: String,
+    },
+    /// A program ended, or did not come to where it was wanted.
+    #[error("see {what} within {} s: {instead}", within.as_secs())]
+    Unseen {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        within: Duration,
+        /// What came, with what the programs said.
+        instead: String,
+    },
+    /// An act of the timeline failed.
+    #[error("carry out \"{act}\": {why}")]
+    Act {
+        /// What.
+        act: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// The capture could not be written.
+    #[error("write the capture {}: {cause}", path.display())]
+    Capture {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel answered.
+        cause: io::Error,
+    },
+}
+
+impl RehearsalError {
+    fn act(act: &Act, why: impl ToString) -> Self {
+        Self::Act { act: act.to_string(), why: why.to_string() }
+    }
+}
+
+impl From<LabError> for RehearsalError {
+    fn from(error: LabError) -> Self {
+        match error {
+            LabError::Missing(missing) => Self::Missing(missing),
+            other => Self::Lab(other),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Owns turning what was recorded into the card. Reads the last state of hosts and programs, and
+//! changes nothing.
+
+use std::time::Duration;
+
+use halfopen_core::{Moment, Span, TcpState};
+
+use super::{
+    BySide, RehearsalError, look::Look, notice, party::Count, picture::picture, stage::Stage,
+};
+use crate::{
+    card::{Card, Expectation, Happened, Left, Messages, Predicted, SAID_MAX, Said, SideCard},
+    fault::{Fault, Side},
+    forecast::Foreseen,
+    pair::Told,
+    scenario::{Scenario, When},
+};
+
+/// What is recorded while the timeline runs.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    pub(super) first_fault: Option<Moment>,
+    /// When something was done, and what.
+    pub(super) acts: Vec<(Moment, String)>,
+    /// What each side had right before.
+    pub(super) before: BySide<Look>,
+    pub(super) looks: BySide<Look>,
+    /// How often each side was looked at.
+    pub(super) looked: BySide<u8>,
+    /// What was changed for the sake of the rehearsal.
+    pub(super) notes: Vec<String>,
+    /// What was foreseen, and how long after the first fault.
+    pub(super) foreseen: BySide<(Foreseen, Duration)>,
+}
+
+impl Record {
+    /// The fault that is in force at `at`: the last that has come.
+    pub(super) fn fault_at<'a>(
+        &self,
+        scenario: &'a Scenario,
+        from: Moment,
+        at: Moment,
+    ) -> Option<&'a Fault> {
+        let elapsed = at.since(from);
+        let has_come = |when: When| match when {
+            When::BeforeClient => true,
+            When::AfterEstablished(then) => then <= elapsed,
+        };
+        scenario.steps.iter().rfind(|step| has_come(step.when)).map(|step| &step.fault)
+    }
+}
+
+/// The card.
+pub(super) fn card(
+    scenario: &Scenario,
+    stage: &mut Stage<'_>,
+    record: Record,
+    ended: &'static str,
+) -> Result<Card, RehearsalError> {
+    stage.listen();
+    stage.watch.dump(&stage.lab)?;
+    let now = halfopen_sys::now();
+    let from = record.first_fault.unwrap_or(now);
+    let sides: Vec<_> =
+        Side::BOTH.into_iter().map(|side| side_card(stage, &record, side, from)).collect();
+    let is_pair = scenario.is_of_pair();
+    let messages = is_pair.then(|| messages(stage));
+    let expectations = expectations(scenario, &sides, messages);
+    let picture = picture(stage, &record, from);
+    Ok(Card {
+        scenario: scenario.name.clone(),
+        summary: scenario.summary.clone(),
+        topology: scenario.plan.word(),
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        acts: record
+            .acts
+            .iter()
+            .map(|(at, what)| Happened { at: at.since(from), what: what.clone() })
+            .collect(),
+        sides,
+        messages,
+        said: said(stage, from),
+        expectations,
+        watched: now.since(from),
+        ended,
+        picture,
+        notes: record.notes.into_iter().chain(notes(stage)).collect(),
+    })
+}
+
+fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> SideCard {
+    let happened = |at: Moment, what: String| Happened { at: at.since(from), what };
+    let look = record.looks.get(side);
+    let predicted = match record.foreseen.get(side) {
+        _ if stage.has_lost_power(side) => Predicted::of(&Foreseen::Fails, Duration::ZERO),
+        Some((foreseen, since)) => Predicted::of(foreseen, *since),
+        None => {
+            let why = "it has no connection to look at".to_owned();
+            Predicted::of(&Foreseen::Unknown { why }, Duration::ZERO)
+        }
+    };
+    let kernel = notice::of_kernel(stage, side, from);
+    let application = notice::of_application(stage, side, from);
+    let measured = kernel.as_ref().map(|kernel| (kernel.at.since(from), kernel.by));
+    // Who closed of its own accord has taken the decision out of the kernel's hands.
+    let was_faster = predicted.kind == "within" && measured.is_none() && application.is_some();
+    // What was said of an idle connection does not hold for one on which its program writes.
+    let since_look = look.map_or(from, |look| look.at);
+    let wrote = predicted.kind == "never"
+        && measured.is_some()
+        && stage.spoke(side).is_some_and(|at| at > since_look);
+    let watched = halfopen_sys::now().since(from);
+    let as_predicted = if was_faster || wrote { None } else { predicted.fits(measured, watched) };
+    let again = stage.watch.established_again(side, from);
+    SideCard {
+        side,
+        command: stage.command(side).map_or_else(
+            || format!("the built-in {side}, {}", stage.scenario.pair.state.word()),
+            str::to_owned,
+        ),
+        began: record.before.get(side).or(look).map(|look| look.words.clone()),
+        if_writing: look
+            .filter(|_| matches!(predicted.kind, "within" | "never"))
+            .and_then(Look::if_writing),
+        predicted,
+        wire: wire(stage, side, from).map(|(at, what)| happened(at, what)),
+        kernel: kernel.map(|kernel| happened(kernel.at, kernel.words)),
+        application: application.map(|(at, what)| happened(at, what)),
+        believes: believes(stage, side),
+        as_predicted,
+        again: again.map(|at| happened(at, "has a connection again".to_owned())),
+        left: left(stage, side),
+    }
+}
+
+/// The first FIN or RST on the connection's cable, from whichever side.
+fn wire(stage: &Stage<'_>, side: Side, from: Moment) -> Option<(Moment, String)> {
+    let port = stage.watch.focus(side)?.last.endpoints.local.port();
+    let mut events = stage.on_wire(side).iter();
+    let first = events
+        .find(|event| event.at > from && event.port == Some(port) && (event.fin || event.rst))?;
+    let what = if first.rst { "RST" } else { "FIN" };
+    let who = if first.to_host { "from the other side" } else { "from its own kernel" };
+    let lost = if first.delivered { "" } else { ", lost" };
+    Some((first.at, format!("{what} {who}{lost}")))
+}
+
+fn believes(stage: &Stage<'_>, side: Side) -> String {
+    if !stage.is_on(side) {
+        return "it has no power".to_owned();
+    }
+    match stage.watch.focus(side) {
+        _ if stage.has_lost_power(side) => "nothing of its former life".to_owned(),
+        Some(track) if track.gone.is_none() => format!("holds it: {}", track.last.state),
+        Some(_) => "holds nothing of it".to_owned(),
+        None => "never had a connection".to_owned(),
+    }
+}
+
+fn left(stage: &Stage<'_>, side: Side) -> Left {
+    let is_held = |state: TcpState| !matches!(state, TcpState::TimeWait | TcpState::SynReceived);
+    let tracks = stage.watch.tracks(side).iter();
+    let held = tracks
+        .filter(|track| track.of_before && track.gone.is_none() && is_held(track.last.state))
+        .count();
+    let connections = if stage.has_lost_power(side) { 0 } else { held };
+    let before = stage.party(side).before.filter(|_| !stage.has_lost_power(side));
+    let now = before.and_then(|_| Some(Count::of(&stage.programs(side)?)));
+    let more = |of: fn(&Count) -> i64| {
+        now.as_ref().zip(before.as_ref()).map(|(now, before)| of(now) - of(before))
+    };
+    Left {
+        connections,
+        descriptors: more(|count| count.descriptors),
+        processes: more(|count| count.processes),
+    }
+}
+
+fn messages(stage: &Stage<'_>) -> Messages {
+    let sent = &stage.party(Side::Client).sent;
+    let read = &stage.party(Side::Server).read;
+    let count = |numbers: usize| numbers as u64;
+    Messages {
+        sent: count(sent.len()),
+        read: count(read.len()),
+        lost: count(sent.iter().filter(|number| !read.contains_key(number)).count()),
+        doubled: count(read.values().filter(|times| **times > 1).count()),
+    }
+}
+
+/// The first lines of each side after the fault; the pair's everyday numbers say nothing.
+fn said(stage: &Stage<'_>, from: Moment) -> Vec<Said> {
+    let mut said: Vec<_> = Side::BOTH
+        .into_iter()
+        .flat_map(|side| {
+            let is_news = move |text: &str| {
+                let told = Told::from_line(text);
+                stage.command(side).is_some() || matches!(told, None | Some(Told::Ended(_)))
+            };
+            let lines = stage.party(side).said.iter().filter(move |line| line.at > from);
+            lines
+                .filter(move |line| is_news(&line.text) && !line.text.is_empty())
+                .take(SAID_MAX)
+                .map(move |line| Said { at: line.at.since(from), side, line: line.text.clone() })
+        })
+        .collect();
+    said.sort_by_key(|said| said.at);
+    said
+}
+
+fn notes(stage: &Stage<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let flooded = stage.flooded_most();
+    if flooded > 0 {
+        notes.push(format!(
+            "at most {flooded} embryonic connections of senders that do not exist were in the server's queue"
+        ));
+    }
+    notes
+}
+
+fn expectations(
+    scenario: &Scenario,
+    sides: &[SideCard],
+    messages: Option<Messages>,
+) -> Vec<Expectation> {
+    let mut all = Vec::new();
+    for side in sides {
+        let limit = match side.side {
+            Side::Client => scenario.expect.client_within,
+            Side::Server => scenario.expect.server_within,
+        };
+        // The side that fails has nothing to notice.
+        let Some(limit) = limit.filter(|_| side.predicted.kind != "fails") else { continue };
+        let noticed = side.application.as_ref().or(side.kernel.as_ref()).map(|what| what.at);
+        all.push(Expectation {
+            what: format!("the {} notices within {}", side.side, Span(limit)),
+            met: noticed.is_some_and(|at| at <= limit),
+            instead: noticed
+                .map_or_else(|| "it did not".to_owned(), |at| format!("after {}", Span(at))),
+        });
+    }
+    if scenario.expect.no_loss {
+        let (met, instead) = match messages {
+            Some(messages) => (
+                messages.lost == 0 && messages.doubled == 0,
+                format!("{} lost, {} doubled", messages.lost, messages.doubled),
+            ),
+            None => (false, "only the built-in pair counts its messages".to_owned()),
+        };
+        all.push(Expectation { what: "nothing is lost or doubled".to_owned(), met, instead });
+    }
+    all
+}

@@ -1,0 +1,452 @@
+//! Owns the stage of a rehearsal: the lab, the programs of both sides, and what passes their cables.
+//! Chooses no times; `acts` changes it.
+
+use std::{fs, net::Ipv4Addr, sync::atomic::AtomicBool, time::Duration};
+
+use halfopen_core::{Moment, Sample};
+
+use super::{
+    BySide, Options, RehearsalError,
+    dhcp::Dhcp,
+    flood::Flood,
+    party::{Count, Party},
+    patiently,
+    watch::Watch,
+};
+use crate::{
+    fault::{Fault, Side},
+    frame::Frame,
+    lab::Lab,
+    pair::{self, Role},
+    requirements,
+    scenario::{Plan, Ready, Scenario},
+    timeline::plug,
+    topology::ROUTER,
+    wire::Fate,
+};
+
+/// The stage.
+pub(super) struct Stage<'a> {
+    // In the order in which they are to go: what holds a namespace before the namespace.
+    pub(super) flood: Option<Flood>,
+    pub(super) dhcp: Dhcp,
+    pub(super) watch: Watch,
+    parties: [Party; 2],
+    pub(super) lab: Lab,
+    pub(super) scenario: &'a Scenario,
+    pub(super) options: &'a Options<'a>,
+    wire: [Vec<OnWire>; 2],
+    next_frame: [u64; 2],
+    lost_power: [bool; 2],
+    /// When each host last sent data.
+    spoke: [Option<Moment>; 2],
+    /// Where a program held its end: process, descriptor, and the link that tells it is the one.
+    held: BySide<(u32, u32, String)>,
+    let_go: BySide<Moment>,
+    flooded_most: usize,
+}
+
+/// A segment on the cable of a side that begins or ends something, or a router's complaint.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OnWire {
+    pub(super) at: Moment,
+    /// It goes to the host of that side; else it comes from there.
+    pub(super) to_host: bool,
+    pub(super) delivered: bool,
+    pub(super) fin: bool,
+    pub(super) rst: bool,
+    pub(super) is_icmp: bool,
+    /// The port of that side.
+    pub(super) port: Option<u16>,
+}
+
+impl<'a> Stage<'a> {
+    /// Builds the lab, with names for its hosts.
+    pub(super) fn set(
+        scenario: &'a Scenario,
+        options: &'a Options<'a>,
+    ) -> Result<Self, RehearsalError> {
+        check(scenario)?;
+        let lab = Lab::build(scenario.plan.topology())?;
+        if let Some(path) = &options.capture {
+            let failed = |cause| RehearsalError::Capture { path: path.clone(), cause };
+            lab.cable(0)?.capture_to(path).map_err(failed)?;
+        }
+        let mut stage = Self {
+            flood: None,
+            dhcp: Dhcp::default(),
+            watch: Watch::default(),
+            parties: Default::default(),
+            lab,
+            scenario,
+            options,
+            wire: Default::default(),
+            next_frame: [0; 2],
+            lost_power: [false; 2],
+            spoke: [None; 2],
+            held: BySide::default(),
+            let_go: BySide::default(),
+            flooded_most: 0,
+        };
+        for side in Side::BOTH {
+            stage.name_hosts(side)?;
+            stage.watch.begin(&stage.lab, side)?;
+        }
+        Ok(stage)
+    }
+
+    pub(super) const fn party(&self, side: Side) -> &Party {
+        let [client, server] = &self.parties;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    const fn party_mut(&mut self, side: Side) -> &mut Party {
+        let [client, server] = &mut self.parties;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    /// The command of a side; `None` for the built-in pair.
+    pub(super) fn command(&self, side: Side) -> Option<&str> {
+        let party = match side {
+            Side::Client => &self.scenario.client,
+            Side::Server => &self.scenario.server,
+        };
+        party.command.as_deref()
+    }
+
+    pub(super) fn is_on(&self, side: Side) -> bool {
+        self.lab.host(side.word()).is_ok_and(crate::Host::is_on)
+    }
+
+    /// The host has been without power, so that what it holds now is of another life.
+    pub(super) const fn has_lost_power(&self, side: Side) -> bool {
+        let [client, server] = self.lost_power;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    pub(super) fn on_wire(&self, side: Side) -> &[OnWire] {
+        let [client, server] = &self.wire;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    /// The most connection requests of a flood that were seen at once.
+    pub(super) const fn flooded_most(&self) -> usize {
+        self.flooded_most
+    }
+
+    /// The name of a side and its address, for the picture.
+    pub(super) fn title(&self, side: Side) -> String {
+        format!("{side} {}", self.address(side))
+    }
+
+    /// The programs of a side; not those by which the lab itself gives addresses.
+    pub(super) fn programs(&self, side: Side) -> Option<Vec<u32>> {
+        let own = self.dhcp.pids();
+        let pids = self.lab.host(side.word()).ok()?.processes().ok()?;
+        Some(pids.into_iter().filter(|pid| !own.contains(pid)).collect())
+    }
+
+    /// The process and the descriptor that hold a socket.
+    pub(super) fn holder(&self, side: Side, sample: &Sample) -> Option<(u32, u32)> {
+        let wanted = format!("socket:[{}]", sample.inode?);
+        let holds = |pid: u32| {
+            let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+            entries.flatten().find_map(|entry| {
+                let link = fs::read_link(entry.path()).ok()?;
+                (link.as_os_str() == wanted.as_str())
+                    .then(|| entry.file_name().to_str()?.parse().ok())?
+            })
+        };
+        self.programs(side)?.into_iter().find_map(|pid| Some((pid, holds(pid)?)))
+    }
+
+    /// Counts what the server holds before the client comes.
+    pub(super) fn count_before(&mut self) {
+        let count = self.programs(Side::Server).map(|pids| Count::of(&pids));
+        self.party_mut(Side::Server).before = count;
+    }
+
+    /// Takes up what programs said, and what passed the cables.
+    pub(super) fn listen(&mut self) {
+        self.parties.iter_mut().for_each(Party::listen);
+        self.see_who_lets_go();
+        self.flooded_most = self.flooded_most.max(self.watch.flooded(Side::Server));
+        for (index, side) in Side::BOTH.into_iter().enumerate() {
+            let (cable, end) = plug(self.scenario.plan, side);
+            let Ok(cable) = self.lab.cable(cable) else { continue };
+            let Some(next) = self.next_frame.get_mut(index) else { continue };
+            let frames = cable.frames(*next);
+            *next = frames.last().map_or(*next, |seen| seen.number + 1);
+            let Some(wire) = self.wire.get_mut(index) else { continue };
+            for seen in frames {
+                let to_host = seen.from != end;
+                let delivered = !matches!(seen.fate, Fate::Dropped(_));
+                let event = OnWire {
+                    at: seen.at,
+                    to_host,
+                    delivered,
+                    fin: false,
+                    rst: false,
+                    is_icmp: false,
+                    port: None,
+                };
+                let speaks = seen.frame.segment().is_some_and(|segment| segment.payload > 0);
+                if let Some(spoke) = self.spoke.get_mut(index).filter(|_| speaks && !to_host) {
+                    *spoke = Some(seen.at);
+                }
+                match &seen.frame {
+                    Frame::Tcp(segment) if segment.flags.fin || segment.flags.rst => {
+                        let own = if to_host { segment.destination } else { segment.source };
+                        wire.push(OnWire {
+                            fin: segment.flags.fin,
+                            rst: segment.flags.rst,
+                            port: Some(own.port()),
+                            ..event
+                        });
+                    }
+                    Frame::Other(words) if to_host && words == "ICMP type 3" => {
+                        wire.push(OnWire { is_icmp: true, ..event });
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// When the host of a side last sent data.
+    pub(super) const fn spoke(&self, side: Side) -> Option<Moment> {
+        let [client, server] = self.spoke;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    /// When the program of a side let go of its descriptor, by closing it or by ending.
+    pub(super) fn let_go(&self, side: Side) -> Option<Moment> {
+        self.let_go.get(side).copied()
+    }
+
+    /// Remembers where a program holds its end.
+    pub(super) fn hold(&mut self, side: Side, pid: u32, fd: u32) {
+        let link = fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+        if let Ok(link) = link {
+            self.held.set(side, (pid, fd, link.to_string_lossy().into_owned()));
+        }
+    }
+
+    fn see_who_lets_go(&mut self) {
+        for side in Side::BOTH {
+            let Some((pid, fd, link)) = self.held.get(side) else { continue };
+            let now = fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+            let is_held = now.is_ok_and(|now| now.as_os_str() == link.as_str());
+            if !is_held && self.let_go.get(side).is_none() {
+                self.let_go.set(side, halfopen_sys::now());
+            }
+        }
+    }
+
+    /// Types what is due.
+    pub(super) fn type_due(&mut self, elapsed: Duration) -> Result<(), RehearsalError> {
+        for side in Side::BOTH {
+            let scenario = self.scenario;
+            let types = match side {
+                Side::Client => &scenario.client.types,
+                Side::Server => &scenario.server.types,
+            };
+            let party = self.party_mut(side);
+            while let Some(typed) = types.get(party.typed).filter(|typed| typed.after <= elapsed) {
+                party.typed += 1;
+                // A program that has ended hears nothing, which its card says.
+                let _ = party.type_line(&typed.line);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the program of a side.
+    pub(super) fn start(&mut self, side: Side) -> Result<(), RehearsalError> {
+        let server = format!("SERVER={}", self.target());
+        let client = format!("CLIENT={}", self.address(Side::Client));
+        let role;
+        let mut arguments = vec![server.as_str(), client.as_str()];
+        match self.command(side) {
+            Some(command) => arguments.extend(["sh", "-c", command]),
+            None => {
+                role = self.role(side).words();
+                arguments.extend(self.options.pair.iter().map(String::as_str));
+                arguments.extend(role.iter().map(String::as_str));
+            }
+        }
+        let program = self.lab.host(side.word())?.spawn_as_user("env", &arguments)?;
+        self.party_mut(side).take(program);
+        Ok(())
+    }
+
+    fn role(&self, side: Side) -> Role {
+        let keeps_open =
+            self.scenario.steps.iter().any(|step| matches!(step.fault, Fault::HalfClose { .. }));
+        let address = std::net::SocketAddrV4::new(self.target(), pair::PORT);
+        Role { side, address, keeps_open, pair: self.scenario.pair.clone() }
+    }
+
+    /// Where the client finds the server: behind a balancer, the balancer.
+    pub(super) fn target(&self) -> Ipv4Addr {
+        let name = if self.scenario.plan == Plan::Balanced { ROUTER } else { Side::Server.word() };
+        self.lab.topology().address(name).unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+
+    fn address(&self, side: Side) -> Ipv4Addr {
+        self.lab.topology().address(side.word()).unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+
+    /// Waits until the program of a side is ready, as its scenario tells.
+    pub(super) fn wait_until_ready(
+        &mut self,
+        side: Side,
+        interrupted: &AtomicBool,
+    ) -> Result<(), RehearsalError> {
+        let scenario = self.scenario;
+        let party = if side == Side::Client { &scenario.client } else { &scenario.server };
+        let ready = match (&party.command, &party.ready) {
+            (None, _) => Some(Ready::Port(pair::PORT)),
+            (Some(_), ready) => ready.clone(),
+        };
+        let reached = patiently(READY_WITHIN, interrupted, || {
+            self.listen();
+            self.watch.dump_if_due(&self.lab)?;
+            let listening = self.watch.listening(side);
+            let party = self.party(side);
+            let is_ready = match &ready {
+                Some(Ready::Port(port)) => listening.contains(port),
+                Some(Ready::Line(text)) => party.said.iter().any(|line| line.text.contains(text)),
+                None => !listening.is_empty(),
+            };
+            // A daemon leaves its parent; who has ended with an error will never be ready.
+            let failed = party.ended.as_ref().is_some_and(|(_, how)| how != "exit 0");
+            Ok(if is_ready { Some(true) } else { failed.then_some(false) })
+        })?;
+        if reached == Some(true) {
+            return Ok(());
+        }
+        let what = match ready {
+            Some(Ready::Port(port)) => format!("the {side} listen on port {port}"),
+            Some(Ready::Line(text)) => format!("the {side} say \"{text}\""),
+            None => format!("the {side} listen"),
+        };
+        let instead = self.party(side).last_words();
+        Err(RehearsalError::Unseen { what, within: READY_WITHIN, instead })
+    }
+
+    /// Waits until both ends are established, and quiet enough for the first exchange to be over.
+    pub(super) fn wait_until_established(
+        &mut self,
+        interrupted: &AtomicBool,
+    ) -> Result<(), RehearsalError> {
+        let reached = patiently(READY_WITHIN, interrupted, || {
+            self.listen();
+            self.watch.dump_if_due(&self.lab)?;
+            if self.watch.choose() {
+                return Ok(Some(true));
+            }
+            let has_ended = self.party(Side::Client).ended.is_some();
+            Ok(has_ended.then_some(false))
+        })?;
+        if reached == Some(true) {
+            return Ok(());
+        }
+        Err(RehearsalError::Unseen {
+            what: "a connection established at both ends".to_owned(),
+            within: READY_WITHIN,
+            instead: self.party(Side::Client).last_words(),
+        })
+    }
+
+    pub(super) fn power_off(&mut self, side: Side) -> Result<(), RehearsalError> {
+        self.watch.end(side);
+        self.lab.power_off(side.word())?;
+        self.party_mut(side).lose();
+        let [client, server] = &mut self.lost_power;
+        *match side {
+            Side::Client => client,
+            Side::Server => server,
+        } = true;
+        Ok(())
+    }
+
+    pub(super) fn power_on(&mut self, side: Side) -> Result<(), RehearsalError> {
+        self.lab.boot(side.word())?;
+        self.name_hosts(side)?;
+        let scenario = self.scenario;
+        let party = if side == Side::Client { &scenario.client } else { &scenario.server };
+        for (name, value) in &party.sysctls {
+            self.lab.host(side.word())?.set_sysctl(name, value)?;
+        }
+        self.watch.begin(&self.lab, side)
+    }
+
+    /// Gives a host its own /etc/hosts and /etc/resolv.conf, which name the hosts of the lab alone.
+    fn name_hosts(&self, side: Side) -> Result<(), RehearsalError> {
+        let names = format!(
+            "127.0.0.1 localhost\\n{} server\\n{} client\\n",
+            if side == Side::Client { self.target() } else { self.address(Side::Server) },
+            self.address(Side::Client)
+        );
+        // A resolv.conf that leads into the empty /run stays as dead as it is there.
+        let script = format!(
+            "printf '{names}' > /run/hosts && mount --bind /run/hosts /etc/hosts || exit 1; \
+             : > /run/resolv.conf; mount --bind /run/resolv.conf /etc/resolv.conf 2>/dev/null; \
+             ip link set lo up"
+        );
+        let host = self.lab.host(side.word())?;
+        let mut program = host.spawn("sh", &["-c", &script])?;
+        match program.ended(CONFIGURE_WITHIN) {
+            Ok(Some(status)) if status.success() => Ok(()),
+            _ => Err(RehearsalError::Unseen {
+                what: format!("the {side} take the names of the lab's hosts"),
+                within: CONFIGURE_WITHIN,
+                instead: program.line(Duration::ZERO).map(|line| line.text).unwrap_or_default(),
+            }),
+        }
+    }
+}
+
+/// Daemons with a database to set up take seconds on a busy machine.
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A shell and two mounts, on a machine with many labs.
+const CONFIGURE_WITHIN: Duration = Duration::from_secs(30);
+
+/// The programs that the scenario needs beyond those of every lab.
+fn check(scenario: &Scenario) -> Result<(), RehearsalError> {
+    let needs_nft = matches!(scenario.plan, Plan::Nat | Plan::Balanced)
+        || scenario.steps.iter().any(|step| {
+            let stateful = crate::fault::HostFirewall::Stateful;
+            matches!(step.fault, Fault::Reboot { firewall, .. } if firewall == stateful)
+        });
+    if needs_nft {
+        requirements::find("nft", "nftables")?;
+    }
+    for step in &scenario.steps {
+        match step.fault {
+            Fault::Forget => {
+                requirements::find("conntrack", "conntrack")?;
+            }
+            Fault::Renumber { dhcp: true, .. } => Dhcp::check()?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
