@@ -70,7 +70,7 @@ impl Machine {
     /// Adds a file or a directory with all that is in it, at its own place; programs come with their libraries.
     ///
     /// # Errors
-    /// [`WarpError::File`] for what cannot be read, [`WarpError::TooLarge`] beyond [`BYTES_MAX`].
+    /// [`WarpError::File`] for what cannot be read, [`WarpError::TooLarge`] beyond 512 MiB.
     pub fn add_path(&mut self, path: &Path) -> Result<(), WarpError> {
         let refused = |cause| WarpError::file(path, cause);
         let Some(name) = path.to_str() else {
