@@ -68,11 +68,7 @@ impl Scene {
             lab.give_ipv6(host).unwrap();
         }
         router.set_sysctl("net.ipv6.conf.all.forwarding", "1").unwrap();
-        for (host, through) in [(CLIENT, 0), (SERVER, 1)] {
-            let way = ends(&lab, ROUTER)[through];
-            run(lab.host(host).unwrap(), "ip", &format!("-6 route add default via {way}"));
-        }
-        run(router, "nft", RULES);
+        run(router, RULES);
         for (name, value) in [
             ("net.netfilter.nf_conntrack_tcp_loose", "0"),
             ("net.netfilter.nf_conntrack_tcp_timeout_established", MEMORY_S),
@@ -107,19 +103,11 @@ impl Scene {
     }
 }
 
-/// The IPv6 addresses of a host, in the order of its cables.
-fn ends(lab: &Lab, host: &str) -> Vec<IpAddr> {
-    lab.topology().ends_of(host).map(|(_, _, end)| end.address6().into()).collect()
-}
-
-fn run(host: &Host, program: &str, words: &str) {
-    let words: Vec<&str> = match program {
-        "nft" => vec![words],
-        _ => words.split(' ').collect(),
-    };
-    let mut running = host.spawn(program, &words).unwrap();
+/// Gives the rules to the host's nft(8).
+fn run(host: &Host, rules: &str) {
+    let mut running = host.spawn("nft", &[rules]).unwrap();
     let ended = running.ended(PATIENCE).unwrap();
-    assert!(ended.is_some_and(|status| status.success()), "{program} {words:?}");
+    assert!(ended.is_some_and(|status| status.success()), "nft {rules}");
 }
 
 /// Goal: with `--survive-idle` a connection outlives the memory of the box, without it the same
