@@ -2,3 +2,4 @@
 //! at what it says. Read: `tests/e2e/main.rs`.
 
 pub mod crowd;
+pub mod machine;

@@ -23,6 +23,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use halfopen_e2e::machine;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
 use crate::{
@@ -61,7 +62,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL)).context("ask for a death signal")?;
     let relays = relays::found(&arguments.only)?;
     prepare_host()?;
-    println!("{}\n", report::machine());
+    println!("{}\n", machine::line());
     for test in arguments.tests() {
         let columns = measure(test, &relays, arguments)?;
         println!("{}", report::table(test, &columns));

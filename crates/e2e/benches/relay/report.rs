@@ -1,6 +1,6 @@
 //! Owns the tables, for people and for docs/benchmarks.md: medians, ranges, and ratios of the same round.
 
-use std::{fmt::Write as _, fs};
+use std::fmt::Write as _;
 
 use crate::{
     arguments::Test,
@@ -49,20 +49,6 @@ impl Column {
     ) -> f64 {
         median(side(self).into_iter().zip(side(other)).map(|(own, other)| of(own, other)).collect())
     }
-}
-
-/// The machine, in one line.
-pub(crate) fn machine() -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let cpuinfo = read("/proc/cpuinfo");
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!(
-        "machine: {}, {cores} cores, Linux {}, load before {}",
-        model.map_or("unknown", |(_, name)| name),
-        read("/proc/sys/kernel/osrelease").trim(),
-        read("/proc/loadavg").split(' ').next().unwrap_or("unknown"),
-    )
 }
 
 /// One test as a table in Markdown.

@@ -20,6 +20,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use halfopen_e2e::machine;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::arguments::{Arguments, Role};
@@ -55,7 +56,7 @@ fn move_to_own_namespace() -> anyhow::Result<()> {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     die_with_parent()?;
     let contest = contest::Contest::prepare(arguments)?;
-    println!("{}", report::machine());
+    println!("{}", machine::line());
     let load = load::Load::make(arguments.sockets)?;
     println!("load: {load}\n");
     let results = contest.run(arguments, &load)?;

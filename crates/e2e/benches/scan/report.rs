@@ -1,25 +1,9 @@
 //! Owns the table: times, ratios and memory, for people and for docs/benchmarks.md.
 
-use std::fs;
-
 use crate::{
     contest::{Measured, SS_INFO, SS_OWNERS},
     timing::Timing,
 };
-
-/// The machine, in one line.
-pub(crate) fn machine() -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let cpuinfo = read("/proc/cpuinfo");
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!(
-        "machine: {}, {cores} cores, Linux {}, load before {}",
-        model.map_or("unknown", |(_, name)| name),
-        read("/proc/sys/kernel/osrelease").trim(),
-        read("/proc/loadavg").split(' ').next().unwrap_or("unknown"),
-    )
-}
 
 /// The measured entries as a table in Markdown. Ratios are of time passed and, behind a slash, of
 /// processors' time, which a busy machine disturbs less.
