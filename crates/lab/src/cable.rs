@@ -27,6 +27,7 @@ use rustix::{
 pub use self::record::FrameSeen;
 use self::record::Record;
 use crate::{
+    bell::Bell,
     capture::{Capture, Side},
     topology::End,
     wire::{Direction, Emission, Fate, Filter, Link, Loss, Middlebox, Passage, Reset, Wire},
@@ -179,6 +180,11 @@ impl Cable {
         self.shared.lock().capture.as_ref().map_or(0, Capture::left_out)
     }
 
+    /// Rings `bell` at every frame from now on.
+    pub(crate) fn rings(&self, bell: Arc<Bell>) {
+        self.shared.lock().bell = Some(bell);
+    }
+
     /// The frames from number `first` on, as far as they are kept.
     pub fn frames(&self, first: u64) -> Vec<FrameSeen> {
         self.shared.lock().record.from(first).cloned().collect()
@@ -246,6 +252,7 @@ struct State {
     record: Record,
     capture: Option<Capture>,
     capture_failure: Option<String>,
+    bell: Option<Arc<Bell>>,
 }
 
 impl Shared {
@@ -287,6 +294,9 @@ impl Shared {
             state.flush();
             if state.record.next_number() > before {
                 self.seen.notify_all();
+                if let Some(bell) = &state.bell {
+                    bell.ring();
+                }
             }
         }
     }

@@ -11,7 +11,8 @@ pub fn text(card: &Card) -> String {
     let mut text = String::new();
     // Writing into a String cannot fail.
     let _ = writeln!(text, "{}", wrapped("", &format!("{}: {}", card.scenario, card.summary)));
-    let _ = writeln!(text, "kernel {}, topology {}\n", card.kernel, card.topology);
+    let (kernel, topology, clock) = (&card.kernel, card.topology, card.clock);
+    let _ = writeln!(text, "kernel {kernel}, topology {topology}, clock {clock}\n");
     for act in &card.acts {
         let _ = writeln!(text, "{}", wrapped(&format!("{}  ", seconds(act.at)), &act.what));
     }

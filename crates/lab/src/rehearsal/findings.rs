@@ -71,6 +71,7 @@ pub(super) fn card(
         scenario: scenario.name.clone(),
         summary: scenario.summary.clone(),
         topology: scenario.plan.word(),
+        clock: stage.options.clock.word(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         acts: record
             .acts
@@ -84,7 +85,7 @@ pub(super) fn card(
         watched: now.since(from),
         ended,
         picture,
-        notes: record.notes.into_iter().chain(notes(stage)).collect(),
+        notes: clock_note(stage).into_iter().chain(record.notes).chain(notes(stage)).collect(),
     })
 }
 
@@ -206,6 +207,11 @@ fn said(stage: &Stage<'_>, from: Moment) -> Vec<Said> {
         .collect();
     said.sort_by_key(|said| said.at);
     said
+}
+
+fn clock_note(stage: &Stage<'_>) -> Option<String> {
+    let why = stage.options.clock_because.as_ref()?;
+    Some(format!("clock {}: {why}", stage.options.clock.word()))
 }
 
 fn notes(stage: &Stage<'_>) -> Vec<String> {
