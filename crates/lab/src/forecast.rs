@@ -9,7 +9,7 @@ use halfopen_core::{
 };
 
 use crate::{
-    fault::{Direction, Fault, HostFirewall, OldOwner, Side},
+    fault::{Direction, Fault, HostFirewall, OldOwner, Side, SynCookies},
     wire::{Aim, Keepalives, Middlebox, Then},
 };
 
@@ -122,7 +122,7 @@ fn of_other_side(fault: &Fault, known: Known<'_>) -> Foreseen {
         }
         Fault::Reboot { down, firewall: HostFirewall::None, .. } => reset_after(known, *down),
         Fault::FinLost { .. } => lost_fin(known),
-        Fault::SynFlood { .. } => unknown("whether a SYN finds room in the queue is chance"),
+        Fault::SynFlood { cookies, .. } => flooded(*cookies, known),
         other => {
             silence(known, if matches!(other, Fault::Reboot { .. }) { None } else { other.lasts() })
         }
@@ -264,6 +264,25 @@ fn living_kernel(known: Known<'_>) -> Foreseen {
         return unknown("TCP_USER_TIMEOUT counts from when the window is shut");
     }
     never("the peer's kernel acknowledges everything in its program's place")
+}
+
+/// A queue of embryonic connections that is full of senders who do not exist. Without cookies there is no room
+/// for a SYN of anybody whom the server's kernel has not met before (tcp_conn_request()).
+fn flooded(cookies: SynCookies, known: Known<'_>) -> Foreseen {
+    let is_waiting = known.learns.is_some_and(|learns| learns.now.is_some());
+    match (cookies, of_core(known)) {
+        (SynCookies::Off, Ok((within, why))) if is_waiting => Foreseen::Within {
+            within,
+            by: By::Timers,
+            why: format!("the server's queue is full, and SYNs are dropped without a word: {why}"),
+        },
+        (SynCookies::Off, _) => {
+            unknown("whether a SYN finds room before the queue is full is chance")
+        }
+        (SynCookies::WhenFull | SynCookies::Always, _) => {
+            never("SYN cookies let it connect, and nothing fails after that")
+        }
+    }
 }
 
 /// Silence, and after that RST in answer to the next segment.

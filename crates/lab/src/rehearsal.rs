@@ -317,7 +317,10 @@ impl<'a> Play<'a> {
                     is_never |= !noticed;
                     !noticed && watched < NEVER
                 }
-                None if stage.watch.focus(side).is_none() => false,
+                // A client that has just been started has no connection yet.
+                None if stage.watch.focus(side).is_none() => {
+                    side == Side::Client && stage.party(side).ended.is_none()
+                }
                 _ => !notice::is_done(stage, side, first_fault, now),
             };
             if waits {

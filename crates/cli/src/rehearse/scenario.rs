@@ -87,7 +87,11 @@ fn here(
     let interrupted = Arc::new(AtomicBool::new(false));
     let mut options = options(arguments, &interrupted).map_err(Undone::Failed)?;
     options.clock = plan.clock();
-    options.clock_because = plan.why();
+    // That nothing takes long is no news; that the machine for it is missing is.
+    let is_news = |why: &String| {
+        plan.clock() != Clock::Real || no_machine.is_some_and(|missing| why.contains(missing))
+    };
+    options.clock_because = plan.why().filter(is_news);
     if let Some(why) = &arguments.in_machine {
         options.clock = Clock::Warp;
         options.clock_because = Some(why.clone());

@@ -2,6 +2,7 @@
 //! is left of it. Method: the program itself, with the built-in pair and with redis, timers of seconds.
 
 mod leftovers;
+mod power;
 mod programs;
 
 use std::{fmt::Write as _, thread};
@@ -95,6 +96,45 @@ fn a_slip_in_a_scenario_is_a_usage_error_with_line_and_remedy() {
     assert!(said.contains("line 3") && said.contains("did you mean `cut`?"), "{said}");
     let (said, code) = says(&["rehearse", "cable-puled"]);
     assert!(code == 2 && said.contains("rehearse list"), "{said}");
+}
+
+/// tcp_syncookies 0, 1 and 2, from the flag to the card.
+#[test]
+fn a_flood_keeps_the_client_out_unless_the_server_gives_cookies() {
+    requires_lab!();
+    let card = |cookies: &str| {
+        let cookies = format!("cookies={cookies}");
+        let set = ["--set", &cookies, "--set", "client.sysctls.tcp_syn_retries=2"];
+        let document = json(&[&["rehearse", "syn-flood", "--json"][..], &set].concat());
+        document["cards"][0].clone()
+    };
+    let cards = thread::scope(|scope| {
+        let all = ["off", "when-full", "always"].map(|cookies| scope.spawn(move || card(cookies)));
+        all.map(|card| card.join().unwrap())
+    });
+    // How many of the flood waited at once, and how many cookies the server's kernel gave.
+    let noted = |card: &Value, words: &str| -> u64 {
+        let notes = card["notes"].as_array().unwrap().iter();
+        let note = notes.filter_map(Value::as_str).find(|note| note.contains(words));
+        let number = note.and_then(|note| note.split(' ').find_map(|word| word.parse().ok()));
+        number.unwrap_or(0)
+    };
+    let [off, when_full, always] = &cards;
+    let client = &off["sides"][0];
+    assert_eq!(client["predicted"]["kind"], "within", "{off:#}");
+    assert_eq!(client["as_predicted"], true, "{off:#}");
+    assert!(client["kernel"]["what"].as_str().unwrap().contains("ETIMEDOUT"), "{off:#}");
+    assert!(client["began"].as_str().unwrap().starts_with("SYN-SENT"), "{off:#}");
+    for card in [when_full, always] {
+        let client = &card["sides"][0];
+        assert_eq!(client["predicted"]["kind"], "never", "{card:#}");
+        assert_eq!(client["as_predicted"], true, "{card:#}");
+        assert_eq!(client["believes"], "holds it: ESTABLISHED", "{card:#}");
+        assert!(noted(card, "SYN cookies") > 50, "{card:#}");
+    }
+    assert_eq!(noted(off, "SYN cookies"), 0, "{off:#}");
+    assert!(noted(off, "embryonic") > 5 && noted(when_full, "embryonic") > 5);
+    assert_eq!(noted(always, "embryonic"), 0, "{always:#}");
 }
 
 #[test]

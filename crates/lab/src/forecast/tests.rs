@@ -3,7 +3,7 @@
 use halfopen_core::detection::{AppTold, Assumptions, Cause, NeverBecause, PeerTold, Prediction};
 
 use super::*;
-use crate::fault::{CATALOGUE, Place};
+use crate::fault::{CATALOGUE, Place, SynCookies};
 
 fn within(min: u64, max: u64, cause: Cause) -> Learns {
     Learns::Within(Prediction {
@@ -82,6 +82,21 @@ fn a_fault_that_heals_in_time_is_never_noticed() {
         lasts: Some(Duration::from_millis(4500)),
     };
     assert!(matches!(expected(&cut, Side::Client, true, false), Foreseen::Unknown { .. }));
+}
+
+#[test]
+fn a_flood_keeps_out_whom_no_cookie_lets_in() {
+    let flood = |cookies| Fault::SynFlood { rate: 400, cookies, backlog: 16 };
+    let waiting = DetectionTime { now: Some(within(7, 8, Cause::Syn)), ..learns(false) };
+    let told = |cookies, learns: &DetectionTime| {
+        let known = Known { learns: Some(learns), busy: true, since: Duration::ZERO };
+        words(&forecast(&flood(cookies), Side::Client, known))
+    };
+    assert_eq!(told(SynCookies::Off, &waiting), "7s..8s by own timers");
+    // It came before the queue was full.
+    assert_eq!(told(SynCookies::Off, &learns(false)), "unknown");
+    assert_eq!(told(SynCookies::WhenFull, &waiting), "never");
+    assert_eq!(told(SynCookies::Always, &learns(false)), "never");
 }
 
 #[test]

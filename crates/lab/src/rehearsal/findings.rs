@@ -222,6 +222,14 @@ fn notes(stage: &Stage<'_>) -> Vec<String> {
             "at most {flooded} embryonic connections of senders that do not exist were in the server's queue"
         ));
     }
+    if stage.flood.is_some() {
+        let host = stage.lab.host(Side::Server.word()).ok();
+        let counters = host.and_then(|host| host.enter(halfopen_sys::counters).ok()?.ok());
+        notes.push(counters.and_then(|counters| counters.syn_cookies_sent).map_or_else(
+            || "the server's kernel does not say how many SYN cookies it sent".to_owned(),
+            |sent| format!("{sent} SYN cookies were sent by the server's kernel"),
+        ));
+    }
     notes
 }
 
