@@ -30,6 +30,7 @@ use crate::{
     bell::Bell,
     capture::{Capture, Side},
     topology::End,
+    trial::go_first,
     wire::{Direction, Emission, Fate, Filter, Link, Loss, Middlebox, Passage, Reset, Wire},
 };
 
@@ -259,6 +260,8 @@ impl Shared {
     fn forward_until_hung_up(&self, watch: &OwnedFd) {
         // Or the kernel wakes this thread up to 50 us late, to wake several at once. Without it nothing is wrong.
         let _ = set_current_timer_slack(NonZeroU64::new(1));
+        // A cable that waits for its turn on a busy machine would look like a slow path.
+        go_first();
         let mut buffer = vec![0; FRAME_MAX];
         loop {
             let (plugged, deadline) = {
