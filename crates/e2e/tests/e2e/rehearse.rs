@@ -1,6 +1,7 @@
 //! Goal: what a rehearsal predicts is what the kernel does, its card and exit code say so, and nothing
 //! is left of it. Method: the program itself, with the built-in pair and with redis, timers of seconds.
 
+mod clock;
 mod leftovers;
 mod power;
 mod programs;

@@ -32,7 +32,7 @@ pub(super) const PORT_MODULES: &[&str] = &["virtio_pci", "virtio_console"];
 pub(super) fn text(modules: &[String], steps: &[Step], outlets: &[&str]) -> String {
     let mut text = String::from(
         "#!/bin/sh\n\
-         export PATH=/usr/bin:/bin\n\
+         export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n\
          mount -t proc proc /proc\n\
          mount -t sysfs sysfs /sys\n\
          mount -t devtmpfs devtmpfs /dev\n\
