@@ -6,15 +6,23 @@ use std::time::Duration;
 
 /// From one look to the next, where nothing has stirred for so long and something is `due` then.
 pub(super) fn pause(quiet: Duration, due: Option<Duration>) -> Duration {
-    let pause = (quiet / QUIET_TO_PAUSE).clamp(PAUSE, PAUSE_MAX);
+    let pause = if quiet > SILENCE_MAX {
+        PAUSE_MAX
+    } else {
+        (quiet / QUIET_TO_PAUSE).clamp(PAUSE, PAUSE_MAX)
+    };
     due.map_or(pause, |due| pause.min(due))
 }
 
 /// Short beside what separates one event from the next.
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
-/// A thousandth: what is seen late by that much is seen as precisely as timers fire (an eighth).
-const QUIET_TO_PAUSE: u32 = 1_000;
+/// A five-hundredth: after the longest pause between two retransmissions that is a quarter of a second.
+const QUIET_TO_PAUSE: u32 = 500;
+
+/// The longest pause between retransmissions is 120 s, and timers fire an eighth late at most. What a
+/// kernel does without a segment of its own, it does that long after one.
+const SILENCE_MAX: Duration = Duration::from_secs(135);
 
 /// Whatever stirs in between is heard at once; this is for what makes no sound.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -42,9 +50,10 @@ mod tests {
     fn the_longer_nothing_stirs_the_longer_is_the_pause() {
         let seconds = Duration::from_secs;
         assert_eq!(pause(Duration::ZERO, None), PAUSE);
-        assert_eq!(pause(seconds(5), None), PAUSE);
-        assert_eq!(pause(seconds(120), None), Duration::from_millis(120));
-        assert_eq!(pause(seconds(604_800), None), PAUSE_MAX);
+        assert_eq!(pause(seconds(2), None), PAUSE);
+        assert_eq!(pause(seconds(120), None), Duration::from_millis(240));
+        assert!(pause(seconds(120), None) < crate::card::RESOLUTION);
+        assert_eq!(pause(SILENCE_MAX + PAUSE, None), PAUSE_MAX);
     }
 
     #[test]
