@@ -12,6 +12,7 @@ mod party;
 mod picture;
 mod rescale;
 mod stage;
+mod traffic;
 mod watch;
 
 use std::{
@@ -174,6 +175,9 @@ impl<'a> Play<'a> {
 
     /// Looks at each victim right before the fault.
     fn look_before(&mut self, stage: &mut Stage<'_>) -> Result<(), RehearsalError> {
+        let sample = |side| stage.watch.focus(side).map(|track| &track.last);
+        let server = sample(Side::Server);
+        self.record.state = sample(Side::Client).map(|client| traffic::state(client, server));
         for side in Side::BOTH {
             let Some(track) = stage.watch.focus(side) else { continue };
             let (cookie, regime) = (track.last.id.cookie, look::regime(&track.last));
@@ -205,7 +209,9 @@ impl<'a> Play<'a> {
                 (None, foreseen) => foreseen.is_none(),
                 (Some(look), _) => {
                     let is_same = look.cookie == cookie && track.gone.is_none();
-                    is_same && (look.regime != regime || look.is_outdated_by(&track.last))
+                    let is_told_more = self.is_told_more(side, look);
+                    let has_changed = look.regime != regime || look.is_outdated_by(&track.last);
+                    is_same && (is_told_more || has_changed)
                 }
             };
             let count = self.record.looked.get(side).copied().unwrap_or(0);
@@ -217,10 +223,11 @@ impl<'a> Play<'a> {
             let at = look.as_ref().map_or_else(halfopen_sys::now, |look| look.at);
             let since = at.since(first_fault);
             let Some(fault) = self.record.fault_at(self.scenario, self.from, at) else { continue };
+            let known = self.known(side, since);
             let foreseen = match &look {
-                Some(look) => look.foresee(fault, side, self.writes(side), since),
+                Some(look) => forecast(fault, side, look.known(known)),
                 // It is gone already, which some faults do at once.
-                None => forecast(fault, side, Known { learns: None, busy: false, since }),
+                None => forecast(fault, side, Known { busy: false, ..known }),
             };
             self.record.looked.set(side, count + 1);
             // A later look counts only for one that is still there.
@@ -232,6 +239,28 @@ impl<'a> Play<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What was open may be known now that the other side was looked at again.
+    fn is_told_more(&self, side: Side, look: &Look) -> bool {
+        let is_open = matches!(self.record.foreseen.get(side), Some((Foreseen::Open { .. }, _)));
+        is_open && self.record.looks.get(side.other()).is_some_and(|other| other.at > look.at)
+    }
+
+    /// What is known of a side beside its own socket.
+    fn known(&self, side: Side, since: Duration) -> Known<'_> {
+        let other = side.other();
+        let peer = self.record.looks.get(other).or(self.record.before.get(other));
+        let pause = self.writes(Side::Client).then_some(self.scenario.pair.every);
+        Known {
+            own: None,
+            peer: peer.map(Look::seen),
+            busy: self.writes(side),
+            unanswered: false,
+            pause,
+            since,
+            router: self.scenario.router,
+        }
     }
 
     /// The built-in client writes all the time, whether or not something is in flight just now.
@@ -253,20 +282,10 @@ impl<'a> Play<'a> {
         }
         let mut is_never = false;
         for side in Side::BOTH {
-            let waits = match self.record.foreseen.get(side).map(|(foreseen, _)| foreseen) {
-                _ if stage.has_lost_power(side) => false,
-                Some(Foreseen::Fails) => false,
-                // A program may have a timer of its own, which only the limit can rule out.
-                Some(Foreseen::Never { .. }) if stage.command(side).is_none() => {
-                    let noticed = notice::of_kernel(stage, side, first_fault).is_some();
-                    is_never |= !noticed;
-                    !noticed && watched < NEVER
-                }
-                None if stage.watch.focus(side).is_none() => false,
-                _ => !notice::is_done(stage, side, first_fault, now),
-            };
-            if waits {
-                return None;
+            match self.waits_for(stage, side, first_fault, watched) {
+                Waits::Yes => return None,
+                Waits::Never => is_never = true,
+                Waits::No => {}
             }
         }
         if self.waits_for_reconnect(stage, first_fault) {
@@ -276,9 +295,57 @@ impl<'a> Play<'a> {
         let settled = now.since(notice::last_event(stage, first_fault)) >= SETTLE;
         match (settled, is_never) {
             (false, _) => None,
-            (true, true) => Some("who has not noticed by now never will, as predicted"),
+            (true, true) => {
+                Some("who has not noticed by now will not within the limit, as predicted")
+            }
             (true, false) => Some("both sides have noticed"),
         }
+    }
+
+    /// Whether there is something to wait for on a side.
+    fn waits_for(
+        &self,
+        stage: &Stage<'_>,
+        side: Side,
+        first_fault: Moment,
+        watched: Duration,
+    ) -> Waits {
+        let foreseen = self.record.foreseen.get(side).map(|(foreseen, since)| (foreseen, *since));
+        // A program may have a timer of its own, which only the limit can rule out.
+        let is_own = stage.command(side).is_none();
+        let is_for_nothing = match foreseen {
+            Some((Foreseen::Never { .. }, _)) => is_own,
+            Some((Foreseen::Within { within, .. }, since)) => {
+                is_own && within.min().saturating_add(since) > self.scenario.stop.limit
+            }
+            _ => false,
+        };
+        let now = halfopen_sys::now();
+        let waits = match foreseen {
+            _ if stage.has_lost_power(side) => false,
+            Some((Foreseen::Fails, _)) => false,
+            _ if is_for_nothing => {
+                let noticed = notice::of_kernel(stage, side, first_fault).is_some();
+                if !noticed && watched >= self.never(side) {
+                    return Waits::Never;
+                }
+                !noticed
+            }
+            None if stage.watch.focus(side).is_none() => false,
+            _ => !notice::is_done(stage, side, first_fault, now),
+        };
+        if waits { Waits::Yes } else { Waits::No }
+    }
+
+    /// How long to watch a side that is said not to notice: until every timer that could refute it has
+    /// had its time, but no longer than [`NEVER`].
+    fn never(&self, side: Side) -> Duration {
+        let Some(look) = self.record.looks.get(side) else { return NEVER };
+        let learns = &look.seen().learns;
+        let timers = [Some(&learns.idle), Some(&learns.busy), learns.now.as_ref()];
+        let latest =
+            timers.into_iter().flatten().filter_map(|one| one.within()).map(|one| one.max());
+        latest.max().map_or(NEVER, |latest| NEVER.min(latest + Duration::from_secs(1)))
     }
 
     /// A client that connects again is given the chance to.
@@ -288,6 +355,15 @@ impl<'a> Play<'a> {
             && notice::of_application(stage, Side::Client, first_fault).is_some()
             && stage.watch.established_again(Side::Client, first_fault).is_none()
     }
+}
+
+/// Whether there is something to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Yes,
+    No,
+    /// Nothing came for so long that nothing will.
+    Never,
 }
 
 /// Who is said to wait for ever is watched for this long.

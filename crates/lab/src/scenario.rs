@@ -273,27 +273,6 @@ impl Scenario {
         Ok(Self { steps, ..scenario })
     }
 
-    /// A scenario of one fault for the built-in pair, 500 ms after it is established.
-    pub fn of_fault(fault: Fault, state: State, plan: Plan, limit: Duration) -> Self {
-        let when = if fault.is_of_birth() {
-            When::BeforeClient
-        } else {
-            When::AfterEstablished(Duration::from_millis(500))
-        };
-        Self {
-            name: format!("{}-{}", fault.name(), state.word()),
-            summary: String::new(),
-            plan,
-            router: Router::default(),
-            client: Party::default(),
-            server: Party::default(),
-            pair: Pair { state, ..Pair::default() },
-            steps: vec![Step { when, fault }],
-            stop: Stop { when_both_noticed: true, limit },
-            expect: Expect::default(),
-        }
-    }
-
     /// Both programs are the built-in pair.
     pub const fn is_of_pair(&self) -> bool {
         self.client.command.is_none() && self.server.command.is_none()

@@ -11,15 +11,17 @@ use super::{
 use crate::{
     card::{Card, Expectation, Happened, Left, Messages, Predicted, SAID_MAX, Said, SideCard},
     fault::{Fault, Side},
-    forecast::Foreseen,
+    forecast::{By, Foreseen},
     pair::Told,
-    scenario::{Scenario, When},
+    scenario::{Scenario, State, When},
 };
 
 /// What is recorded while the timeline runs.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) first_fault: Option<Moment>,
+    /// Where the connection stood then, as its kernels counted.
+    pub(super) state: Option<State>,
     /// When something was done, and what.
     pub(super) acts: Vec<(Moment, String)>,
     /// What each side had right before.
@@ -72,6 +74,7 @@ pub(super) fn card(
         summary: scenario.summary.clone(),
         topology: scenario.plan.word(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        state: if is_pair { Some(scenario.pair.state) } else { record.state }.map(State::word),
         acts: record
             .acts
             .iter()
@@ -110,7 +113,9 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
         && measured.is_some()
         && stage.spoke(side).is_some_and(|at| at > since_look);
     let watched = halfopen_sys::now().since(from);
-    let as_predicted = if was_faster || wrote { None } else { predicted.fits(measured, watched) };
+    let was_left = is_by_the_other_program(stage, record, side, from, measured);
+    let as_predicted =
+        if was_faster || wrote || was_left { None } else { predicted.fits(measured, watched) };
     let again = stage.watch.established_again(side, from);
     SideCard {
         side,
@@ -119,6 +124,7 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
             str::to_owned,
         ),
         began: record.before.get(side).or(look).map(|look| look.words.clone()),
+        traffic: record.before.get(side).map(|look| look.traffic.clone()),
         if_writing: look
             .filter(|_| matches!(predicted.kind, "within" | "never"))
             .and_then(Look::if_writing),
@@ -131,6 +137,22 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
         again: again.map(|at| happened(at, "has a connection again".to_owned())),
         left: left(stage, side),
     }
+}
+
+/// A FIN or RST came since the other program closed or ended of its own accord, which no kernel decides.
+fn is_by_the_other_program(
+    stage: &Stage<'_>,
+    record: &Record,
+    side: Side,
+    from: Moment,
+    measured: Option<(Duration, By)>,
+) -> bool {
+    let other = side.other();
+    let is_told = matches!(measured, Some((_, By::Fin | By::Reset)));
+    let fails = matches!(record.foreseen.get(other), Some((Foreseen::Fails, _)));
+    let left = || notice::of_leaving(stage, other, from).map(|at| at.since(from));
+    let is_soon = |left: Duration| measured.is_some_and(|(at, _)| left <= at + notice::SLACK);
+    stage.command(other).is_some() && is_told && !fails && left().is_some_and(is_soon)
 }
 
 /// The first FIN or RST on the connection's cable, from whichever side.

@@ -57,6 +57,13 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         return None;
     }
     let gone = gone?;
+    let is_killed = stage.scenario.steps.iter().any(|step| match step.fault {
+        Fault::Abort { side: at } | Fault::RstLost { side: at } => at == side,
+        _ => false,
+    });
+    if is_killed && reset.is_none_or(|reset| gone < reset) {
+        return Some(Kernel { at: gone, by: By::OwnHost, words: "killed by its host".to_owned() });
+    }
     // Where the program was told of a time-out, the RST came to a connection that was over.
     let timed_out = |told: &(Moment, String)| {
         ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"].contains(&told.1.as_str())
@@ -137,8 +144,17 @@ pub(super) fn of_application(
     }
 }
 
+/// When the program of a side closed or ended, whatever for.
+pub(super) fn of_leaving(stage: &Stage<'_>, side: Side, from: Moment) -> Option<Moment> {
+    let exit = stage.party(side).ended.as_ref().map(|(at, _)| *at);
+    let closed = stage.watch.focus(side).and_then(|track| {
+        track.reached(&OWN_CLOSE, from).or_else(|| track.reached(&[TcpState::LastAck], from))
+    });
+    [exit, closed, stage.let_go(side)].into_iter().flatten().filter(|at| *at > from).min()
+}
+
 /// Between what the kernel does and what we read of it: one look at the tables, late.
-const SLACK: Duration = Duration::from_millis(150);
+pub(super) const SLACK: Duration = Duration::from_millis(150);
 
 /// A side needs no further watch: its application noticed, or had time to.
 pub(super) fn is_done(stage: &Stage<'_>, side: Side, from: Moment, now: Moment) -> bool {
