@@ -120,6 +120,16 @@ pub struct Seen<'a> {
     pub keepalive: Option<KeepaliveTimes>,
     /// By which its timers may be late.
     pub tick: Tick,
+    /// How long before the moment that is asked for it was read.
+    pub ago: Duration,
+}
+
+impl Seen<'_> {
+    /// What core says of it, counted from the moment that is asked for.
+    fn from_now(&self, within: Interval) -> Interval {
+        let later = |at: Duration| at.saturating_sub(self.ago);
+        Interval::between(later(within.min()), later(within.max()))
+    }
 }
 
 /// What is known of one side when it is asked.
@@ -171,6 +181,11 @@ const fn failing_side(fault: &Fault) -> Option<Side> {
     }
 }
 
+/// Whether `side` is the one that fails.
+pub fn fails(fault: &Fault, side: Side) -> bool {
+    failing_side(fault) == Some(side)
+}
+
 /// What is learnt of a failure of the other side.
 fn of_other_side(fault: &Fault, known: Known<'_>) -> Foreseen {
     match fault {
@@ -211,6 +226,7 @@ fn of_path(fault: &Fault, side: Side, known: Known<'_>) -> Foreseen {
         Fault::Cut { direction: Direction::ToServer, .. } => {
             half_deaf(known, lasts, side == Side::Server)
         }
+        Fault::Cut { place, carrier: false, .. } if place.is_at(side) => without_link(known, lasts),
         // The host that has lost its route still hears, and so does the one that nobody refuses.
         Fault::RouteLost { side: at, .. } => half_deaf(known, lasts, *at != side),
         Fault::Refused { side: at, .. } => half_deaf(known, lasts, *at == side),
@@ -286,6 +302,24 @@ fn living_kernel(known: Known<'_>) -> Foreseen {
     never("the peer's kernel acknowledges everything in its program's place")
 }
 
+/// Once the kernel sees that its own link is down, a try may fail on the host itself. Then it tries again after
+/// 500 ms (TCP_RESOURCE_PROBE_INTERVAL): a probe of keepalive is not counted, and retransmissions do not
+/// become more seldom. As pauses that double are no longer than all before them together, it then gives up
+/// after half the time at the soonest.
+fn without_link(known: Known<'_>, lasts: Option<Duration>) -> Foreseen {
+    match silence(known, lasts) {
+        Foreseen::Within { within, by, why } => Foreseen::Within {
+            within: Interval::between(
+                if known.busy { within.min() / 2 } else { within.min() },
+                within.max() + AT_ONCE,
+            ),
+            by,
+            why: format!("{why}; its kernel sees that the link is down, and may try every 500 ms"),
+        },
+        other => other,
+    }
+}
+
 /// A flood fills the queue of embryonic connections.
 fn flooded(cookies: SynCookies, known: Known<'_>) -> Foreseen {
     if cookies != SynCookies::Off {
@@ -312,8 +346,13 @@ fn lost_fin(known: Known<'_>) -> Foreseen {
             Ok(_) => unknown("the times of its keepalive were not read"),
         };
     };
-    let orphan = known.peer.and_then(|peer| peer.learns.now.as_ref());
-    let Some(Learns::Within(Prediction { within, cause: Cause::Orphan, .. })) = orphan else {
+    let orphan = known.peer.and_then(|peer| match &peer.learns.now {
+        Some(Learns::Within(Prediction { within, cause: Cause::Orphan, .. })) => {
+            Some(peer.from_now(*within))
+        }
+        _ => None,
+    });
+    let Some(within) = orphan else {
         return open(Decides::Programs, known, "the other program has not closed yet");
     };
     let (times, tick) = keepalive;

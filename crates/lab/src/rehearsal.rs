@@ -134,12 +134,27 @@ impl<'a> Play<'a> {
     ) -> Result<(), RehearsalError> {
         while let Some(cue) = self.cues.get(self.next).filter(|cue| due(cue)).cloned() {
             self.next += 1;
+            let now = halfopen_sys::now();
             if cue.step.is_some() {
-                self.record.acts.push((halfopen_sys::now(), cue.act.to_string()));
+                self.record.acts.push((now, cue.act.to_string()));
             }
+            self.note_lateness(&cue, now);
             stage.carry_out(&cue.act)?;
         }
         Ok(())
+    }
+
+    /// On a busy machine an act may come later after the first than it should.
+    fn note_lateness(&mut self, cue: &Cue, now: Moment) {
+        let (When::AfterEstablished(due), Some(first)) = (cue.when, self.record.first_fault) else {
+            return;
+        };
+        let first_due = match self.scenario.steps.first().map(|step| step.when) {
+            Some(When::AfterEstablished(at)) => at,
+            _ => Duration::ZERO,
+        };
+        let late = now.since(first).saturating_sub(due.saturating_sub(first_due));
+        self.record.latest_act = self.record.latest_act.max(late);
     }
 
     /// The timeline, and the watch, until it is over. Says why it is.
@@ -220,15 +235,15 @@ impl<'a> Play<'a> {
             }
             stage.watch.dump(&stage.lab)?;
             let look = Look::at(stage, side, cookie, regime)?;
-            let at = look.as_ref().map_or_else(halfopen_sys::now, |look| look.at);
+            let seen = look.as_ref().or(self.record.before.get(side));
+            // Of what is gone already, the look right before has to do.
+            let at = seen.map_or_else(halfopen_sys::now, |look| look.at);
             let since = at.since(first_fault);
-            let Some(fault) = self.record.fault_at(self.scenario, self.from, at) else { continue };
-            let known = self.known(side, since);
-            let foreseen = match &look {
-                Some(look) => forecast(fault, side, look.known(known)),
-                // It is gone already, which some faults do at once.
-                None => forecast(fault, side, Known { busy: false, ..known }),
-            };
+            let fault = self.record.fault_at(self.scenario, self.from, at.max(first_fault));
+            let Some(fault) = fault else { continue };
+            let known = self.known(side, at, since);
+            let known = seen.map_or(known, |look| look.known(known));
+            let foreseen = forecast(fault, side, known);
             self.record.looked.set(side, count + 1);
             // A later look counts only for one that is still there.
             if look.is_some() || self.record.foreseen.get(side).is_none() {
@@ -248,13 +263,13 @@ impl<'a> Play<'a> {
     }
 
     /// What is known of a side beside its own socket.
-    fn known(&self, side: Side, since: Duration) -> Known<'_> {
+    fn known(&self, side: Side, at: Moment, since: Duration) -> Known<'_> {
         let other = side.other();
         let peer = self.record.looks.get(other).or(self.record.before.get(other));
         let pause = self.writes(Side::Client).then_some(self.scenario.pair.every);
         Known {
             own: None,
-            peer: peer.map(Look::seen),
+            peer: peer.map(|look| look.seen(at)),
             busy: self.writes(side),
             unanswered: false,
             pause,
@@ -341,7 +356,7 @@ impl<'a> Play<'a> {
     /// had its time, but no longer than [`NEVER`].
     fn never(&self, side: Side) -> Duration {
         let Some(look) = self.record.looks.get(side) else { return NEVER };
-        let learns = &look.seen().learns;
+        let learns = look.seen(look.at).learns;
         let timers = [Some(&learns.idle), Some(&learns.busy), learns.now.as_ref()];
         let latest =
             timers.into_iter().flatten().filter_map(|one| one.within()).map(|one| one.max());

@@ -43,7 +43,7 @@ pub(super) fn with_memory(middlebox: &Middlebox, side: Side, known: Known<'_>) -
 /// nothing ever does.
 fn refreshed_every(middlebox: &Middlebox, known: Known<'_>) -> Option<(Duration, Duration)> {
     if let Some(pause) = known.pause {
-        return Some((pause, pause + AT_ONCE));
+        return Some((pause, pause + AT_ONCE / 2));
     }
     let counts = middlebox.keepalives == Keepalives::Count && middlebox.refresh != Refresh::Data;
     // A probe and its answer go in both directions, so that it does not matter who asks.

@@ -80,11 +80,10 @@ pub(super) fn half_deaf(known: Known<'_>, lasts: Option<Duration>, is_deaf: bool
 
 /// When the keepalive of the deaf side ends it says RST, which comes through.
 fn told_by_the_other(known: Known<'_>, lasts: Option<Duration>) -> Option<Foreseen> {
-    let Learns::Within(end) = &known.peer?.learns.idle else { return None };
-    // It was looked at when the fault came, and the times here count from `since` after that.
-    let from_here = |at: Duration| at.saturating_sub(known.since);
-    let within =
-        Interval::between(from_here(end.within.min()), from_here(end.within.max()) + AT_ONCE);
+    let peer = known.peer?;
+    let Learns::Within(end) = &peer.learns.idle else { return None };
+    let within = peer.from_now(end.within);
+    let within = Interval::between(within.min(), within.max() + AT_ONCE);
     if lasts.is_some_and(|lasts| lasts < end.within.max()) {
         return Some(unknown("the other side's keepalive may end with RST before it heals"));
     }

@@ -36,7 +36,7 @@ const KEEPALIVE: KeepaliveTimes =
 
 fn seen(learns: &DetectionTime) -> Seen<'_> {
     let keepalive = learns.idle.within().map(|_| KEEPALIVE);
-    Seen { learns, keepalive, tick: Tick::from_hz(250) }
+    Seen { learns, keepalive, tick: Tick::from_hz(250), ago: Duration::ZERO }
 }
 
 fn expected(fault: &Fault, side: Side, keepalive: bool, busy: bool) -> Foreseen {

@@ -97,7 +97,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::of("flap", ALL).with("down = \"500ms\"\nup = \"1500ms\"\ntimes = 5"),
     Row::of("flap for long", BOTH).with("down = \"10s\"\nup = \"1s\"\ntimes = 2"),
     Row::of("middlebox", BOTH),
-    Row::of("middlebox that forgets", BOTH).with("forgets_after = \"500ms\""),
+    Row::of("middlebox that forgets", BOTH).with("forgets_after = \"800ms\""),
     Row::of("middlebox that is refreshed", BOTH).with("forgets_after = \"5s\""),
     Row::of("middlebox with RST", IDLE).with("forgets_after = \"500ms\"\nthen = \"rst\""),
     Row::of("middlebox with RST inside", IDLE)

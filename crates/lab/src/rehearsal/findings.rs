@@ -9,9 +9,12 @@ use super::{
     BySide, RehearsalError, look::Look, notice, party::Count, picture::picture, stage::Stage,
 };
 use crate::{
-    card::{Card, Expectation, Happened, Left, Messages, Predicted, SAID_MAX, Said, SideCard},
+    card::{
+        Card, Expectation, Happened, Left, Messages, Predicted, RESOLUTION, SAID_MAX, Said,
+        SideCard,
+    },
     fault::{Fault, Side},
-    forecast::{By, Foreseen},
+    forecast::{By, Foreseen, fails},
     pair::Told,
     scenario::{Scenario, State, When},
 };
@@ -24,6 +27,8 @@ pub(super) struct Record {
     pub(super) state: Option<State>,
     /// When something was done, and what.
     pub(super) acts: Vec<(Moment, String)>,
+    /// By how much the latest act came after its time.
+    pub(super) latest_act: Duration,
     /// What each side had right before.
     pub(super) before: BySide<Look>,
     pub(super) looks: BySide<Look>,
@@ -69,6 +74,7 @@ pub(super) fn card(
     let messages = is_pair.then(|| messages(stage));
     let expectations = expectations(scenario, &sides, messages);
     let picture = picture(stage, &record, from);
+    let notes = notes(stage, &record, &sides);
     Ok(Card {
         scenario: scenario.name.clone(),
         summary: scenario.summary.clone(),
@@ -87,7 +93,7 @@ pub(super) fn card(
         watched: now.since(from),
         ended,
         picture,
-        notes: record.notes.into_iter().chain(notes(stage)).collect(),
+        notes: record.notes.into_iter().chain(notes).collect(),
     })
 }
 
@@ -97,6 +103,9 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
     let predicted = match record.foreseen.get(side) {
         _ if stage.has_lost_power(side) => Predicted::of(&Foreseen::Fails, Duration::ZERO),
         Some((foreseen, since)) => Predicted::of(foreseen, *since),
+        None if stage.scenario.steps.iter().any(|step| fails(&step.fault, side)) => {
+            Predicted::of(&Foreseen::Fails, Duration::ZERO)
+        }
         None => {
             let why = "it has no connection to look at".to_owned();
             Predicted::of(&Foreseen::Unknown { why }, Duration::ZERO)
@@ -114,8 +123,12 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
         && stage.spoke(side).is_some_and(|at| at > since_look);
     let watched = halfopen_sys::now().since(from);
     let was_left = is_by_the_other_program(stage, record, side, from, measured);
-    let as_predicted =
-        if was_faster || wrote || was_left { None } else { predicted.fits(measured, watched) };
+    let as_predicted = match predicted.fits(measured, watched) {
+        _ if was_faster || wrote || was_left => None,
+        // Whoever looks or acts too late cannot say that the kernel did.
+        Some(false) if late(stage, record).is_some() => None,
+        fits => fits,
+    };
     let again = stage.watch.established_again(side, from);
     SideCard {
         side,
@@ -137,6 +150,12 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
         again: again.map(|at| happened(at, "has a connection again".to_owned())),
         left: left(stage, side),
     }
+}
+
+/// How late the lab itself was at worst, on a machine that has too much to do; `None`: in time.
+fn late(stage: &Stage<'_>, record: &Record) -> Option<Duration> {
+    let latest = record.latest_act.max(stage.watch.longest_gap());
+    (latest > RESOLUTION).then_some(latest)
 }
 
 /// A FIN or RST came since the other program closed or ended of its own accord, which no kernel decides.
@@ -230,8 +249,16 @@ fn said(stage: &Stage<'_>, from: Moment) -> Vec<Said> {
     said
 }
 
-fn notes(stage: &Stage<'_>) -> Vec<String> {
+fn notes(stage: &Stage<'_>, record: &Record, sides: &[SideCard]) -> Vec<String> {
     let mut notes = Vec::new();
+    let is_unsure = |side: &SideCard| side.kernel.is_some() && side.as_predicted.is_none();
+    let is_any_unsure = sides.iter().any(is_unsure);
+    if let Some(late) = late(stage, record).filter(|_| is_any_unsure) {
+        notes.push(format!(
+            "the lab itself was up to {} late, as on a busy machine: no miss is held against a kernel",
+            Span(late)
+        ));
+    }
     let flooded = stage.flooded_most();
     if flooded > 0 {
         notes.push(format!(

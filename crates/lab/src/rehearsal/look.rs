@@ -63,6 +63,10 @@ impl Look {
         let track = stage.watch.focus(side).filter(|track| track.gone.is_none());
         let Some(sample) = track.map(|track| track.last.clone()) else { return Ok(None) };
         let holder = stage.holder(side, &sample);
+        // What a process held when the table was read, and none holds now, has just ended.
+        if holder.is_none() && sample.inode.is_some() {
+            return Ok(None);
+        }
         let options = match holder {
             Some((pid, fd)) => halfopen_sys::options::of_process(pid, fd, cookie).map_or_else(
                 |error| unread(&error.to_string()),
@@ -105,15 +109,20 @@ impl Look {
             .is_some_and(|ago| sample.taken_at.since(self.at) > ago.saturating_add(AT_THE_TIME))
     }
 
-    /// What a forecast wants to know of the socket.
-    pub(super) fn seen(&self) -> Seen<'_> {
-        Seen { learns: &self.learns, keepalive: self.keepalive, tick: halfopen_sys::tick() }
+    /// What a forecast wants to know of the socket, at `now`.
+    pub(super) fn seen(&self, now: Moment) -> Seen<'_> {
+        Seen {
+            learns: &self.learns,
+            keepalive: self.keepalive,
+            tick: halfopen_sys::tick(),
+            ago: now.since(self.at),
+        }
     }
 
     /// The same of the side as a whole; `known` says the rest.
     pub(super) fn known<'a>(&'a self, known: Known<'a>) -> Known<'a> {
         Known {
-            own: Some(self.seen()),
+            own: Some(self.seen(self.at)),
             busy: self.in_flight || self.regime != Regime::Idle || known.busy,
             unanswered: self.regime == Regime::InFlight,
             ..known

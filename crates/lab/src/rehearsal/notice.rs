@@ -73,6 +73,10 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         let errno = if track.established.is_some() { "ECONNRESET" } else { "ECONNREFUSED" };
         return Some(Kernel { at, by: By::Reset, words: format!("RST ({errno})") });
     }
+    // Behind a box that changes ports the RST was another connection's on the wire.
+    if let Some((at, _)) = told.as_ref().filter(|(_, errno)| errno == "ECONNRESET") {
+        return Some(Kernel { at: *at, by: By::Reset, words: "RST (ECONNRESET)".to_owned() });
+    }
     // The table is read every so often; the program may say it first, and keepalive ends with an RST.
     let own_reset = first(|event| !event.to_host && event.rst);
     let told_at = told.as_ref().map(|(at, _)| *at);

@@ -81,3 +81,13 @@ fn a_connection_seen_late_is_known_as_far_as_it_was_seen() {
     assert_eq!((flow.opened_by, flow.expected_by(End::Left)), (None, Some(301)));
     assert_eq!(flow.expected_by(End::Right), Some(106));
 }
+
+#[test]
+fn probes_that_cross_are_both_answered() {
+    let crossing = [&HANDSHAKE[..], &["> . 100 ack 301", "< . 300 ack 101"]].concat();
+    assert_eq!(kind(&crossing, "< . 301 ack 101"), Kind::KeepaliveAnswer);
+    let one_answered = [&crossing[..], &["< . 301 ack 101"]].concat();
+    assert_eq!(kind(&one_answered, "> . 101 ack 301"), Kind::KeepaliveAnswer);
+    let both_answered = [&one_answered[..], &["> . 101 ack 301"]].concat();
+    assert_eq!(kind(&both_answered, "> . 101 ack 301"), Kind::Ack);
+}
