@@ -38,7 +38,7 @@ pub struct Card {
     pub sides: Vec<SideCard>,
     /// The count of the built-in pair's messages; `None` with other programs.
     pub messages: Option<Messages>,
-    /// What the programs said after the fault, the first [`SAID_MAX`] lines of each.
+    /// What the programs said after the fault: the first line of each, and the last until there are [`SAID_MAX`].
     pub said: Vec<Said>,
     /// What was expected, and whether it came so.
     pub expectations: Vec<Expectation>,

@@ -363,12 +363,13 @@ impl<'a> Play<'a> {
         latest.max().map_or(NEVER, |latest| NEVER.min(latest + Duration::from_secs(1)))
     }
 
-    /// A client that connects again is given the chance to.
+    /// A client that connects again is given the chance to, and to repeat what was not answered.
     fn waits_for_reconnect(&self, stage: &Stage<'_>, first_fault: Moment) -> bool {
         self.scenario.client.command.is_none()
             && self.scenario.pair.reconnect
             && notice::of_application(stage, Side::Client, first_fault).is_some()
-            && stage.watch.established_again(Side::Client, first_fault).is_none()
+            && (stage.watch.established_again(Side::Client, first_fault).is_none()
+                || stage.repeats())
     }
 }
 

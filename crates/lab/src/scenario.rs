@@ -123,6 +123,11 @@ pub struct Party {
     pub types: Vec<Typed>,
 }
 
+/// A command for people to read, which may be a script of several lines.
+pub(crate) fn in_one_line(command: &str) -> String {
+    command.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// How to tell that a program is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ready {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use halfopen_core::{Span, detection::Interval};
 
-use super::{AT_ONCE, By, Decides, Foreseen, INSIDE, Known, Seen, never, of_core, open, silence};
+use super::{
+    AT_ONCE, By, Decides, Foreseen, INSIDE, Known, Seen, half_deaf, never, of_core, open, silence,
+};
 use crate::{
     fault::Side,
     wire::{Keepalives, Middlebox, Refresh, Then},
@@ -18,7 +20,8 @@ pub(super) fn with_memory(middlebox: &Middlebox, side: Side, known: Known<'_>) -
     }
     let is_idle = known.pause.is_none();
     match middlebox.keepalives {
-        Keepalives::Drop if is_idle => return silence(known, None),
+        // What ends by keepalive says RST, which is no probe and comes through.
+        Keepalives::Drop if is_idle => return half_deaf(known, None, false),
         Keepalives::Answer if is_idle && middlebox.expire_after.is_none() => {
             return never("the box itself answers keepalive, whether or not the peer lives");
         }
@@ -35,7 +38,17 @@ pub(super) fn with_memory(middlebox: &Middlebox, side: Side, known: Known<'_>) -
             let why = format!("it is refreshed about as often as the box forgets: {}", Span(after));
             open(Decides::AMoment, known, why)
         }
-        _ => forgotten(middlebox.then, side == INSIDE, after.saturating_sub(known.since), known),
+        _ => {
+            let left = after.saturating_sub(known.since);
+            if middlebox.then == Then::RstBothNow {
+                return Foreseen::Within {
+                    within: Interval::between(left.saturating_sub(AT_ONCE / 10), left + AT_ONCE),
+                    by: By::Reset,
+                    why: "the box says RST to both when it forgets".to_owned(),
+                };
+            }
+            forgotten(middlebox.then, side == INSIDE, left, known)
+        }
     }
 }
 
@@ -62,11 +75,6 @@ pub(super) fn forgotten(
     known: Known<'_>,
 ) -> Foreseen {
     match then {
-        Then::RstBothNow if !after.is_zero() => Foreseen::Within {
-            within: Interval::between(after.saturating_sub(AT_ONCE / 10), after + AT_ONCE),
-            by: By::Reset,
-            why: "the box says RST to both when it forgets".to_owned(),
-        },
         Then::PickUp | Then::PickUpOrRst => picked_up(then, is_inside, known),
         Then::RstInside if !is_inside => silent_from(after, known),
         Then::Drop | Then::Icmp => silent_from(after, known),
@@ -113,9 +121,6 @@ fn picked_up(then: Then, is_inside: bool, known: Known<'_>) -> Foreseen {
     match (known.pause, speaks(inner), speaks(outer)) {
         (Some(_), ..) => never("what is written inside makes the flow known again"),
         (None, Some(_), None) => never("keepalive from inside makes the flow known again"),
-        (None, Some(inner), Some(outer)) if then == Then::PickUp && inner <= outer => {
-            never("keepalive from inside makes the flow known again before outside speaks")
-        }
         (None, Some(_), Some(_)) => {
             open(Decides::WhoSpeaksFirst, known, "the flow is known again once the inside speaks")
         }

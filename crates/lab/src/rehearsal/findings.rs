@@ -16,7 +16,8 @@ use crate::{
     fault::{Fault, Side},
     forecast::{By, Foreseen, fails},
     pair::Told,
-    scenario::{Scenario, State, When},
+    scenario::{Scenario, State, When, in_one_line},
+    topology::SECOND_SERVER,
 };
 
 /// What is recorded while the timeline runs.
@@ -124,7 +125,8 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
     let watched = halfopen_sys::now().since(from);
     let was_left = is_by_the_other_program(stage, record, side, from, measured);
     let as_predicted = match predicted.fits(measured, watched) {
-        _ if was_faster || wrote || was_left => None,
+        _ if was_faster || wrote => None,
+        Some(false) if was_left => None,
         // Whoever looks or acts too late cannot say that the kernel did.
         Some(false) if late(stage, record).is_some() => None,
         fits => fits,
@@ -134,7 +136,7 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
         side,
         command: stage.command(side).map_or_else(
             || format!("the built-in {side}, {}", stage.scenario.pair.state.word()),
-            str::to_owned,
+            in_one_line,
         ),
         began: record.before.get(side).or(look).map(|look| look.words.clone()),
         traffic: record.before.get(side).map(|look| look.traffic.clone()),
@@ -219,7 +221,7 @@ fn left(stage: &Stage<'_>, side: Side) -> Left {
 
 fn messages(stage: &Stage<'_>) -> Messages {
     let sent = &stage.party(Side::Client).sent;
-    let read = &stage.party(Side::Server).read;
+    let read = stage.read();
     let count = |numbers: usize| numbers as u64;
     Messages {
         sent: count(sent.len()),
@@ -229,20 +231,24 @@ fn messages(stage: &Stage<'_>) -> Messages {
     }
 }
 
-/// The first lines of each side after the fault; the pair's everyday numbers say nothing.
+/// What each side said after the fault, its beginning and its end; the pair's everyday numbers say nothing.
 fn said(stage: &Stage<'_>, from: Moment) -> Vec<Said> {
     let mut said: Vec<_> = Side::BOTH
         .into_iter()
         .flat_map(|side| {
-            let is_news = move |text: &str| {
+            let is_news = |text: &str| {
                 let told = Told::from_line(text);
                 stage.command(side).is_some() || matches!(told, None | Some(Told::Ended(_)))
             };
             let lines = stage.party(side).said.iter().filter(move |line| line.at > from);
-            lines
-                .filter(move |line| is_news(&line.text) && !line.text.is_empty())
-                .take(SAID_MAX)
-                .map(move |line| Said { at: line.at.since(from), side, line: line.text.clone() })
+            let news: Vec<_> =
+                lines.filter(|line| is_news(&line.text) && !line.text.is_empty()).collect();
+            // The first tells what went wrong, and the last what came of it: a stack trace ends with its cause.
+            let skipped = news.len().saturating_sub(SAID_MAX);
+            let told = news.into_iter().enumerate();
+            told.filter(move |(number, _)| *number == 0 || *number > skipped).map(
+                move |(_, line)| Said { at: line.at.since(from), side, line: line.text.clone() },
+            )
         })
         .collect();
     said.sort_by_key(|said| said.at);
@@ -258,6 +264,10 @@ fn notes(stage: &Stage<'_>, record: &Record, sides: &[SideCard]) -> Vec<String> 
             "the lab itself was up to {} late, as on a busy machine: no miss is held against a kernel",
             Span(late)
         ));
+    }
+    if let Some(count) = stage.connections_of_second() {
+        let plural = if count == 1 { "" } else { "s" };
+        notes.push(format!("in the end {SECOND_SERVER} holds {count} connection{plural}"));
     }
     let flooded = stage.flooded_most();
     if flooded > 0 {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use halfopen_core::{Moment, TcpState};
+use halfopen_core::{KernelTimer, Moment, Sample, TcpState};
 
 use super::stage::{OnWire, Stage};
 use crate::{
@@ -73,6 +73,10 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         let errno = if track.established.is_some() { "ECONNRESET" } else { "ECONNREFUSED" };
         return Some(Kernel { at, by: By::Reset, words: format!("RST ({errno})") });
     }
+    // Who ends with something unread says RST too, and no timer of the kernel's was at work.
+    if stage.command(side).is_some() && !is_unanswered(&track.last) {
+        return None;
+    }
     // Behind a box that changes ports the RST was another connection's on the wire.
     if let Some((at, _)) = told.as_ref().filter(|(_, errno)| errno == "ECONNRESET") {
         return Some(Kernel { at: *at, by: By::Reset, words: "RST (ECONNRESET)".to_owned() });
@@ -88,6 +92,16 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         None => "ETIMEDOUT, as no router complained".to_owned(),
     };
     Some(Kernel { at, by: By::Timers, words: format!("gave up by its own timers ({errno})") })
+}
+
+/// The kernel has tried in vain, without which it gives nothing up.
+const fn is_unanswered(last: &Sample) -> bool {
+    matches!(
+        last.timer,
+        KernelTimer::Retransmit { retransmits: 1.., .. }
+            | KernelTimer::Keepalive { probes: 1.., .. }
+            | KernelTimer::WindowProbe { .. }
+    )
 }
 
 /// What comes to a host that has another address, or whose interface is down, is heard by nobody.

@@ -84,10 +84,14 @@ fn a_connection_seen_late_is_known_as_far_as_it_was_seen() {
 
 #[test]
 fn probes_that_cross_are_both_answered() {
-    let crossing = [&HANDSHAKE[..], &["> . 100 ack 301", "< . 300 ack 101"]].concat();
-    assert_eq!(kind(&crossing, "< . 301 ack 101"), Kind::KeepaliveAnswer);
-    let one_answered = [&crossing[..], &["< . 301 ack 101"]].concat();
-    assert_eq!(kind(&one_answered, "> . 101 ack 301"), Kind::KeepaliveAnswer);
-    let both_answered = [&one_answered[..], &["> . 101 ack 301"]].concat();
-    assert_eq!(kind(&both_answered, "> . 101 ack 301"), Kind::Ack);
+    let data = ["> . 101 ack 301 len 5", "< . 301 ack 106"];
+    let crossing = [&HANDSHAKE[..], &data, &["> . 105 ack 301", "< . 300 ack 106"]].concat();
+    assert_eq!(kind(&crossing, "< . 301 ack 106"), Kind::KeepaliveAnswer);
+    let one_answered = [&crossing[..], &["< . 301 ack 106"]].concat();
+    assert_eq!(kind(&one_answered, "> . 106 ack 301"), Kind::KeepaliveAnswer);
+    let both_answered = [&one_answered[..], &["> . 106 ack 301"]].concat();
+    assert_eq!(kind(&both_answered, "> . 106 ack 301"), Kind::Ack);
+    // Where the opener has sent nothing, its answer looks like what completed the handshake.
+    let silent = [&HANDSHAKE[..], &["< . 300 ack 101"]].concat();
+    assert_eq!(kind(&silent, "> . 101 ack 301"), Kind::KeepaliveAnswer);
 }
