@@ -126,7 +126,7 @@ pub struct Seen<'a> {
 
 impl Seen<'_> {
     /// What core says of it, counted from the moment that is asked for.
-    fn from_now(&self, within: Interval) -> Interval {
+    fn left_of(&self, within: Interval) -> Interval {
         let later = |at: Duration| at.saturating_sub(self.ago);
         Interval::between(later(within.min()), later(within.max()))
     }
@@ -348,7 +348,7 @@ fn lost_fin(known: Known<'_>) -> Foreseen {
     };
     let orphan = known.peer.and_then(|peer| match &peer.learns.now {
         Some(Learns::Within(Prediction { within, cause: Cause::Orphan, .. })) => {
-            Some(peer.from_now(*within))
+            Some(peer.left_of(*within))
         }
         _ => None,
     });

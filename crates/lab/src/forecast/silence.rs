@@ -82,7 +82,7 @@ pub(super) fn half_deaf(known: Known<'_>, lasts: Option<Duration>, is_deaf: bool
 fn told_by_the_other(known: Known<'_>, lasts: Option<Duration>) -> Option<Foreseen> {
     let peer = known.peer?;
     let Learns::Within(end) = &peer.learns.idle else { return None };
-    let within = peer.from_now(end.within);
+    let within = peer.left_of(end.within);
     let within = Interval::between(within.min(), within.max() + AT_ONCE);
     if lasts.is_some_and(|lasts| lasts < end.within.max()) {
         return Some(unknown("the other side's keepalive may end with RST before it heals"));
