@@ -262,4 +262,4 @@ fn maybe_millis<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,7 +7,7 @@ fn at(millis: u64, what: &str) -> Happened {
     Happened { at: Duration::from_millis(millis), what: what.to_owned() }
 }
 
-fn card() -> Card {
+pub(crate) fn card() -> Card {
     let second = Duration::from_secs;
     let client = SideCard {
         side: Side::Client,

@@ -166,3 +166,27 @@ fn aligned(rows: &[[String; 7]]) -> String {
 
 /// Longer words are in the cards (`--json`, `--html`).
 const CELL_MAX: usize = 44;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{card::tests::card, matrix::of_pair, rehearsal::RehearsalError};
+
+    #[test]
+    fn what_was_not_seen_is_counted_apart_from_what_was_as_predicted() {
+        let entry = of_pair(&[]).unwrap().remove(0);
+        let mut later = card();
+        later.watched = Duration::from_secs(14);
+        let client = &mut later.sides[0];
+        (client.kernel, client.application, client.as_predicted) = (None, None, None);
+        let outcomes = [
+            Outcome { entry: entry.clone(), result: Ok(card()) },
+            Outcome { entry: entry.clone(), result: Ok(later) },
+            Outcome { entry, result: Err(RehearsalError::Interrupted) },
+        ];
+        let tally = Tally::of(&outcomes);
+        assert_eq!((tally.hits, tally.misses, tally.later, tally.failed), (1, 2, 1, 1));
+        assert_eq!(tally.earliest_later, Some(Duration::from_secs(31)));
+        insta::assert_snapshot!(table(&outcomes));
+    }
+}

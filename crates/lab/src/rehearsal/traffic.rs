@@ -56,3 +56,73 @@ fn has_sent(side: Side, info: &TcpInfo) -> bool {
 fn has_received(info: &TcpInfo) -> bool {
     info.bytes_received.is_some_and(|bytes| bytes > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use halfopen_core::{Endpoints, Family, Inside, KernelTimer, Moment, Source, TcpState};
+
+    use super::*;
+
+    fn end(info: TcpInfo) -> Sample {
+        let address = |text: &str| text.parse().unwrap();
+        Sample {
+            source: Source::SockDiag,
+            taken_at: Moment(Duration::from_secs(100)),
+            id: "1f3a@4026531840".parse().unwrap(),
+            family: Family::V4,
+            endpoints: Endpoints {
+                local: address("10.0.1.1:40000"),
+                peer: address("10.0.2.7:80"),
+                interface: None,
+            },
+            state: TcpState::Established,
+            timer: KernelTimer::Off,
+            receive_queue: 0,
+            send_queue: 0,
+            uid: None,
+            inode: Some(1),
+            cgroup_id: None,
+            shutdown: None,
+            info: Some(info),
+            inside: Inside::default(),
+        }
+    }
+
+    /// The SYN and what was written; ages in milliseconds.
+    fn talked(acked: u64, sent_ago: u64, received: u64, received_ago: u64) -> TcpInfo {
+        TcpInfo {
+            unacked_segments: Some(0),
+            bytes_acked: Some(acked),
+            last_data_sent: Some(Duration::from_millis(sent_ago)),
+            bytes_received: Some(received),
+            last_data_received: Some(Duration::from_millis(received_ago)),
+            ..TcpInfo::default()
+        }
+    }
+
+    #[test]
+    fn who_spoke_last_and_was_not_answered_waits() {
+        assert_eq!(state(&end(talked(65, 500, 0, 500)), None), State::Waiting, "never answered");
+        assert_eq!(state(&end(talked(65, 400, 9, 500)), None), State::Waiting, "asked again");
+        assert_eq!(state(&end(talked(65, 500, 9, 500)), None), State::Idle, "all in one tick");
+        assert_eq!(state(&end(talked(65, 500, 9, 400)), None), State::Idle, "answered");
+        assert_eq!(state(&end(talked(1, 500, 0, 500)), None), State::Idle, "nothing but a SYN");
+    }
+
+    #[test]
+    fn what_is_in_flight_or_unread_at_either_end_is_writing() {
+        let idle = end(talked(65, 500, 9, 400));
+        let in_flight = TcpInfo { unacked_segments: Some(2), ..talked(65, 5, 9, 400) };
+        assert_eq!(state(&end(in_flight.clone()), Some(&idle)), State::Writing);
+        assert_eq!(state(&idle, Some(&end(in_flight.clone()))), State::Writing);
+        let unread = Sample { receive_queue: 7, ..idle.clone() };
+        assert_eq!(state(&idle, Some(&unread)), State::Writing);
+        assert_eq!(
+            words(Side::Client, &Sample { send_queue: 1200, ..end(in_flight) }),
+            "2 segments of 1200 bytes not acknowledged"
+        );
+        assert!(words(Side::Server, &unread).ends_with(", 7 bytes not read by its program"));
+    }
+}
