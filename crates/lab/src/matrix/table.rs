@@ -78,21 +78,26 @@ impl Tally {
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { hits, misses, later, earliest_later, not_judged, failing, failed } = *self;
-        writeln!(f, "{hits} kernels did as predicted (hit), {misses} did not (MISS).")?;
+        writeln!(f, "{hits:>5}  as predicted (hit)")?;
+        writeln!(f, "{misses:>5}  not as predicted (MISS)")?;
         if let Some(earliest) = earliest_later {
             writeln!(
                 f,
-                "{later} are predicted for after the watch (later), the first for {}: watch longer \
-                 with --set stop.limit=…, or try --clock rescale.",
+                "{later:>5}  predicted for after the watch (later), the first for {}: watch longer with \
+                 --set stop.limit=…, or try --clock rescale",
                 Span(Duration::from_secs(earliest.as_secs() + 1))
             )?;
         }
         if not_judged > 0 {
-            writeln!(f, "{not_judged} are not for the kernel to decide, or a program was faster.")?;
+            writeln!(
+                f,
+                "{not_judged:>5}  not judged: not for the kernel to decide, a program was faster, or the \
+                 lab came too late"
+            )?;
         }
-        writeln!(f, "{failing} are the side that fails.")?;
+        writeln!(f, "{failing:>5}  the side that fails")?;
         if failed > 0 {
-            writeln!(f, "{failed} scenarios could not be done (FAILED).")?;
+            writeln!(f, "{failed:>5}  scenarios that could not be done (FAILED)")?;
         }
         Ok(())
     }
