@@ -73,7 +73,9 @@ impl Worker {
         let now = self.now;
         let Some(slot) = self.slot(key) else { return false };
         let Some(socket) = &slot.sockets.upstream else { return false };
-        match sockopt::socket_error(socket) {
+        // One that can be written to and reports neither error nor end has no error to be asked for.
+        let is_clear = readiness.writable && !readiness.failed && !readiness.hung_up;
+        match if is_clear { Ok(Ok(())) } else { sockopt::socket_error(socket) } {
             Ok(Ok(())) if readiness.failed || !readiness.writable => false,
             Ok(Ok(())) => {
                 prepend_header(slot);
