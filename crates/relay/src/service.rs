@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{health::Balance, liveness::Liveness, proxy_header::Version};
+use crate::{health::Balance, liveness::Liveness, proxy_header::Version, tls::Termination};
 
 /// One listener and what stands behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub struct Service {
     pub client: Liveness,
     /// How a vanished upstream is found.
     pub upstream: Liveness,
-    /// For how long an upstream may take to accept a connection, and a client to send its header.
+    /// For how long an upstream may take to accept a connection, and a client to send its header and to
+    /// get through its TLS handshake.
     pub connect_timeout: Duration,
     /// End with RST what is half-closed and idle for this long. `None`: never, since a half-closed
     /// connection whose peer lives is a healthy one.
@@ -28,6 +29,8 @@ pub struct Service {
     pub header_in: bool,
     /// Upstreams are told who the client is, by a PROXY protocol header of this version.
     pub header_out: Option<Version>,
+    /// Clients speak TLS, which ends here; `None`: their bytes go to the upstream untouched.
+    pub tls: Option<Termination>,
 }
 
 /// Where clients connect to.

@@ -19,7 +19,7 @@ pub struct Relay {
     pub to: Vec<String>,
     /// Everything from this file instead; SIGHUP reads it again (docs/relay/config.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "to", "balance",
-        "proxy_header_in", "proxy_header_out", "detect_within", "survive_idle",
+        "proxy_header_in", "proxy_header_out", "tls_certificate", "tls_key", "detect_within", "survive_idle",
         "half_closed_idle", "connect_timeout", "max_connections", "workers", "drain_within", "metrics"])]
     pub config: Option<PathBuf>,
     /// Only say whether the file or the flags can be used, and exit
@@ -34,6 +34,13 @@ pub struct Relay {
     /// Tell upstreams who the client is, by a PROXY protocol header
     #[arg(long, value_name = "VERSION", value_enum)]
     pub proxy_header_out: Option<HeaderKey>,
+    /// Clients speak TLS, which ends here: this PEM file has the certificates, the server's own first.
+    /// SIGHUP reads it again
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The private key of the first certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// How clients and upstreams that vanish are found.
     #[command(flatten)]
     pub finding: Finding,
@@ -82,7 +89,8 @@ pub struct Finding {
     /// lives]
     #[arg(long, value_name = "DUR")]
     pub half_closed_idle: Option<Given>,
-    /// How long an upstream may take to accept a connection [default: 5s]
+    /// How long an upstream may take to accept a connection, and a client to send its header and to get
+    /// through its TLS handshake [default: 5s]
     #[arg(long, value_name = "DUR")]
     pub connect_timeout: Option<Given>,
 }

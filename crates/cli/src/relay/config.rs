@@ -1,6 +1,11 @@
 //! Owns the file that tells a relay what to do: its keys, and how a slip in it is told. Starts nothing.
 
-use std::{fmt, fs, net::SocketAddr, path::Path, str::FromStr};
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use halfopen_relay::{Balance, proxy_header::Version};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -31,12 +36,21 @@ pub(super) struct ListenTable {
     #[serde(default)]
     pub(super) proxy_header_in: bool,
     pub(super) proxy_header_out: Option<Text<VersionWord>>,
+    pub(super) tls: Option<TlsTable>,
     pub(super) detect_within: Option<Text<Given>>,
     pub(super) detect_client_within: Option<Text<Given>>,
     pub(super) detect_upstream_within: Option<Text<Given>>,
     pub(super) survive_idle: Option<Text<Given>>,
     pub(super) half_closed_idle: Option<Text<Given>>,
     pub(super) connect_timeout: Option<Text<Given>>,
+}
+
+/// Where a listener's certificate is, if its clients speak TLS that ends there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TlsTable {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 /// Reads the file.
@@ -136,6 +150,7 @@ mod tests {
             format!("{LEAST}detect-within = 30\n"),
             format!("{LEAST}balance = \"random\"\n"),
             format!("{LEAST}proxy-header-out = \"v3\"\n"),
+            format!("{LEAST}tls = {{ certificate = \"relay.pem\" }}\n"),
             "workers = 0\n".to_owned() + LEAST,
             "[[listen]]\non = \"here\"\nto = [\"a:1\"]\n".to_owned(),
             "[[listen]]\non = \"127.0.0.1:1\"\nto = [\"a:1\",\n\"b\"]\n".to_owned(),

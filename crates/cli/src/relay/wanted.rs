@@ -1,8 +1,10 @@
 //! Owns the way from flags or a file to a plan, with the defaults and their reasons. Starts nothing.
 
 use std::{
+    fs,
     net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _},
     num::NonZero,
+    path::Path,
     str::FromStr,
     thread,
     time::Duration,
@@ -10,10 +12,10 @@ use std::{
 
 use halfopen_core::detection::Tick;
 use halfopen_relay::{
-    Balance, Listen, Liveness, Plan, Service, UPSTREAMS_MAX, proxy_header::Version,
+    Balance, Listen, Liveness, Plan, Service, Termination, UPSTREAMS_MAX, proxy_header::Version,
 };
 
-use super::config::{self, Config, ListenTable, Text};
+use super::config::{self, Config, ListenTable, Text, TlsTable};
 use crate::{
     args::{self, BalanceKey, HeaderKey},
     exit::Failure,
@@ -72,6 +74,11 @@ fn of_flags(arguments: &args::Relay) -> Result<Config, Failure> {
                     HeaderKey::V2 => Version::V2,
                 }))
             }),
+            tls: arguments
+                .tls_certificate
+                .clone()
+                .zip(arguments.tls_key.clone())
+                .map(|(certificate, key)| TlsTable { certificate, key }),
             detect_within: finding.detect_within.map(Text),
             detect_client_within: None,
             detect_upstream_within: None,
@@ -98,6 +105,7 @@ fn service(table: &ListenTable, tick: Tick) -> Result<Service, Failure> {
             Failure::Usage(format!("{name}: {error}; give more time to detect, or more idle time"))
         })
     };
+    let tls = table.tls.as_ref().map(|table| termination(&name, table)).transpose()?;
     let upstreams = table.to.iter().map(|Text(to)| to.looked_up());
     let upstreams = upstreams.collect::<Result<Vec<_>, _>>()?.concat();
     if upstreams.is_empty() || upstreams.len() > UPSTREAMS_MAX {
@@ -117,6 +125,21 @@ fn service(table: &ListenTable, tick: Tick) -> Result<Service, Failure> {
         half_closed_idle: given(table.half_closed_idle),
         header_in: table.proxy_header_in,
         header_out: table.proxy_header_out.map(|Text(word)| word.0),
+        tls,
+    })
+}
+
+/// Reads the files of a listener's certificate.
+fn termination(listener: &str, table: &TlsTable) -> Result<Termination, Failure> {
+    let read = |path: &Path| {
+        fs::read(path).map_err(|error| {
+            Failure::System(format!("{listener}: cannot read {}: {error}", path.display()))
+        })
+    };
+    let (chain, key) = (read(&table.certificate)?, read(&table.key)?);
+    Termination::from_pem(&chain, &key).map_err(|error| {
+        let (certificate, key) = (table.certificate.display(), table.key.display());
+        Failure::Usage(format!("{listener}: {certificate} and {key}: {error}"))
     })
 }
 
@@ -210,8 +233,8 @@ mod tests {
     fn the_example_file_is_what_the_defaults_are() {
         let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/relay/relay.example.toml");
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/relay/config.md");
-        let text = std::fs::read_to_string(example).unwrap();
-        assert!(std::fs::read_to_string(page).unwrap().contains(&text), "the page shows another");
+        let text = fs::read_to_string(example).unwrap();
+        assert!(fs::read_to_string(page).unwrap().contains(&text), "the page shows another");
         let read = |path: &str| {
             let arguments = args::Relay { config: Some(path.into()), ..args::Relay::default() };
             wanted(&arguments).unwrap()

@@ -102,7 +102,8 @@ impl Flow {
     }
 
     pub(super) fn is_to_finish(&self) -> bool {
-        self.source == Source::Ended && self.held == 0 && !self.finished
+        let is_due = self.source == Source::Ended && self.held == 0 && !self.finished;
+        is_due && self.sink == Sink::Roomy
     }
 
     pub(super) fn readable(&mut self, readiness: Readiness) {

@@ -2,7 +2,6 @@
 //! EPOLLEXCLUSIVE.
 
 use std::{
-    cmp::Reverse,
     net::SocketAddr,
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
@@ -17,7 +16,7 @@ use rustix::{
 
 use super::{
     Worker,
-    slot::{Key, Slot, Token},
+    slot::{Awaits, Key, Slot, Token},
 };
 use crate::{
     notice::Notice,
@@ -132,12 +131,10 @@ impl Worker {
         }
         self.counters.count_accepted();
         let slot = entry.insert(Slot::new(key, route, socket, client, self.now));
-        if slot.awaits_header {
-            let deadline = self.now + route.service.connect_timeout;
-            slot.armed = Some(deadline);
-            self.timers.push(Reverse((deadline, key)));
+        if slot.awaits == Awaits::Header {
+            self.await_client(key);
         } else {
-            self.try_next_upstream(key, Cause::Refused);
+            self.begin(key);
         }
     }
 

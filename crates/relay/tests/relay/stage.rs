@@ -129,6 +129,7 @@ pub(crate) fn service(upstream: SocketAddr) -> Service {
         half_closed_idle: None,
         header_in: false,
         header_out: None,
+        tls: None,
     }
 }
 
