@@ -227,6 +227,16 @@ impl Gauges {
         upstreams.iter().map(|upstream| (upstream.address, upstream.standing())).collect()
     }
 
+    /// How many checks of upstreams were let in.
+    pub fn checks_let_in(&self) -> u64 {
+        self.watched.checks(true)
+    }
+
+    /// How many checks of upstreams were refused, or not answered in time.
+    pub fn checks_kept_out(&self) -> u64 {
+        self.watched.checks(false)
+    }
+
     /// Notices that were lost because nobody took them in time.
     pub fn dropped_notices(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -257,6 +267,11 @@ fn listeners(
     upstreams.retain(|address, _| {
         plan.services.iter().any(|service| service.upstreams.contains(address))
     });
+    let now = Instant::now();
+    for (address, upstream) in &upstreams {
+        let theirs = plan.services.iter().filter(|service| service.upstreams.contains(address));
+        upstream.watch(theirs.filter_map(|service| service.check_every).min(), now);
+    }
     watched.set(upstreams.into_values().collect());
     Ok(listeners)
 }

@@ -22,6 +22,9 @@ pub struct Service {
     /// For how long an upstream may take to accept a connection, and a client to send its header and to
     /// get through its TLS handshake.
     pub connect_timeout: Duration,
+    /// How long an upstream that is up may let nobody in before it is connected to, to see whether it still
+    /// is. `None`: clients are check enough.
+    pub check_every: Option<Duration>,
     /// End with RST what is half-closed and idle for this long. `None`: never, since a half-closed
     /// connection whose peer lives is a healthy one.
     pub half_closed_idle: Option<Duration>,

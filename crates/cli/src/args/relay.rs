@@ -20,7 +20,7 @@ pub struct Relay {
     /// Everything from this file instead; SIGHUP reads it again (docs/relay/config.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "to", "balance",
         "proxy_header_in", "proxy_header_out", "tls_certificate", "tls_key", "detect_within", "survive_idle",
-        "half_closed_idle", "connect_timeout", "max_connections", "workers", "drain_within", "metrics"])]
+        "half_closed_idle", "connect_timeout", "check_every", "max_connections", "workers", "drain_within", "metrics"])]
     pub config: Option<PathBuf>,
     /// Only say whether the file or the flags can be used, and exit
     #[arg(long)]
@@ -93,6 +93,10 @@ pub struct Finding {
     /// through its TLS handshake [default: 5s]
     #[arg(long, value_name = "DUR")]
     pub connect_timeout: Option<Given>,
+    /// How long an upstream may let nobody in before it is connected to, to see whether it still does
+    /// [default: a third of --detect-within where there are several, never where there is one]
+    #[arg(long, value_name = "DUR")]
+    pub check_every: Option<Given>,
 }
 
 /// What bounds the relay.

@@ -43,6 +43,7 @@ pub(super) struct ListenTable {
     pub(super) survive_idle: Option<Text<Given>>,
     pub(super) half_closed_idle: Option<Text<Given>>,
     pub(super) connect_timeout: Option<Text<Given>>,
+    pub(super) check_every: Option<Text<Given>>,
 }
 
 /// Where a listener's certificate is, if its clients speak TLS that ends there.

@@ -105,6 +105,15 @@ impl Collector for Page {
             ConstCounter::new(count).encode(metric)?;
         }
 
+        let help = "Checks of upstreams, by what came of them";
+        let mut family = encoder.encode_descriptor("checks", help, None, MetricType::Counter)?;
+        let checks = [("let-in", self.0.checks_let_in()), ("kept-out", self.0.checks_kept_out())];
+        for (outcome, count) in checks {
+            let labels = [("outcome", outcome)];
+            let metric = family.encode_family(&labels)?;
+            ConstCounter::new(count).encode(metric)?;
+        }
+
         let help = "Upstreams, by how they stand";
         let mut family = encoder.encode_descriptor("upstreams", help, None, MetricType::Gauge)?;
         let upstreams = self.0.upstreams();

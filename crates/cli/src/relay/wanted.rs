@@ -85,6 +85,7 @@ fn of_flags(arguments: &args::Relay) -> Result<Config, Failure> {
             survive_idle: finding.survive_idle.map(Text),
             half_closed_idle: finding.half_closed_idle.map(Text),
             connect_timeout: finding.connect_timeout.map(Text),
+            check_every: finding.check_every.map(Text),
         })
     });
     Ok(Config {
@@ -114,9 +115,14 @@ fn service(table: &ListenTable, tick: Tick) -> Result<Service, Failure> {
             upstreams.len()
         )));
     }
+    let upstream = liveness(table.detect_upstream_within)?;
+    // One that died is then out of the way within the objective. Without another one to go to, nobody would
+    // gain by knowing.
+    let check_every = (upstreams.len() > 1).then_some(upstream.detect_within / 3);
     Ok(Service {
         client: liveness(table.detect_client_within)?,
-        upstream: liveness(table.detect_upstream_within)?,
+        upstream,
+        check_every: given(table.check_every).or(check_every),
         name: name.into(),
         listen,
         upstreams,

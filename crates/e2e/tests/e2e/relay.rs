@@ -4,6 +4,7 @@
 mod cost;
 mod killed;
 mod operation;
+mod tls;
 mod vanish;
 
 use std::{

@@ -94,7 +94,7 @@ impl Worker {
             }
         }
         if let Some(upstream) = slot.upstream().cloned() {
-            upstream.handle_let_in(&self.reporter);
+            upstream.handle_let_in(&self.reporter, now);
         }
         true
     }

@@ -126,6 +126,7 @@ pub(crate) fn service(upstream: SocketAddr) -> Service {
         client: liveness,
         upstream: liveness,
         connect_timeout: Duration::from_secs(5),
+        check_every: None,
         half_closed_idle: None,
         header_in: false,
         header_out: None,
