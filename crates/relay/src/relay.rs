@@ -17,7 +17,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    hand::PIPES_MAX,
+    hand::{Allowance, PIPES_MAX},
     health::{UPSTREAMS_MAX, UpstreamStanding},
     mailbox::{Command, Mailbox},
     notice::Notice,
@@ -39,6 +39,7 @@ pub struct Relay {
     listeners: Vec<Arc<Listener>>,
     inherited: Vec<Inherited>,
     budget: Arc<Budget>,
+    allowance: Arc<Allowance>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -106,6 +107,7 @@ impl Relay {
         inherited: Vec<Inherited>,
     ) -> Result<(Self, Receiver<Notice>), StartError> {
         let budget = Arc::new(Budget::new(places(plan)?));
+        let allowance = Arc::new(Allowance::new(plan.max_buffers, plan.workers));
         let (reporter, receiver, dropped) = reporter();
         let watched = Arc::new(Watched::default());
         let listeners = listeners(plan, &[], &inherited, &watched)?;
@@ -117,6 +119,7 @@ impl Relay {
             let worker = Worker::new(
                 Arc::clone(&mailbox),
                 Arc::clone(&budget),
+                Arc::clone(&allowance),
                 Arc::clone(&counters),
                 reporter.clone(),
                 Instant::now(),
@@ -128,7 +131,8 @@ impl Relay {
         let checks = thread::Builder::new().name("checks".to_owned());
         let checked = Arc::clone(&watched);
         let checks = checks.spawn(move || checked.check_until_over(&reporter))?;
-        let relay = Self { workers, checks, watched, listeners, inherited, budget, dropped };
+        let relay =
+            Self { workers, checks, watched, listeners, inherited, budget, allowance, dropped };
         Ok((relay, receiver))
     }
 
@@ -140,6 +144,7 @@ impl Relay {
         let most = places(plan)?;
         let listeners = listeners(plan, &self.listeners, &self.inherited, &self.watched)?;
         self.budget.set_most(most);
+        self.allowance.set_most(plan.max_buffers);
         self.listeners = listeners;
         self.tell_all(&Command::Listen(self.listeners.clone()));
         Ok(())
@@ -156,6 +161,7 @@ impl Relay {
         Gauges {
             counters: self.workers.iter().map(|worker| Arc::clone(&worker.counters)).collect(),
             budget: Arc::clone(&self.budget),
+            allowance: Arc::clone(&self.allowance),
             watched: Arc::clone(&self.watched),
             dropped: Arc::clone(&self.dropped),
         }
@@ -197,6 +203,7 @@ impl Relay {
 pub struct Gauges {
     counters: Vec<Arc<Counters>>,
     budget: Arc<Budget>,
+    allowance: Arc<Allowance>,
     watched: Arc<Watched>,
     dropped: Arc<AtomicU64>,
 }
@@ -210,6 +217,16 @@ impl Gauges {
     /// The most pairs that there may be.
     pub fn most_pairs(&self) -> usize {
         self.budget.most()
+    }
+
+    /// Buffers of 64 KiB that there are now, in use or ready to be.
+    pub fn buffers(&self) -> usize {
+        self.allowance.made()
+    }
+
+    /// The most of them that there may be.
+    pub fn most_buffers(&self) -> usize {
+        self.allowance.most()
     }
 
     /// What has been counted so far.

@@ -64,4 +64,7 @@ pub struct Plan {
     /// The most connections at a time; beyond them clients get RST. `None`: as many as descriptors
     /// allow.
     pub max_connections: Option<usize>,
+    /// The most buffers of 64 KiB for bytes whose reader is slower than their writer. When there are so many,
+    /// new clients get RST, and those who are there go on with 4 KiB at a time.
+    pub max_buffers: usize,
 }

@@ -31,7 +31,7 @@ pub(crate) use budget::Budget;
 use slot::{Awaits, Key, Slot, Token};
 
 use crate::{
-    hand::Pools,
+    hand::{Allowance, Pools},
     mailbox::{Command, Mailbox},
     notice::{Notice, Record},
     pair::{Action, Both, Cause, Ending, Event, Readiness, Side},
@@ -73,6 +73,7 @@ impl Worker {
     pub(crate) fn new(
         mailbox: Arc<Mailbox>,
         budget: Arc<Budget>,
+        allowance: Arc<Allowance>,
         counters: Arc<Counters>,
         reporter: Reporter,
         now: Instant,
@@ -85,7 +86,7 @@ impl Worker {
             listening: Vec::new(),
             slots: Slab::new(),
             generation: 0,
-            pools: Pools::default(),
+            pools: Pools::new(allowance),
             unfinished: Vec::new(),
             shaking: 0,
             timers: BinaryHeap::new(),

@@ -20,7 +20,7 @@ pub struct Relay {
     /// Everything from this file instead; SIGHUP reads it again (docs/relay/config.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "to", "balance",
         "proxy_header_in", "proxy_header_out", "tls_certificate", "tls_key", "detect_within", "survive_idle",
-        "half_closed_idle", "connect_timeout", "check_every", "max_connections", "workers", "drain_within", "metrics"])]
+        "half_closed_idle", "connect_timeout", "check_every", "max_connections", "max_buffers", "workers", "drain_within", "metrics"])]
     pub config: Option<PathBuf>,
     /// Only say whether the file or the flags can be used, and exit
     #[arg(long)]
@@ -106,6 +106,10 @@ pub struct Bounds {
     /// Connections at a time; beyond them clients get RST [default: as many as descriptors allow]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: Option<u32>,
+    /// Buffers of 64 KiB for bytes whose reader is slower than their writer; when all are in use, new clients
+    /// get RST [default: 4096]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_buffers: Option<u32>,
     /// Threads that relay [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: Option<u32>,

@@ -19,6 +19,7 @@ use crate::{exit::Failure, span::Given};
 pub(super) struct Config {
     pub(super) workers: Option<std::num::NonZero<u32>>,
     pub(super) max_connections: Option<std::num::NonZero<u32>>,
+    pub(super) max_buffers: Option<std::num::NonZero<u32>>,
     pub(super) drain_within: Option<Text<Given>>,
     pub(super) metrics: Option<SocketAddr>,
     pub(super) listen: Vec<ListenTable>,

@@ -80,6 +80,9 @@ impl Collector for Page {
             self.0.open_pairs(),
         )?;
         gauge(&mut encoder, "connections_max", "The most that there may be", self.0.most_pairs())?;
+        let help = "Buffers of 64 KiB that there are, in use or ready";
+        gauge(&mut encoder, "buffers", help, self.0.buffers())?;
+        gauge(&mut encoder, "buffers_max", "The most that there may be", self.0.most_buffers())?;
         counter(&mut encoder, "accepted", "Clients that were accepted", totals.accepted)?;
         let help = "Clients turned away with RST, for want of a place or a descriptor";
         counter(&mut encoder, "turned_away", help, totals.turned_away)?;

@@ -47,6 +47,7 @@ pub(super) fn wanted(arguments: &args::Relay) -> Result<Wanted, Failure> {
             services: services.collect::<Result<_, _>>()?,
             workers: config.workers.map_or_else(processors, count),
             max_connections: config.max_connections.map(count),
+            max_buffers: config.max_buffers.map_or(MAX_BUFFERS, count),
         },
         drain_within: given(config.drain_within).unwrap_or(DRAIN_WITHIN),
         metrics: config.metrics,
@@ -91,6 +92,7 @@ fn of_flags(arguments: &args::Relay) -> Result<Config, Failure> {
     Ok(Config {
         workers: arguments.bounds.workers.and_then(NonZero::new),
         max_connections: arguments.bounds.max_connections.and_then(NonZero::new),
+        max_buffers: arguments.bounds.max_buffers.and_then(NonZero::new),
         drain_within: arguments.bounds.drain_within.map(Text),
         metrics: arguments.metrics,
         listen: listen.collect::<Result<_, Failure>>()?,
@@ -227,6 +229,8 @@ impl FromStr for HostPort {
 const DETECT_WITHIN: Duration = Duration::from_secs(30);
 /// Two lost connection requests (after 1 s and 2 s more) and an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// 256 MiB: two thousand connections whose readers are stopped in both directions.
+const MAX_BUFFERS: usize = 4096;
 /// A third of what systemd gives a service to stop (DefaultTimeoutStopSec of 90 s).
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 

@@ -48,6 +48,8 @@ pub enum Cause {
     TooMany,
     /// The process or the system is out of descriptors (EMFILE, ENFILE).
     NoDescriptors,
+    /// All buffers that the relay may have are full of bytes that their readers do not take.
+    NoMemory,
     /// The client did not begin with a PROXY header that can be read, or not in time.
     NoHeader,
     /// The client and the relay came to no TLS connection.
@@ -101,6 +103,7 @@ impl Cause {
             Self::Drained => "drained",
             Self::TooMany => "too-many",
             Self::NoDescriptors => "no-descriptors",
+            Self::NoMemory => "no-memory",
             Self::NoHeader => "no-header",
             Self::Handshake(_) => "no-handshake",
             Self::Truncated => "truncated",
@@ -135,6 +138,9 @@ impl fmt::Display for Cause {
             Self::NoDescriptors => {
                 f.write_str("no descriptor is left; raise the limit (ulimit -n)")
             }
+            Self::NoMemory => f.write_str(
+                "all buffers are full of bytes that nobody reads; raise --max-buffers, or end those who do not",
+            ),
             Self::NoHeader => f.write_str("no readable PROXY header came in time"),
             Self::Handshake(mistrust) => mistrust.fmt(f),
             Self::Truncated => f.write_str("FIN came without close_notify: the stream may be cut"),

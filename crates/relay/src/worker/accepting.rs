@@ -114,6 +114,9 @@ impl Worker {
     }
 
     fn welcome(&mut self, route: &Arc<Route>, socket: OwnedFd, client: SocketAddr) {
+        if !self.pools.has_buffer() {
+            return self.turn_away(route, socket, client, Cause::NoMemory);
+        }
         if !self.budget.take() {
             return self.turn_away(route, socket, client, Cause::TooMany);
         }

@@ -50,6 +50,7 @@ impl Stage {
             services: vec![service(upstream.local_addr().unwrap())],
             workers: 1,
             max_connections: Some(2000),
+            max_buffers: 4096,
         };
         change(&mut plan);
         let (relay, notices) = Relay::start(&plan, Vec::new()).unwrap();

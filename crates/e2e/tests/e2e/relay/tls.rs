@@ -2,7 +2,7 @@
 
 use std::{
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -14,7 +14,7 @@ use crate::says;
 /// Certificates for tests alone.
 fn file(name: &str) -> String {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../relay/tests/relay/tls");
-    PathBuf::from(directory).join(name).display().to_string()
+    directory.join(name).display().to_string()
 }
 
 /// Goal: the upstream gets the bytes and the end of a client that is not ours, and the client the answer of
