@@ -41,6 +41,7 @@ pub struct Relay {
     budget: Arc<Budget>,
     allowance: Arc<Allowance>,
     dropped: Arc<AtomicU64>,
+    is_draining: bool,
 }
 
 /// A worker, seen from outside.
@@ -131,8 +132,17 @@ impl Relay {
         let checks = thread::Builder::new().name("checks".to_owned());
         let checked = Arc::clone(&watched);
         let checks = checks.spawn(move || checked.check_until_over(&reporter))?;
-        let relay =
-            Self { workers, checks, watched, listeners, inherited, budget, allowance, dropped };
+        let relay = Self {
+            workers,
+            checks,
+            watched,
+            listeners,
+            inherited,
+            budget,
+            allowance,
+            dropped,
+            is_draining: false,
+        };
         Ok((relay, receiver))
     }
 
@@ -167,8 +177,24 @@ impl Relay {
         }
     }
 
+    /// Whether every worker has taken notice of the call before this one; asks all of them again. One that
+    /// hangs, or has ended, does not.
+    pub fn beats(&self) -> bool {
+        // Once the relay drains, a worker ends with its last pair.
+        let mut all = true;
+        for worker in &self.workers {
+            let has_ended = worker.handle.is_finished();
+            all &= if has_ended { self.is_draining } else { worker.mailbox.is_empty() };
+            if !has_ended && worker.mailbox.is_empty() {
+                worker.mailbox.put(Command::Beat);
+            }
+        }
+        all
+    }
+
     /// Accepts nothing more; pairs that are open live on.
     pub fn drain(&mut self) {
+        self.is_draining = true;
         self.listeners.clear();
         self.inherited.clear();
         self.tell_all(&Command::Drain);

@@ -175,6 +175,7 @@ impl Worker {
                     self.accept_the_last();
                     self.listen(&[]);
                 }
+                Command::Beat => {}
                 Command::Stop => self.stopping = true,
             }
         }

@@ -4,6 +4,7 @@
 mod cost;
 mod killed;
 mod operation;
+mod supervised;
 mod tls;
 mod vanish;
 
