@@ -123,7 +123,10 @@ impl Records {
                     self.broken = Some(Cause::Record);
                 }
                 // Answers to key updates, and alerts. What does not fit now goes before what comes next.
-                let _ = self.flush(wire);
+                match self.flush(wire) {
+                    Ok(()) | Err(Errno::AGAIN) => {}
+                    Err(errno) => self.broken = self.broken.or(Some(socket::cause(errno))),
+                }
                 true
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,

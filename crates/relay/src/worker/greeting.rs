@@ -29,8 +29,11 @@ impl Worker {
         let Some(termination) = &slot.route.service.tls else {
             return self.try_next_upstream(key, Cause::Refused);
         };
-        let records = Records::new(termination)
-            .and_then(|new| has_place.then_some(new).ok_or(Cause::Handshake(Mistrust::TooMany)));
+        let records = if has_place {
+            Records::new(termination)
+        } else {
+            Err(Cause::Handshake(Mistrust::TooMany))
+        };
         match records {
             Ok(records) => {
                 slot.records = Some(Box::new(records));
