@@ -114,7 +114,7 @@ const fn real(why: String) -> Choice {
 
 /// It may go on until the limit.
 const fn is_open(foreseen: &Foreseen) -> bool {
-    matches!(foreseen, Foreseen::Never { .. } | Foreseen::Unknown { .. })
+    matches!(foreseen, Foreseen::Never { .. } | Foreseen::Open { .. } | Foreseen::Unknown { .. })
 }
 
 /// From the first step to the last; what a fault does later is part of the watch.
