@@ -334,11 +334,13 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// The built-in client writes all the time, whether or not something is in flight just now.
+    /// The built-in client writes all the time, whether or not something is in flight just now; one that
+    /// writes seldom is idle in between.
     fn writes(&self, side: Side) -> bool {
         side == Side::Client
             && self.scenario.client.command.is_none()
             && self.scenario.pair.state == State::Writing
+            && self.scenario.pair.every <= ALL_THE_TIME
     }
 
     fn is_over(&self, stage: &Stage<'_>) -> Option<&'static str> {
@@ -446,6 +448,9 @@ pub const NEVER: Duration = Duration::from_secs(10);
 
 /// Longer than the first retransmission time-out.
 const SETTLE: Duration = Duration::from_millis(400);
+
+/// A second: as long as the shortest keepalive time, and longer than the measurement adds.
+const ALL_THE_TIME: Duration = Duration::from_secs(1);
 
 /// Nobody who presses Ctrl-C waits longer.
 const HEARS_INTERRUPTIONS_WITHIN: Duration = Duration::from_secs(1);
