@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use halfopen_core::{Proof, Thresholds, proving::Outcome};
+use halfopen_core::{Owners, Proof, Thresholds, proving::Outcome};
 
 use super::*;
 use crate::{
@@ -153,4 +153,14 @@ fn every_field_of_the_document_is_documented() {
     for key in keys(&document).into_iter().chain(own) {
         assert!(section.contains(&format!("| `{key}` |")), "{key} is not documented");
     }
+}
+
+#[test]
+fn a_connection_that_several_processes_hold_is_reached_through_each_of_them_once() {
+    let mut seen = fixtures::observation(1);
+    let owners = [(812, "server"), (813, "child"), (814, "child")];
+    seen.owners =
+        Owners::Known(owners.map(|(pid, name)| fixtures::owner(pid, name)).into_iter().collect());
+    let each = std::iter::successors(Target::of(&seen), |target| target.next(&seen));
+    assert!(each.map(|target| target.pid).eq(owners.map(|(pid, _)| pid)));
 }
