@@ -44,7 +44,8 @@ pub(crate) struct Keepalive {
 impl Keepalive {
     /// What the one-shot sets. The kernel ends a connection when as many probes are unanswered as
     /// TCP_KEEPCNT says, and sooner with TCP_USER_TIMEOUT; unanswered one-shots count. So the one is
-    /// as high as it can be (MAX_TCP_KEEPCNT) for the moment, and the other is off.
+    /// as high as it can be (MAX_TCP_KEEPCNT) for the moment, and the other is off. `keep` knows these
+    /// values, too (`KeepOptions::is_a_shot` of halfopen-core).
     pub(crate) const SHOT: Self = Self { on: true, idle: 1, count: 127, user_timeout: 0 };
 
     pub(crate) fn read(socket: BorrowedFd<'_>) -> io::Result<Self> {
