@@ -197,7 +197,7 @@ impl fmt::Display for Spared {
                  long as you say)"
             ),
             Self::NotProved(VerdictKind::Alive) => {
-                f.write_str("its peer lives: it was heard lately")
+                f.write_str("its peer was heard lately (--prove tests who was not for a second)")
             }
             Self::NotProved(kind) => write!(
                 f,

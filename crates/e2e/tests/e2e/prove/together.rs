@@ -29,12 +29,10 @@ fn runs_at_the_same_time_leave_every_option_as_it_was() {
             for run in runs {
                 let output = run.wait_with_output().unwrap();
                 let said = String::from_utf8_lossy(&output.stdout);
-                // Two probes prove no death, and no run thinks that a connection is busy or gone.
-                assert_eq!(
-                    said.matches("\"answer\": \"undecided\"").count(),
-                    CONNECTIONS,
-                    "{said}"
-                );
+                // Two probes prove no death, unless the kernel counts those of the other runs, too;
+                // and no run thinks that a connection is busy or gone.
+                let is = |answer: &str| said.matches(&format!("\"answer\": \"{answer}\"")).count();
+                assert_eq!(is("undecided") + is("silent"), CONNECTIONS, "{said}");
             }
             assert_eq!(options(&stage), before, "{method}, round {round}");
         }
