@@ -3,7 +3,6 @@
 
 mod holders;
 mod looks;
-mod pieces;
 
 use std::sync::Arc;
 
@@ -13,13 +12,13 @@ use halfopen_core::{
 };
 use holders::{Finder, Holders, Reader, Wanted};
 use looks::{Look, looks};
-use pieces::{Pile, on_all_cores};
 
 use crate::{
     boottime,
     bpf::{BpfError, record::Beyond},
     listeners::Listeners,
     netns::{Netns, NetnsError},
+    pieces::{Pile, on_all_cores},
     samples::{NoSamples, Sockets},
     socket_diag::SocketDiagError,
     sources::{Chosen, Sources},
