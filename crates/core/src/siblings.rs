@@ -25,6 +25,17 @@ impl PeerTallies {
         Self { by_peer }
     }
 
+    /// Whether anything may depend on how others to the same peer fare, as long as it was not tested:
+    /// something of its own is unanswered (`rules::silent`).
+    pub fn may_matter_to(sample: &Sample) -> bool {
+        match sample.timer {
+            KernelTimer::Retransmit { retransmits: count, .. }
+            | KernelTimer::Keepalive { probes: count, .. }
+            | KernelTimer::WindowProbe { probes: count, .. } => count > 0,
+            KernelTimer::Off | KernelTimer::TimeWait { .. } | KernelTimer::Other { .. } => false,
+        }
+    }
+
     /// How the other connections to the peer address of `sample` fare, which was counted too.
     pub fn siblings_of(&self, sample: &Sample) -> Siblings {
         self.by_peer.get(&key(sample)).map(|tally| tally.without(sample)).unwrap_or_default()

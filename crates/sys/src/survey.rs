@@ -8,8 +8,8 @@ mod pieces;
 use std::sync::Arc;
 
 use halfopen_core::{
-    ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Sysctls, Tracking,
-    detection::Tick,
+    ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Siblings, Sysctls,
+    Tracking, detection::Tick,
 };
 use holders::{Finder, Holders, Reader, Wanted};
 use looks::{Look, looks};
@@ -50,12 +50,15 @@ pub struct Ask {
     /// them. Who needs those of some connections only reads them by itself
     /// ([`crate::options::OptionsReader`]).
     pub options: bool,
+    /// Compare every connection with the others to the same peer, as who is going to test it needs
+    /// it. Else only those are compared to which it matters as they are.
+    pub siblings: bool,
 }
 
 impl Ask {
     /// All there is to see in `scope`, from the best source.
     pub const fn all(scope: Scope) -> Self {
-        Self { scope, sources: Sources::Auto, owners: true, options: true }
+        Self { scope, sources: Sources::Auto, owners: true, options: true, siblings: true }
     }
 }
 
@@ -214,11 +217,14 @@ fn survey_of<T: Send>(
     let mut taken = Vec::new();
     for Look { namespace, sysctls, sockets, tracking } in looks {
         survey.namespaces.push(namespace);
-        let Sockets { listening, connections, beyond, .. } = sockets;
+        let listeners = listeners(&sockets, &sysctls, &holders);
+        let Sockets { connections, beyond, has_unanswered, .. } = sockets;
+        let compared = if ask.siblings || has_unanswered { &*connections } else { &[] };
         let place = Place {
             holders: &holders,
-            listeners: listeners(&listening, &connections, &sysctls, &holders),
-            tallies: PeerTallies::of(&connections),
+            listeners,
+            tallies: PeerTallies::of(compared),
+            compares_all: ask.siblings,
             sysctls,
             tick: tick(),
         };
@@ -245,6 +251,7 @@ struct Place<'a> {
     holders: &'a Holders,
     listeners: Listeners,
     tallies: PeerTallies,
+    compares_all: bool,
     sysctls: Sysctls,
     tick: Tick,
 }
@@ -255,6 +262,14 @@ impl Place<'_> {
             place: self,
             reader: self.holders.reader(),
             sysctls: Arc::new(self.sysctls.clone()),
+        }
+    }
+
+    fn siblings(&self, sample: &Sample) -> Siblings {
+        if self.compares_all || PeerTallies::may_matter_to(sample) {
+            self.tallies.siblings_of(sample)
+        } else {
+            Siblings::default()
         }
     }
 }
@@ -285,7 +300,7 @@ impl Worker<'_> {
                     tick: self.place.tick,
                     owners,
                     listener: self.place.listeners.covering(&sample),
-                    siblings: self.place.tallies.siblings_of(&sample),
+                    siblings: self.place.siblings(&sample),
                     tracking,
                     proof: None,
                     sample,
@@ -322,12 +337,8 @@ impl Pile for Columns {
     }
 }
 
-fn listeners(
-    listening: &[(Sample, Beyond)],
-    connections: &[Sample],
-    sysctls: &Sysctls,
-    holders: &Holders,
-) -> Listeners {
+fn listeners(sockets: &Sockets, sysctls: &Sysctls, holders: &Holders) -> Listeners {
+    let Sockets { listening, connections, has_embryonic, .. } = sockets;
     let mut reader = holders.reader();
     let mut listeners = Listeners::default();
     let held = holders.places(listening.iter().map(|(sample, beyond)| (sample, beyond)));
@@ -335,8 +346,8 @@ fn listeners(
         let (_, options) = reader.of(sample, beyond.clone(), held);
         listeners.add(sample, options.read(), sysctls);
     }
-    for sample in connections {
-        listeners.count(sample);
+    if *has_embryonic {
+        connections.iter().for_each(|sample| listeners.count(sample));
     }
     listeners
 }
