@@ -13,16 +13,16 @@ pub struct PeerTallies {
 }
 
 impl PeerTallies {
-    /// The counts of `samples`.
-    pub fn of<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Self {
-        let mut by_peer: HashMap<_, Tally> = HashMap::new();
-        for sample in samples {
-            by_peer.entry(key(sample)).or_default().count(sample);
-        }
-        for tally in by_peer.values_mut() {
+    /// Counts one connection.
+    pub fn count(&mut self, sample: &Sample) {
+        self.by_peer.entry(key(sample)).or_default().count(sample);
+    }
+
+    /// To be called once all are counted.
+    pub fn close(&mut self) {
+        for tally in self.by_peer.values_mut() {
             tally.heard_ages_ms.sort_unstable();
         }
-        Self { by_peer }
     }
 
     /// Whether anything may depend on how others to the same peer fare, as long as it was not tested:

@@ -8,6 +8,7 @@ pub mod keep;
 mod object;
 mod reading;
 pub mod record;
+pub(crate) mod records;
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -39,7 +40,8 @@ impl Bpf {
     }
 
     /// Hands every TCP socket of the calling thread's network namespace, whose sysctls are `sysctls`,
-    /// to `take`, listeners first. Where the tables change meanwhile a socket may be met twice.
+    /// to `take`, listeners first, with the bytes that said it. Where the tables change meanwhile a
+    /// socket may be met twice.
     ///
     /// Told is what could not be decoded: the first such error, and how many there were.
     ///
@@ -49,14 +51,14 @@ impl Bpf {
         &self,
         tick: Tick,
         sysctls: &Sysctls,
-        mut take: impl FnMut(Record),
+        mut take: impl FnMut(Record, &[u8]),
     ) -> Result<Option<(WireError, usize)>, BpfError> {
         let mut shared = SharedOptions::default();
         let (mut count, mut malformed) = (0_usize, None);
         read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {
             match record::decode(bytes, tick, sysctls, &mut shared) {
                 Ok(record) => {
-                    take(record);
+                    take(record, bytes);
                     count += 1;
                     if count.is_multiple_of(COUNTED) {
                         progress::count(COUNTED);

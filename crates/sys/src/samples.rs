@@ -1,17 +1,17 @@
 //! Owns the taking of samples from whichever source was chosen. Everything that wants samples asks
 //! here, and knows of no source. Chooses none itself (see `sources`).
 
-use std::mem;
-
 use halfopen_core::{PeerTallies, Sample, Sysctls, TcpState};
 
 use crate::{
     bpf::{
         Bpf, BpfError,
         record::{Beyond, Record},
+        records::Records,
     },
     met::Met,
-    socket_diag::{Dump, SocketDiagError, dump_at_once, each_once},
+    options::SharedOptions,
+    socket_diag::{Dump, SocketDiagError, dump_at_once},
     sources::{Chosen, tcp_sockets_expected, tcp_sockets_here},
     tick,
     wire::WireError,
@@ -21,73 +21,94 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     pub(crate) listening: Vec<(Sample, Beyond)>,
-    pub(crate) connections: Vec<Sample>,
-    /// One for each connection, in their order; empty values from a source that shows no more.
-    pub(crate) beyond: Vec<Beyond>,
-    /// Some connections are embryonic.
-    pub(crate) has_embryonic: bool,
-    /// Of some connections it may matter how others to the same peer fare.
-    pub(crate) has_unanswered: bool,
+    pub(crate) connections: Connections,
+    /// What has to be known of all of them before any of them is judged.
+    pub(crate) noted: Noted,
     /// What the source knows that it has missed: what, and why.
     pub(crate) missed: Vec<(String, String)>,
 }
 
-impl Sockets {
-    /// None yet, with room for as many connections as there seem to be: moving what has been gathered
-    /// while it grows would take as long as gathering it, and leave holes.
-    fn with_room() -> Self {
-        let expected = tcp_sockets_expected();
-        Self {
-            connections: Vec::with_capacity(expected),
-            beyond: Vec::with_capacity(expected),
-            ..Self::default()
+/// The connections of one namespace.
+#[derive(Debug)]
+pub(crate) enum Connections {
+    /// Decoded.
+    Samples {
+        samples: Vec<Sample>,
+        /// One for each, in their order; empty values from a source that shows no more.
+        beyond: Vec<Beyond>,
+    },
+    /// Still to be decoded.
+    Records(Records),
+}
+
+/// What was noted of connections while the processor had them at hand: there may be very many, and
+/// going over them again is slow.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Noted {
+    /// Some are embryonic.
+    pub(crate) embryonic: bool,
+    /// Of some it may matter how others to the same peer fare.
+    pub(crate) unanswered: bool,
+    /// Of some, or of listeners, the address of their `struct socket` is known.
+    pub(crate) addresses: bool,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self::Samples { samples: Vec::new(), beyond: Vec::new() }
+    }
+}
+
+impl Connections {
+    /// What is said of each, in order.
+    pub(crate) fn for_each(&self, mut take: impl FnMut(&Sample)) {
+        match self {
+            Self::Samples { samples, .. } => samples.iter().for_each(take),
+            Self::Records(records) => {
+                let mut shared = SharedOptions::default();
+                records.decoded(&mut shared).for_each(|(sample, _)| take(&sample));
+            }
         }
     }
 
-    /// Adds one that was not added before. All that has to be known of all of them is noted here,
-    /// while the processor has it at hand: there may be very many, and going over them again is slow.
-    fn add(&mut self, sample: Sample, beyond: Beyond) {
-        if sample.state == TcpState::Listen {
-            return self.listening.push((sample, beyond));
+    /// All of them, decoded.
+    pub(crate) fn samples(&mut self) -> &[Sample] {
+        if let Self::Records(records) = self {
+            let (samples, beyond) = records.columns(&mut SharedOptions::default());
+            *self = Self::Samples { samples, beyond };
         }
-        self.note(&sample);
-        self.connections.push(sample);
-        self.beyond.push(beyond);
+        match self {
+            Self::Samples { samples, .. } => samples,
+            Self::Records(_) => &[],
+        }
     }
+}
 
-    /// Adds what was said later of some that were added before, in the place of what was said then.
-    fn add_later(&mut self, again: Vec<(Sample, Beyond)>) {
-        again.into_iter().for_each(|(sample, beyond)| self.add(sample, beyond));
-        let id = |(sample, _): &(Sample, Beyond)| sample.id;
-        self.listening = each_once(mem::take(&mut self.listening), id);
-        let connections = mem::take(&mut self.connections).into_iter();
-        let pairs = connections.zip(mem::take(&mut self.beyond)).collect();
-        (self.connections, self.beyond) = each_once(pairs, id).into_iter().unzip();
-    }
-
-    fn note(&mut self, connection: &Sample) {
-        self.has_embryonic |= connection.state == TcpState::SynReceived;
-        self.has_unanswered |= PeerTallies::may_matter_to(connection);
+impl Noted {
+    fn note(&mut self, connection: &Sample, beyond: &Beyond) {
+        self.embryonic |= connection.state == TcpState::SynReceived;
+        self.unanswered |= PeerTallies::may_matter_to(connection);
+        self.addresses |= beyond.socket.is_some();
     }
 }
 
 impl From<Vec<Sample>> for Sockets {
     fn from(mut samples: Vec<Sample>) -> Self {
-        let mut sockets = Self::default();
-        let mut places = Vec::new();
+        let (mut noted, mut places) = (Noted::default(), Vec::new());
         for (place, sample) in samples.iter().enumerate() {
             if sample.state == TcpState::Listen {
                 places.push(place);
             } else {
-                sockets.note(sample);
+                noted.note(sample, &Beyond::default());
             }
         }
         // There are few listeners, and listings begin with them: from the last on, each leaves its
         // place to one connection, so that the others need not be moved.
         let take = |place: usize| (samples.swap_remove(place), Beyond::default());
-        sockets.listening = places.into_iter().rev().map(take).collect();
-        sockets.beyond = vec![Beyond::default(); samples.len()];
-        Self { connections: samples, ..sockets }
+        let listening = places.into_iter().rev().map(take).collect();
+        let beyond = vec![Beyond::default(); samples.len()];
+        let connections = Connections::Samples { samples, beyond };
+        Self { listening, connections, noted, missed: Vec::new() }
     }
 }
 
@@ -114,20 +135,25 @@ pub(crate) fn of_this_namespace(source: &Chosen, sysctls: &Sysctls) -> Result<So
 }
 
 fn by_bpf(bpf: &Bpf, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
-    let mut sockets = Sockets::with_room();
-    let (mut met, mut again) = (Met::with_room(sockets.connections.capacity()), Vec::new());
-    let malformed = bpf.sockets(tick(), sysctls, |Record { sample, beyond }| {
-        if met.is_new(sample.id.cookie) {
-            sockets.add(sample, beyond);
+    let tick = tick();
+    // Moving what has been gathered while it grows would take as long as gathering it.
+    let mut records = Records::with_room(tcp_sockets_expected(), tick, sysctls);
+    let (mut listening, mut noted, mut met) = (Vec::new(), Noted::default(), Met::default());
+    let malformed = bpf.sockets(tick, sysctls, |Record { sample, beyond }, bytes| {
+        // Listings resume by place in a hash table, so a socket that moves meanwhile can be met again.
+        if !met.is_new(sample.id.cookie) {
+            return;
+        }
+        noted.note(&sample, &beyond);
+        if sample.state == TcpState::Listen {
+            listening.push((sample, beyond));
         } else {
-            again.push((sample, beyond));
+            records.push(bytes);
         }
     })?;
-    if !again.is_empty() {
-        sockets.add_later(again);
-    }
-    sockets.missed.extend(malformed.map(|(first, count)| make_no_sense(count, &first)));
-    Ok(sockets)
+    let connections = Connections::Records(records);
+    let missed = malformed.map(|(first, count)| make_no_sense(count, &first)).into_iter().collect();
+    Ok(Sockets { listening, connections, noted, missed })
 }
 
 fn by_sock_diag() -> Result<Sockets, SocketDiagError> {

@@ -5,7 +5,7 @@ mod holders;
 mod looks;
 mod pieces;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use halfopen_core::{
     ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Siblings, Sysctls,
@@ -17,10 +17,11 @@ use pieces::{Pile, on_all_cores};
 
 use crate::{
     boottime,
-    bpf::{BpfError, record::Beyond},
+    bpf::{BpfError, record::Beyond, records::Records},
     listeners::Listeners,
     netns::{Netns, NetnsError},
-    samples::{NoSamples, Sockets},
+    options::SharedOptions,
+    samples::{Connections, NoSamples, Sockets},
     socket_diag::SocketDiagError,
     sources::{Chosen, Sources},
     tick,
@@ -196,14 +197,16 @@ fn survey_of<T: Send>(
     let finder = Finder { source: &source, wanted };
     let (found, looks) = finder.beside(|| looks(&ask.scope, &source, &mut unseen));
     let looks = looks?;
-    let beyond = || looks.iter().flat_map(|look| &look.sockets.beyond);
-    let has_addresses = beyond().any(|beyond| beyond.socket.is_some());
+    let has_addresses = looks.iter().any(|look| look.sockets.noted.addresses);
     let holders = Holders::new(found, has_addresses, ask.options, || {
-        let wanted = looks.iter().flat_map(|look| {
-            let listening = look.sockets.listening.iter().map(|(sample, _)| sample);
-            listening.chain(look.sockets.connections.iter().filter(|sample| keep(sample)))
-        });
-        wanted.filter_map(|sample| sample.inode).collect()
+        let mut wanted = HashSet::new();
+        for Look { sockets, .. } in &looks {
+            wanted.extend(sockets.listening.iter().filter_map(|(sample, _)| sample.inode));
+            sockets.connections.for_each(|sample| {
+                wanted.extend(sample.inode.filter(|_| keep(sample)));
+            });
+        }
+        wanted
     });
 
     let mut survey = Survey {
@@ -218,20 +221,29 @@ fn survey_of<T: Send>(
     for Look { namespace, sysctls, sockets, tracking } in looks {
         survey.namespaces.push(namespace);
         let listeners = listeners(&sockets, &sysctls, &holders);
-        let Sockets { connections, beyond, has_unanswered, .. } = sockets;
-        let compared = if ask.siblings || has_unanswered { &*connections } else { &[] };
+        let Sockets { connections, noted, .. } = sockets;
+        let mut tallies = PeerTallies::default();
+        if ask.siblings || noted.unanswered {
+            connections.for_each(|sample| tallies.count(sample));
+            tallies.close();
+        }
         let place = Place {
             holders: &holders,
             listeners,
-            tallies: PeerTallies::of(compared),
+            tallies,
             compares_all: ask.siblings,
             sysctls,
             tick: tick(),
         };
         survey.listeners.extend(place.listeners.all());
-        let columns = Columns { connections, beyond, tracking };
+        let unjudged = match connections {
+            Connections::Samples { samples, beyond } => {
+                Unjudged::Columns(Columns::new(samples, beyond, tracking))
+            }
+            Connections::Records(records) => Unjudged::Records(records),
+        };
         let hire = || (place.worker(), start());
-        let workers = on_all_cores(columns, hire, |(worker, taken), piece| {
+        let workers = on_all_cores(unjudged, hire, |(worker, taken), piece| {
             each(taken, worker.observations(piece, keep));
         });
         taken.extend(workers.into_iter().map(|(_, taken)| taken));
@@ -262,6 +274,7 @@ impl Place<'_> {
             place: self,
             reader: self.holders.reader(),
             sysctls: Arc::new(self.sysctls.clone()),
+            shared: SharedOptions::default(),
         }
     }
 
@@ -280,11 +293,22 @@ struct Worker<'a> {
     place: &'a Place<'a>,
     reader: Reader<'a>,
     sysctls: Arc<Sysctls>,
+    shared: SharedOptions,
 }
 
 impl Worker<'_> {
-    fn observations(&mut self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
-        let Columns { connections, beyond, tracking } = piece;
+    fn observations(
+        &mut self,
+        piece: Unjudged,
+        keep: impl Fn(&Sample) -> bool,
+    ) -> Vec<Observation> {
+        let Columns { connections, beyond, tracking } = match piece {
+            Unjudged::Columns(columns) => columns,
+            Unjudged::Records(records) => {
+                let (samples, beyond) = records.columns(&mut self.shared);
+                Columns::new(samples, beyond, Vec::new())
+            }
+        };
         let held = self.place.holders.places(connections.iter().zip(&beyond));
         connections
             .into_iter()
@@ -310,6 +334,12 @@ impl Worker<'_> {
     }
 }
 
+/// The connections of a namespace that are not judged yet.
+enum Unjudged {
+    Columns(Columns),
+    Records(Records),
+}
+
 /// Connections, and what is known of each from elsewhere, in the same order.
 struct Columns {
     connections: Vec<Sample>,
@@ -317,28 +347,47 @@ struct Columns {
     tracking: Vec<Tracking>,
 }
 
-impl Pile for Columns {
+impl Columns {
+    /// An empty `tracking` is that of a namespace that tracks nothing.
+    fn new(connections: Vec<Sample>, beyond: Vec<Beyond>, mut tracking: Vec<Tracking>) -> Self {
+        tracking.resize(connections.len(), Tracking::NotTracked);
+        Self { connections, beyond, tracking }
+    }
+}
+
+impl Pile for Unjudged {
     fn height(&self) -> usize {
-        self.connections.len()
+        match self {
+            Self::Columns(columns) => columns.connections.len(),
+            Self::Records(records) => records.len(),
+        }
     }
 
     fn take_from(&mut self, first: usize) -> Self {
-        Self {
-            connections: self.connections.split_off(first),
-            beyond: self.beyond.split_off(first),
-            tracking: self.tracking.split_off(first),
+        match self {
+            Self::Columns(columns) => Self::Columns(Columns {
+                connections: columns.connections.split_off(first),
+                beyond: columns.beyond.split_off(first),
+                tracking: columns.tracking.split_off(first),
+            }),
+            Self::Records(records) => Self::Records(records.split_off(first)),
         }
     }
 
     fn give_back_memory(&mut self) {
-        self.connections.shrink_to_fit();
-        self.beyond.shrink_to_fit();
-        self.tracking.shrink_to_fit();
+        match self {
+            Self::Columns(columns) => {
+                columns.connections.shrink_to_fit();
+                columns.beyond.shrink_to_fit();
+                columns.tracking.shrink_to_fit();
+            }
+            Self::Records(records) => records.shrink_to_fit(),
+        }
     }
 }
 
 fn listeners(sockets: &Sockets, sysctls: &Sysctls, holders: &Holders) -> Listeners {
-    let Sockets { listening, connections, has_embryonic, .. } = sockets;
+    let Sockets { listening, connections, noted, .. } = sockets;
     let mut reader = holders.reader();
     let mut listeners = Listeners::default();
     let held = holders.places(listening.iter().map(|(sample, beyond)| (sample, beyond)));
@@ -346,8 +395,8 @@ fn listeners(sockets: &Sockets, sysctls: &Sysctls, holders: &Holders) -> Listene
         let (_, options) = reader.of(sample, beyond.clone(), held);
         listeners.add(sample, options.read(), sysctls);
     }
-    if *has_embryonic {
-        connections.iter().for_each(|sample| listeners.count(sample));
+    if noted.embryonic {
+        connections.for_each(|sample| listeners.count(sample));
     }
     listeners
 }

@@ -283,7 +283,7 @@ fn descriptors_are_those_of_this_process() {
     let here = listener.local_addr().unwrap();
     let found = || {
         let mut found = None;
-        let malformed = bpf.sockets(tick(), &halfopen_sys::sysctls(), |record| {
+        let malformed = bpf.sockets(tick(), &halfopen_sys::sysctls(), |record, _| {
             if record.sample.endpoints.local == here {
                 found = Some(record.beyond);
             }
