@@ -8,7 +8,7 @@ use halfopen_core::{
     ConnectionId, Diagnosis, Moment, NetnsId, Observation, OptionsSeen, Owners, Siblings, Sysctls,
     Thresholds, Tracking, detection::Tick,
 };
-use halfopen_sys::wire::answer;
+use halfopen_sys::wire::inet_diag;
 
 use crate::{
     render::json::Connection,
@@ -74,9 +74,9 @@ pub fn duration(bytes: &[u8]) {
 /// A datagram of sock_diag becomes a picture: every socket in it is judged, told and written as JSON.
 pub fn picture(bytes: &[u8]) {
     let taken_at = Moment(std::time::Duration::from_secs(5_000_000));
-    let answer = answer::decode(bytes, 1, NetnsId(4_026_531_840), taken_at);
+    let answer = inet_diag::answer(bytes, 1, NetnsId(4_026_531_840), taken_at);
     let place = Place { netns: "fuzz".to_owned(), is_own: false };
-    for sample in answer.samples {
+    for sample in answer.entries {
         let observation = Observation {
             sample,
             options: OptionsSeen::Unread("nobody was asked".into()),

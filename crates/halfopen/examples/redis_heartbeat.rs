@@ -18,31 +18,45 @@ impl Decoder for Replies {
     type Error = io::Error;
 
     fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Vec<String>>> {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let mut lines = text.split_inclusive("\r\n").take_while(|line| line.ends_with("\r\n"));
-        let Some(first) = lines.next() else { return Ok(None) };
-        let mut taken = first.len();
-        let mut words = Vec::new();
-        match first.trim_end().strip_prefix('*').map(str::parse::<usize>) {
-            Some(Ok(count)) => {
-                while words.len() < count {
-                    let Some(line) = lines.next() else { return Ok(None) };
-                    taken += line.len();
-                    // A length goes before each word; numbers and errors are words themselves.
-                    let Some(word) =
-                        (if line.starts_with('$') { lines.next() } else { Some(line) })
-                    else {
-                        return Ok(None);
-                    };
-                    taken += if line.starts_with('$') { word.len() } else { 0 };
-                    words.push(word.trim_end().to_owned());
-                }
-            }
-            _ => words.push(first.trim_end().to_owned()),
+        let mut rest = &bytes[..];
+        let words = reply(&mut rest)?;
+        let taken = bytes.len() - rest.len();
+        if words.is_some() {
+            bytes.advance(taken);
         }
-        bytes.advance(taken);
-        Ok(Some(words))
+        Ok(words)
     }
+}
+
+/// The reply at the beginning of `rest`, which then begins behind it; `None`: not all of it is here yet.
+fn reply(rest: &mut &[u8]) -> io::Result<Option<Vec<String>>> {
+    let Some(first) = line(rest) else { return Ok(None) };
+    let Some(count) = first.strip_prefix('*') else { return Ok(Some(vec![first])) };
+    let words: Option<io::Result<_>> =
+        (0..length(count)?).map(|_| word(rest).transpose()).collect();
+    words.transpose()
+}
+
+/// A bulk string is told with its length; numbers and errors are words themselves.
+fn word(rest: &mut &[u8]) -> io::Result<Option<String>> {
+    let Some(first) = line(rest) else { return Ok(None) };
+    let Some(long) = first.strip_prefix('$') else { return Ok(Some(first)) };
+    let long = length(long)?;
+    let Some((word, behind)) = rest.split_at_checked(long) else { return Ok(None) };
+    let Some(behind) = behind.strip_prefix(b"\r\n") else { return Ok(None) };
+    *rest = behind;
+    Ok(Some(String::from_utf8_lossy(word).into_owned()))
+}
+
+fn line(rest: &mut &[u8]) -> Option<String> {
+    let end = rest.windows(2).position(|two| two == b"\r\n")?;
+    let (line, behind) = (rest.get(..end)?, rest.get(end + 2..)?);
+    *rest = behind;
+    Some(String::from_utf8_lossy(line).into_owned())
+}
+
+fn length(digits: &str) -> io::Result<usize> {
+    digits.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "redis sent no length"))
 }
 
 impl Encoder<String> for Replies {

@@ -14,7 +14,7 @@ use crate::{
     netns::{census, netns_id},
     options::SharedOptions,
     owners::{process, unit_of},
-    wire::{answer, ctnetlink, inet_diag, netlink, tcp_info},
+    wire::{ctnetlink, inet_diag, netlink, tcp_info},
 };
 
 /// The number that answers in the corpora carry.
@@ -40,12 +40,12 @@ pub fn netlink(bytes: &[u8]) {
 
 /// A datagram of sock_diag: each message is a socket, an error or nothing, and is read alike each time.
 pub fn sock_diag(bytes: &[u8]) {
-    let read = || answer::decode(bytes, SEQUENCE, NetnsId(0), Moment::default());
+    let read = || inet_diag::answer(bytes, SEQUENCE, NetnsId(0), Moment::default());
     let answer = read();
     assert_eq!(answer, read());
     let messages = netlink::messages(bytes).count();
-    assert!(answer.samples.len() + answer.malformed.len() <= messages);
-    for sample in &answer.samples {
+    assert!(answer.entries.len() + answer.malformed.len() <= messages);
+    for sample in &answer.entries {
         // What was read can be asked for again.
         let ends = &sample.endpoints;
         let body = inet_diag::look_up_request(sample.family, ends, sample.id.cookie);
@@ -82,9 +82,9 @@ pub fn tcp_info(bytes: &[u8]) {
 
 /// A datagram of ctnetlink; the routes that it tells can be asked for.
 pub fn ctnetlink(bytes: &[u8]) {
-    let answer = ctnetlink::decode_datagram(bytes, SEQUENCE);
-    assert!(answer.flows.len() + answer.malformed.len() <= netlink::messages(bytes).count());
-    for flow in &answer.flows {
+    let answer = ctnetlink::answer(bytes, SEQUENCE);
+    assert!(answer.entries.len() + answer.malformed.len() <= netlink::messages(bytes).count());
+    for flow in &answer.entries {
         for route in [&flow.original, &flow.reply] {
             assert!(!ctnetlink::look_up_request(route).is_empty());
         }

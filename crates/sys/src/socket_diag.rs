@@ -17,7 +17,7 @@ use crate::{
     sources::tcp_sockets_expected,
     wire::{
         WireError,
-        answer::{self, Answer},
+        answer::Answer,
         inet_diag::{self, SOCK_DIAG_BY_FAMILY, SocketFamily},
         netlink::{self as wire_netlink, request},
     },
@@ -82,7 +82,7 @@ impl SocketDiag {
         let mut found = None;
         let mut malformed = None;
         let asked = self.ask(0, &body, |answer| {
-            let sample = answer.samples.into_iter().find(|sample| sample.id.cookie == cookie);
+            let sample = answer.entries.into_iter().find(|sample| sample.id.cookie == cookie);
             found = found.take().or(sample);
             malformed = answer.malformed.into_iter().next();
             // The answer is one message, without an end of its own.
@@ -143,8 +143,8 @@ impl SocketDiag {
             let samples = Vec::with_capacity(tcp_sockets_expected());
             let mut dump = Dump { samples, ..Dump::default() };
             let asked = self.ask(NLM_F_DUMP, &body, |answer| {
-                progress::count(answer.samples.len());
-                dump.samples.extend(answer.samples);
+                progress::count(answer.entries.len());
+                dump.samples.extend(answer.entries);
                 dump.malformed.extend(answer.malformed);
                 dump.interrupted |= answer.interrupted;
                 false
@@ -168,12 +168,12 @@ impl SocketDiag {
         &mut self,
         flags: u16,
         body: &[u8],
-        mut take: impl FnMut(Answer) -> bool,
+        mut take: impl FnMut(Answer<Sample>) -> bool,
     ) -> Result<(), SocketDiagError> {
         let netns = self.netns;
         self.conversation.ask(SOCK_DIAG_BY_FAMILY, flags, body, |datagram| {
             let Datagram { bytes, sequence, taken_at } = datagram;
-            let mut answer = answer::decode(bytes, sequence, netns, taken_at);
+            let mut answer = inet_diag::answer(bytes, sequence, netns, taken_at);
             let end = answer.end.take();
             Taken::of(take(answer), end)
         })?;

@@ -93,7 +93,7 @@ fn serve(lab: &Lab, log: &Path) -> Program {
 }
 
 /// Built by `make test`; cargo does not build another package's examples by itself.
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let beside = std::env::current_exe().unwrap();
     let example = beside.parent().unwrap().parent().unwrap().join("examples").join(name);
     let how = "`cargo build -p halfopen --examples`";
@@ -169,7 +169,7 @@ fn run(host: &halfopen_lab::Host, program: &str, arguments: &[&str]) {
     assert!(ended.is_some_and(|status| status.success()), "{program} {arguments:?}: {ended:?}");
 }
 
-fn signal(program: &Program, signal: &str) {
+pub(crate) fn signal(program: &Program, signal: &str) {
     let pid = wait::until(SOON, || program.pid()).unwrap().to_string();
     let status = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
     assert!(status.success());

@@ -17,6 +17,7 @@ mod keep_programs;
 mod keep_survive;
 mod kills;
 mod library;
+mod library_examples;
 mod listing;
 mod matrix;
 mod pages;

@@ -12,7 +12,8 @@ use crate::{
     conversation::{Broken, Conversation, NLM_F_DUMP, Taken},
     wire::{
         WireError,
-        ctnetlink::{self, Answer, CT_GET},
+        answer::Answer,
+        ctnetlink::{self, CT_GET},
     },
 };
 
@@ -53,7 +54,7 @@ impl Conntrack {
     ) -> Result<Vec<WireError>, ConntrackError> {
         let mut malformed = Vec::new();
         self.ask(NLM_F_DUMP, &ctnetlink::dump_request(), |answer| {
-            answer.flows.into_iter().for_each(&mut each);
+            answer.entries.into_iter().for_each(&mut each);
             malformed.extend(answer.malformed);
             false
         })?;
@@ -69,7 +70,7 @@ impl Conntrack {
         let route = Route { from: plain(route.from), to: plain(route.to) };
         let (mut found, mut malformed) = (None, None);
         let asked = self.ask(0, &ctnetlink::look_up_request(&route), |answer| {
-            found = answer.flows.into_iter().next();
+            found = answer.entries.into_iter().next();
             malformed = answer.malformed.into_iter().next();
             // The answer is one message, without an end of its own.
             found.is_some() || malformed.is_some()
@@ -89,10 +90,10 @@ impl Conntrack {
         &mut self,
         flags: u16,
         body: &[u8],
-        mut take: impl FnMut(Answer) -> bool,
+        mut take: impl FnMut(Answer<TrackedFlow>) -> bool,
     ) -> Result<(), ConntrackError> {
         self.conversation.ask(CT_GET, flags, body, |datagram| {
-            let mut answer = ctnetlink::decode_datagram(datagram.bytes, datagram.sequence);
+            let mut answer = ctnetlink::answer(datagram.bytes, datagram.sequence);
             let end = answer.end.take();
             Taken::of(take(answer), end)
         })?;

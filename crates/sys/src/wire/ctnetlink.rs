@@ -9,11 +9,7 @@ use std::{
 
 use halfopen_core::{Route, TrackedFlow, TrackedState};
 
-use super::{
-    WireError,
-    answer::End,
-    netlink::{self, Message},
-};
+use super::{WireError, answer::Answer, netlink};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET`: the type of requests.
 pub const CT_GET: u16 = 0x101;
@@ -56,45 +52,9 @@ pub fn look_up_request(route: &Route) -> Vec<u8> {
     body
 }
 
-/// What one datagram says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// The TCP entries that it describes.
-    pub flows: Vec<TrackedFlow>,
-    /// What in it could not be decoded. The messages around it were.
-    pub malformed: Vec<WireError>,
-    /// How the answer ends; `None` if more datagrams follow.
-    pub end: Option<End>,
-}
-
-/// Reads one datagram that answers the request numbered `sequence`; messages that answer other
-/// requests are passed over.
-pub fn decode_datagram(datagram: &[u8], sequence: u32) -> Answer {
-    let mut answer = Answer::default();
-    for message in netlink::messages(datagram) {
-        let message = match message {
-            Ok(message) if message.sequence == sequence => message,
-            Ok(_) => continue,
-            Err(error) => {
-                answer.malformed.push(error);
-                continue;
-            }
-        };
-        match message.kind {
-            CT_NEW => match decode(message.payload) {
-                Ok(flow) => answer.flows.extend(flow),
-                Err(error) => answer.malformed.push(error),
-            },
-            Message::ERROR | Message::DONE => {
-                answer.end = Some(match message.error_number() {
-                    None | Some(0) => End::Complete,
-                    Some(number) => End::Refused(number),
-                });
-            }
-            _ => {}
-        }
-    }
-    answer
+/// Reads one datagram that answers the request numbered `sequence`.
+pub fn answer(datagram: &[u8], sequence: u32) -> Answer<TrackedFlow> {
+    Answer::read(datagram, sequence, CT_NEW, decode)
 }
 
 /// One entry; `None` if it is of another protocol than TCP.

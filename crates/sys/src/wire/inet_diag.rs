@@ -8,7 +8,7 @@ use halfopen_core::{
     Shutdown, Source, TcpState,
 };
 
-use super::{WireError, int_at, netlink, tcp_info};
+use super::{WireError, answer::Answer, int_at, netlink, tcp_info};
 
 /// SOCK_DIAG_BY_FAMILY: the type of requests and of their answers.
 pub const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -42,6 +42,13 @@ pub fn look_up_request(family: Family, endpoints: &Endpoints, cookie: Cookie) ->
     body.extend(low.to_ne_bytes());
     body.extend(high.to_ne_bytes());
     body
+}
+
+/// Reads one datagram that answers the request numbered `sequence`, which was asked in `netns`.
+pub fn answer(datagram: &[u8], sequence: u32, netns: NetnsId, taken_at: Moment) -> Answer<Sample> {
+    Answer::read(datagram, sequence, SOCK_DIAG_BY_FAMILY, |payload| {
+        decode(payload, netns, taken_at).map(Some)
+    })
 }
 
 /// `sdiag_family`.

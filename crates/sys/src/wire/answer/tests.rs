@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use halfopen_core::{Family, KernelTimer, TcpState};
+use halfopen_core::{Family, KernelTimer, Moment, NetnsId, Sample, TcpState};
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::inet_diag;
 
 const NETNS: NetnsId = NetnsId(4_026_531_840);
 const NOW: Moment = Moment(Duration::from_secs(5));
@@ -15,13 +16,13 @@ const IPV6: &[u8] = include_bytes!("../../../tests/fixtures/sockets-6.18-x86_64-
 const IPV4_OF_6_1: &[u8] = include_bytes!("../../../tests/fixtures/sockets-6.1-x86_64-ipv4.bin");
 const CUT_SHORT: &[u8] = include_bytes!("../../../tests/fixtures/sockets-cut-short.bin");
 
-fn read(bytes: &[u8]) -> Answer {
-    decode(bytes, 1, NETNS, NOW)
+fn read(bytes: &[u8]) -> Answer<Sample> {
+    inet_diag::answer(bytes, 1, NETNS, NOW)
 }
 
 /// The client's or server's end of the connection whose client has `port`.
-fn end(answer: &Answer, local: u16, peer: u16) -> &Sample {
-    let found = answer.samples.iter().find(|sample| {
+fn end(answer: &Answer<Sample>, local: u16, peer: u16) -> &Sample {
+    let found = answer.entries.iter().find(|sample| {
         (sample.endpoints.local.port(), sample.endpoints.peer.port()) == (local, peer)
     });
     found.expect("the recording has this connection")
@@ -117,8 +118,8 @@ fn the_recorded_mapped_connection_has_ipv4_addresses() {
 #[cfg(target_endian = "little")]
 fn a_dump_cut_short_keeps_what_came_before_the_cut() {
     let (whole, part) = (read(IPV4), read(CUT_SHORT));
-    assert!(!part.samples.is_empty());
-    assert_eq!(part.samples[..], whole.samples[..part.samples.len()]);
+    assert!(!part.entries.is_empty());
+    assert_eq!(part.entries[..], whole.entries[..part.entries.len()]);
     assert!(matches!(part.malformed[..], [WireError::Length { .. }]));
     assert_eq!(part.end, None);
 }
@@ -131,7 +132,7 @@ fn a_malformed_socket_is_reported_and_the_others_are_still_read() {
     bytes[16] = 99;
     let (whole, rest) = (read(IPV4), read(&bytes));
     assert_eq!(rest.malformed, [WireError::Family { offset: 0, got: 99 }]);
-    assert_eq!(rest.samples[..], whole.samples[1..]);
+    assert_eq!(rest.entries[..], whole.entries[1..]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::answer::End;
 
 /// The kernel's side of the codec, as far as the model goes (ctnetlink_fill_info).
 fn encode(flow: &TrackedFlow) -> Vec<u8> {
@@ -106,7 +107,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let _ = decode(&bytes);
-        let _ = decode_datagram(&bytes, 9);
+        let _ = answer(&bytes, 9);
     }
 
     #[test]
@@ -117,10 +118,10 @@ proptest! {
         middle[at] ^= bits;
         let whole = message(&encode(&established()));
         let datagram = [whole.clone(), middle, whole].concat();
-        let answer = decode_datagram(&datagram, 9);
-        let intact = answer.flows.iter().filter(|flow| **flow == established()).count();
+        let answer = answer(&datagram, 9);
+        let intact = answer.entries.iter().filter(|flow| **flow == established()).count();
         prop_assert!(intact >= 2, "{answer:?}");
-        prop_assert!(answer.flows.len() + answer.malformed.len() <= 3);
+        prop_assert!(answer.entries.len() + answer.malformed.len() <= 3);
     }
 }
 
@@ -130,8 +131,8 @@ fn an_answer_without_a_reply_route_is_an_error_and_the_rest_is_decoded() {
     let route = look_up_request(&established().original);
     half.extend(&route[HEAD..]);
     let datagram = [message(&half), message(&encode(&established()))].concat();
-    let answer = decode_datagram(&datagram, 9);
-    assert_eq!(answer.flows, [established()]);
+    let answer = answer(&datagram, 9);
+    assert_eq!(answer.entries, [established()]);
     let what = "the reply route of a tracked flow";
     assert_eq!(answer.malformed, [WireError::Short { what, offset: 4, expected: 1, got: 0 }]);
 }
@@ -164,9 +165,9 @@ fn flows_of_other_protocols_are_passed_over_without_an_error() {
 
 #[test]
 fn a_refusal_and_the_answers_to_other_requests_are_told_apart() {
-    let refusal = netlink::request(Message::ERROR, 0, 9, &(-1_i32).to_ne_bytes());
-    assert_eq!(decode_datagram(&refusal, 9).end, Some(End::Refused(1)));
-    assert_eq!(decode_datagram(&refusal, 10), Answer::default());
+    let refusal = netlink::request(netlink::Message::ERROR, 0, 9, &(-1_i32).to_ne_bytes());
+    assert_eq!(answer(&refusal, 9).end, Some(End::Refused(1)));
+    assert_eq!(answer(&refusal, 10), Answer::default());
 }
 
 #[test]
