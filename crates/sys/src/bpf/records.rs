@@ -68,3 +68,24 @@ impl Records {
         (samples, beyond)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_taken_from_the_end_and_say_what_they_said() {
+        let tick = Tick::from_hz(250);
+        let mut records = Records::with_room(3, tick, &Sysctls::default());
+        (1..=5).for_each(|cookie| records.push(&record::Raw::of_cookie(cookie)));
+        let last = records.split_off(3);
+        records.shrink_to_fit();
+        assert_eq!((records.len(), last.len()), (3, 2));
+        let cookies = |records: &Records| {
+            let (samples, beyond) = records.columns(&mut SharedOptions::default());
+            assert_eq!(samples.len(), beyond.len());
+            samples.iter().map(|sample| sample.id.cookie.0).collect::<Vec<_>>()
+        };
+        assert_eq!((cookies(&records), cookies(&last)), (vec![1, 2, 3], vec![4, 5]));
+    }
+}
