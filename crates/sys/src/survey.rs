@@ -4,20 +4,22 @@
 mod holders;
 mod looks;
 mod pieces;
+mod unjudged;
 
 use std::{collections::HashSet, sync::Arc};
 
 use halfopen_core::{
     ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Siblings, Sysctls,
-    Tracking, detection::Tick,
+    detection::Tick,
 };
 use holders::{Finder, Holders, Reader, Wanted};
 use looks::{Look, looks};
-use pieces::{Pile, on_all_cores};
+use pieces::on_all_cores;
+use unjudged::{Columns, Unjudged};
 
 use crate::{
     boottime,
-    bpf::{BpfError, record::Beyond, records::Records},
+    bpf::BpfError,
     listeners::Listeners,
     netns::{Netns, NetnsError},
     options::SharedOptions,
@@ -198,16 +200,8 @@ fn survey_of<T: Send>(
     let (found, looks) = finder.beside(|| looks(&ask.scope, &source, &mut unseen));
     let looks = looks?;
     let has_addresses = looks.iter().any(|look| look.sockets.noted.addresses);
-    let holders = Holders::new(found, has_addresses, ask.options, || {
-        let mut wanted = HashSet::new();
-        for Look { sockets, .. } in &looks {
-            wanted.extend(sockets.listening.iter().filter_map(|(sample, _)| sample.inode));
-            sockets.connections.for_each(|sample| {
-                wanted.extend(sample.inode.filter(|_| keep(sample)));
-            });
-        }
-        wanted
-    });
+    let inodes = || inodes_wanted(&looks, keep);
+    let holders = Holders::new(found, has_addresses, ask.options, inodes);
 
     let mut survey = Survey {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -222,26 +216,17 @@ fn survey_of<T: Send>(
         survey.namespaces.push(namespace);
         let listeners = listeners(&sockets, &sysctls, &holders);
         let Sockets { connections, noted, .. } = sockets;
-        let mut tallies = PeerTallies::default();
-        if ask.siblings || noted.unanswered {
-            connections.for_each(|sample| tallies.count(sample));
-            tallies.close();
-        }
+        let compares_some = ask.siblings || noted.unanswered;
         let place = Place {
             holders: &holders,
             listeners,
-            tallies,
+            tallies: if compares_some { tallies(&connections) } else { PeerTallies::default() },
             compares_all: ask.siblings,
             sysctls,
             tick: tick(),
         };
         survey.listeners.extend(place.listeners.all());
-        let unjudged = match connections {
-            Connections::Samples { samples, beyond } => {
-                Unjudged::Columns(Columns::new(samples, beyond, tracking))
-            }
-            Connections::Records(records) => Unjudged::Records(records),
-        };
+        let unjudged = Unjudged::new(connections, tracking);
         let hire = || (place.worker(), start());
         let workers = on_all_cores(unjudged, hire, |(worker, taken), piece| {
             each(taken, worker.observations(piece, keep));
@@ -256,6 +241,25 @@ fn survey_of<T: Send>(
     }
     survey.unseen.extend(holders.unseen());
     Ok((survey, taken))
+}
+
+/// The inodes of those sockets that `keep` keeps, and of the listeners.
+fn inodes_wanted(looks: &[Look], keep: impl Fn(&Sample) -> bool) -> HashSet<u64> {
+    let mut wanted = HashSet::new();
+    for Look { sockets, .. } in looks {
+        wanted.extend(sockets.listening.iter().filter_map(|(sample, _)| sample.inode));
+        sockets.connections.for_each(|sample| {
+            wanted.extend(sample.inode.filter(|_| keep(sample)));
+        });
+    }
+    wanted
+}
+
+fn tallies(connections: &Connections) -> PeerTallies {
+    let mut tallies = PeerTallies::default();
+    connections.for_each(|sample| tallies.count(sample));
+    tallies.close();
+    tallies
 }
 
 /// What the connections of one namespace have around them.
@@ -302,13 +306,7 @@ impl Worker<'_> {
         piece: Unjudged,
         keep: impl Fn(&Sample) -> bool,
     ) -> Vec<Observation> {
-        let Columns { connections, beyond, tracking } = match piece {
-            Unjudged::Columns(columns) => columns,
-            Unjudged::Records(records) => {
-                let (samples, beyond) = records.columns(&mut self.shared);
-                Columns::new(samples, beyond, Vec::new())
-            }
-        };
+        let Columns { connections, beyond, tracking } = piece.columns(&mut self.shared);
         let held = self.place.holders.places(connections.iter().zip(&beyond));
         connections
             .into_iter()
@@ -331,58 +329,6 @@ impl Worker<'_> {
                 }
             })
             .collect()
-    }
-}
-
-/// The connections of a namespace that are not judged yet.
-enum Unjudged {
-    Columns(Columns),
-    Records(Records),
-}
-
-/// Connections, and what is known of each from elsewhere, in the same order.
-struct Columns {
-    connections: Vec<Sample>,
-    beyond: Vec<Beyond>,
-    tracking: Vec<Tracking>,
-}
-
-impl Columns {
-    /// An empty `tracking` is that of a namespace that tracks nothing.
-    fn new(connections: Vec<Sample>, beyond: Vec<Beyond>, mut tracking: Vec<Tracking>) -> Self {
-        tracking.resize(connections.len(), Tracking::NotTracked);
-        Self { connections, beyond, tracking }
-    }
-}
-
-impl Pile for Unjudged {
-    fn height(&self) -> usize {
-        match self {
-            Self::Columns(columns) => columns.connections.len(),
-            Self::Records(records) => records.len(),
-        }
-    }
-
-    fn take_from(&mut self, first: usize) -> Self {
-        match self {
-            Self::Columns(columns) => Self::Columns(Columns {
-                connections: columns.connections.split_off(first),
-                beyond: columns.beyond.split_off(first),
-                tracking: columns.tracking.split_off(first),
-            }),
-            Self::Records(records) => Self::Records(records.split_off(first)),
-        }
-    }
-
-    fn give_back_memory(&mut self) {
-        match self {
-            Self::Columns(columns) => {
-                columns.connections.shrink_to_fit();
-                columns.beyond.shrink_to_fit();
-                columns.tracking.shrink_to_fit();
-            }
-            Self::Records(records) => records.shrink_to_fit(),
-        }
     }
 }
 
