@@ -22,7 +22,7 @@ build: ## build target/release/halfopen, with BPF where its libraries are to be 
 	features=$$($(FEATURES)); $(CARGO) build --release --package halfopen-cli $$features
 
 test: ## install what the tests need, then run all of them, doc tests too
-	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux strace=strace rpcbind=rpcbind "telnet=inetutils-telnet|telnet" redis-server=redis-server redis-cli=redis-tools \
+	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux strace=strace rpcbind=rpcbind "telnet=inetutils-telnet|telnet" openssl=openssl systemd-analyze=systemd redis-server=redis-server redis-cli=redis-tools \
 	  dnsmasq=dnsmasq-base busybox=busybox pg_ctlcluster=postgresql psql=postgresql-client sshd=openssh-server ssh=openssh-client websocketd=websocketd
 	@$(NEED) --tool $(CARGO)
 	@# The end-to-end tests start the program itself, which no test target builds by itself.

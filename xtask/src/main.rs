@@ -7,6 +7,7 @@ mod bpf;
 mod conformance;
 mod detector;
 mod old_kernel;
+mod rehearsals;
 mod soak;
 mod tidy;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         ["detector"] => detector::run(),
         ["soak", options @ ..] => soak::run(options),
         ["conformance", words @ ..] => conformance::run(words),
+        ["rehearsals", names @ ..] => rehearsals::run(names),
         ["bpf"] => bpf::run(bpf::Task::Compile),
         ["bpf", "--check"] => bpf::run(bpf::Task::Check),
         _ => {
@@ -43,5 +45,6 @@ usage: cargo xtask tidy                            check the style that compiler
        cargo xtask bpf [--check]                   compile the BPF programs, or compare with what is committed
        cargo xtask conformance [--page | PEER...]
                                                    check relays case by case, and write docs/conformance.md (root)
+       cargo xtask rehearsals [NAME...]            write the report cards of docs/rehearsals anew (root)
        cargo xtask old-kernel [--package NAME | --deb FILE]
                                                    check the program on an older kernel, emulated";

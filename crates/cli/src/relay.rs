@@ -4,6 +4,7 @@
 mod config;
 mod log;
 mod metrics;
+mod supervisor;
 mod wanted;
 
 use std::{
@@ -27,6 +28,7 @@ use crate::{
     signals,
 };
 use log::Entry;
+use supervisor::{Phase, Pulse};
 use wanted::{Wanted, wanted};
 
 /// Relays until SIGTERM or SIGINT, then until the last connection has ended or the time to drain is
@@ -54,12 +56,14 @@ pub(crate) fn run(arguments: &args::Relay, out: &mut impl Write) -> Result<Exit,
     }
     running.tell_listeners();
     let writer = write_log(notices, gauges, arguments.face.json)?;
-    // Nobody waits for it, or its socket is gone: the relay runs all the same.
-    let _ = activation::notify("READY=1");
-    while signals.recv() == Ok(SIGHUP) {
+    supervisor::tell(Phase::Ready);
+    let mut pulse = Pulse::wanted(Instant::now());
+    while let Some(SIGHUP) = running.wait(&signals, &mut pulse) {
+        supervisor::tell(Phase::Reloading);
         running.reload(arguments);
+        supervisor::tell(Phase::Ready);
     }
-    running.drain(&signals);
+    running.drain(&signals, &mut pulse);
     let stopped = running.relay.stop();
     // The log ends when the last worker has gone.
     let _ = writer.join();
@@ -75,6 +79,17 @@ struct Running {
 }
 
 impl Running {
+    /// The next signal; the watchdog is told meanwhile.
+    fn wait(&self, signals: &Receiver<i32>, pulse: &mut Pulse) -> Option<i32> {
+        loop {
+            let Some(due) = pulse.due() else { return signals.recv().ok() };
+            match signals.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Err(RecvTimeoutError::Timeout) => pulse.beat(&self.relay, Instant::now()),
+                signal => return signal.ok(),
+            }
+        }
+    }
+
     fn reload(&mut self, arguments: &args::Relay) {
         let taken = wanted(arguments).and_then(|wanted| {
             self.relay.reload(&wanted.plan).map_err(|error| failure(&error))?;
@@ -90,14 +105,15 @@ impl Running {
         }
     }
 
-    fn drain(&mut self, signals: &Receiver<i32>) {
-        let _ = activation::notify("STOPPING=1");
+    fn drain(&mut self, signals: &Receiver<i32>, pulse: &mut Pulse) {
+        supervisor::tell(Phase::Stopping);
         self.relay.drain();
         let gauges = self.relay.gauges();
         let within = self.wanted.drain_within;
         self.tell(&Entry::Draining { open: gauges.open_pairs(), within });
         let deadline = Instant::now() + within;
         while gauges.open_pairs() > 0 && Instant::now() < deadline {
+            pulse.beat(&self.relay, Instant::now());
             match signals.recv_timeout(LOOK_EVERY) {
                 Err(RecvTimeoutError::Timeout) | Ok(SIGHUP) => {}
                 _ => break,
@@ -142,6 +158,9 @@ fn write_log(
                 write_lines([log::line(&Entry::Lost(dropped - lost), at, as_json)].into_iter());
                 lost = dropped;
             }
+            // Lines of a busy relay are written together: a wake-up for each costs as much as a tenth of
+            // a connection.
+            thread::sleep(LINES_TOGETHER);
         }
     };
     let thread = thread::Builder::new().name("log".to_owned());
@@ -173,4 +192,6 @@ fn failure(error: &StartError) -> Failure {
 /// How often to see whether the last connection has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// One write for a burst of lines.
-const LINES_AT_A_TIME: usize = 1000;
+const LINES_AT_A_TIME: usize = 4096;
+/// Nobody who reads along sees the difference, and the queue holds what comes meanwhile.
+const LINES_TOGETHER: Duration = Duration::from_millis(20);

@@ -29,13 +29,16 @@ pub struct Card {
     pub topology: &'static str,
     /// `uname -r`.
     pub kernel: String,
+    /// Where the connection stood when the fault came: `idle`, `waiting` or `writing`. That of the built-in
+    /// pair is set, that of other programs is what their kernels counted. `None`: there was none.
+    pub state: Option<&'static str>,
     /// What was done, and when it was.
     pub acts: Vec<Happened>,
     /// Client and server.
     pub sides: Vec<SideCard>,
     /// The count of the built-in pair's messages; `None` with other programs.
     pub messages: Option<Messages>,
-    /// What the programs said after the fault, the first [`SAID_MAX`] lines of each.
+    /// What the programs said after the fault: the first line of each, and the last until there are [`SAID_MAX`].
     pub said: Vec<Said>,
     /// What was expected, and whether it came so.
     pub expectations: Vec<Expectation>,
@@ -85,6 +88,8 @@ pub struct SideCard {
     pub command: String,
     /// Its connection when the fault came; `None`: it had none.
     pub began: Option<String>,
+    /// What was in flight and what went last at that moment, as its kernel counted.
+    pub traffic: Option<String>,
     /// What was expected of its kernel, from the socket's own options.
     pub predicted: Predicted,
     /// If its application had been writing, where it was not.
@@ -108,15 +113,15 @@ pub struct SideCard {
 /// What was predicted for a side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Predicted {
-    /// `within`, `never`, `unknown` or `fails`.
+    /// `within`, `never`, `open` where not the kernel alone decides, `unknown` or `fails`.
     pub kind: &'static str,
-    /// The earliest moment after the fault.
+    /// The earliest moment after the fault; where it is open, the earliest at which its own timers end it.
     #[serde(rename = "min_ms", serialize_with = "maybe_millis")]
     pub min: Option<Duration>,
     /// The latest.
     #[serde(rename = "max_ms", serialize_with = "maybe_millis")]
     pub max: Option<Duration>,
-    /// By what.
+    /// By what; where it is open, what decides.
     pub by: Option<&'static str>,
     /// Why.
     pub why: Option<String>,
@@ -191,6 +196,11 @@ impl Predicted {
                     ..plain("within", Some(why))
                 }
             }
+            Foreseen::Open { decides, not_before, why } => Self {
+                min: not_before.map(|at| at + since),
+                by: Some(decides.words()),
+                ..plain("open", Some(why))
+            },
             Foreseen::Never { why } => plain("never", Some(why)),
             Foreseen::Unknown { why } => plain("unknown", Some(why)),
             Foreseen::Fails => plain("fails", None),
@@ -214,6 +224,11 @@ impl Predicted {
                 (watched > late).then_some(false)
             }
             ("never", measured) => Some(measured.is_none()),
+            // That its timers are not early is all that can be held against its kernel.
+            ("open", Some((at, By::Timers))) => {
+                let early = self.min.map(|min| min.saturating_sub(RESOLUTION));
+                Some(early.is_some_and(|early| at >= early))
+            }
             _ => None,
         }
     }
@@ -247,4 +262,4 @@ fn maybe_millis<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

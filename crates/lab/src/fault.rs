@@ -61,6 +61,13 @@ pub enum Place {
     Server,
 }
 
+impl Place {
+    /// It is the plug of this side.
+    pub(crate) const fn is_at(self, side: Side) -> bool {
+        matches!((self, side), (Self::Client, Side::Client) | (Self::Server, Side::Server))
+    }
+}
+
 /// In which direction frames are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {

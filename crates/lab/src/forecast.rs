@@ -1,16 +1,23 @@
 //! Owns what each side is expected to learn of a fault, and when: what the fault puts on the wire, and
-//! what `halfopen-core` says of the victim's own socket. Pure. Read: docs/faults/, docs/detection-time.md.
+//! what `halfopen-core` says of the victim's own socket. Where something else than its kernel decides, it
+//! says what, and before when its kernel gives up in no case. Pure. Read: docs/faults/,
+//! docs/detection-time.md.
+
+mod boxes;
+mod link;
+mod silence;
 
 use std::time::Duration;
 
-use halfopen_core::{
-    Span,
-    detection::{DetectionTime, Interval, Learns},
+use halfopen_core::detection::{
+    Cause, DetectionTime, Interval, KeepaliveTimes, Learns, Prediction, Tick,
 };
 
+use self::silence::{half_deaf, of_core, reset_after, silence};
 use crate::{
-    fault::{Direction, Fault, HostFirewall, OldOwner, Side},
-    wire::{Aim, Keepalives, Middlebox, Then},
+    fault::{Direction, Fault, HostFirewall, OldOwner, Side, SynCookies},
+    scenario::{Filter, Router},
+    wire::{Aim, Then},
 };
 
 /// What one side is expected to learn. Times count from the moment when its socket was read.
@@ -27,6 +34,15 @@ pub enum Foreseen {
     },
     /// It never learns; with the reason.
     Never {
+        /// Why, in a clause.
+        why: String,
+    },
+    /// Something else than its kernel decides.
+    Open {
+        /// What.
+        decides: Decides,
+        /// Its kernel's own timers end it no sooner than this, if ever; `None`: none of them runs.
+        not_before: Option<Duration>,
         /// Why, in a clause.
         why: String,
     },
@@ -52,6 +68,8 @@ pub enum By {
     Timers,
     /// Its timers, or an RST before they run out.
     TimersOrReset,
+    /// Somebody on its own host, who killed the connection.
+    OwnHost,
 }
 
 impl By {
@@ -63,19 +81,74 @@ impl By {
             Self::FinOrReset => "FIN or RST",
             Self::Timers => "own timers",
             Self::TimersOrReset => "own timers or RST",
+            Self::OwnHost => "its own host",
         }
     }
 }
 
-/// What is known of one side when it is asked.
+/// What decides where it is not the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decides {
+    /// Which frames are lost.
+    Chance,
+    /// What the programs write or close, and when.
+    Programs,
+    /// Which of the two ends speaks first.
+    WhoSpeaksFirst,
+    /// Whether the fault heals before timers fire whose lateness is not known so exactly.
+    AMoment,
+}
+
+impl Decides {
+    /// In words, for cards.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Chance => "chance",
+            Self::Programs => "what programs do",
+            Self::WhoSpeaksFirst => "who speaks first",
+            Self::AMoment => "a moment",
+        }
+    }
+}
+
+/// What is known of the socket of one side.
 #[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// What core says of it.
+    pub learns: &'a DetectionTime,
+    /// The times of its keepalive, where that is on.
+    pub keepalive: Option<KeepaliveTimes>,
+    /// By which its timers may be late.
+    pub tick: Tick,
+    /// How long before the moment that is asked for it was read.
+    pub ago: Duration,
+}
+
+impl Seen<'_> {
+    /// What core says of it, counted from the moment that is asked for.
+    fn left_of(&self, within: Interval) -> Interval {
+        let later = |at: Duration| at.saturating_sub(self.ago);
+        Interval::between(later(within.min()), later(within.max()))
+    }
+}
+
+/// What is known of one side when it is asked.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Known<'a> {
-    /// What core says of its socket; `None` where it has none.
-    pub learns: Option<&'a DetectionTime>,
+    /// Its socket; `None` where it has none.
+    pub own: Option<Seen<'a>>,
+    /// The socket of the other side, as it was last seen.
+    pub peer: Option<Seen<'a>>,
     /// Something of it is in flight, or its application writes all the time.
     pub busy: bool,
+    /// What is in flight has been sent again.
+    pub unanswered: bool,
+    /// From one message of the applications to the next, where they are known to go on.
+    pub pause: Option<Duration>,
     /// From the fault to the moment when the socket was read.
     pub since: Duration,
+    /// What a router does that tracks connections.
+    pub router: Router,
 }
 
 /// What `side` is expected to learn of `fault`.
@@ -108,6 +181,11 @@ const fn failing_side(fault: &Fault) -> Option<Side> {
     }
 }
 
+/// Whether `side` is the one that fails.
+pub fn fails(fault: &Fault, side: Side) -> bool {
+    failing_side(fault) == Some(side)
+}
+
 /// What is learnt of a failure of the other side.
 fn of_other_side(fault: &Fault, known: Known<'_>) -> Foreseen {
     match fault {
@@ -122,7 +200,7 @@ fn of_other_side(fault: &Fault, known: Known<'_>) -> Foreseen {
         }
         Fault::Reboot { down, firewall: HostFirewall::None, .. } => reset_after(known, *down),
         Fault::FinLost { .. } => lost_fin(known),
-        Fault::SynFlood { .. } => unknown("whether a SYN finds room in the queue is chance"),
+        Fault::SynFlood { cookies, .. } => flooded(*cookies, known),
         other => {
             silence(known, if matches!(other, Fault::Reboot { .. }) { None } else { other.lasts() })
         }
@@ -148,16 +226,24 @@ fn of_path(fault: &Fault, side: Side, known: Known<'_>) -> Foreseen {
         Fault::Cut { direction: Direction::ToServer, .. } => {
             half_deaf(known, lasts, side == Side::Server)
         }
+        Fault::Cut { place, carrier: false, .. } if place.is_at(side) => without_link(known, lasts),
         // The host that has lost its route still hears, and so does the one that nobody refuses.
         Fault::RouteLost { side: at, .. } => half_deaf(known, lasts, *at != side),
         Fault::Refused { side: at, .. } => half_deaf(known, lasts, *at == side),
-        Fault::Flap { .. } | Fault::Link { .. } => unknown("what comes through is chance"),
-        Fault::Middlebox { middlebox } => boxed(middlebox, known),
-        Fault::MiddleboxForgets { then: Then::PickUp | Then::PickUpOrRst } => {
-            unknown("whether the flow is taken up again depends on who speaks first")
+        Fault::Flap { down, up, times, .. } => link::flap(known, *down, *up, *times),
+        Fault::Link { link, lasts, .. } => link::bad(known, link, *lasts),
+        Fault::Middlebox { middlebox } => boxes::with_memory(middlebox, side, known),
+        Fault::MiddleboxForgets { then } => {
+            boxes::forgotten(*then, side == INSIDE, Duration::ZERO, known)
         }
-        Fault::MiddleboxForgets { then: Then::Drop } => silence(known, None),
-        Fault::MiddleboxForgets { .. } | Fault::Forget => forgotten(known),
+        // A router that is restarted while it filters is a box that drops, and so on.
+        Fault::Forget => match known.router.filter {
+            Filter::Drop => silence(known, None),
+            Filter::Reset => boxes::forgotten(Then::RstOnPacket, true, Duration::ZERO, known),
+            Filter::None => {
+                boxes::forgotten(Then::PickUpOrRst, side == INSIDE, Duration::ZERO, known)
+            }
+        },
         Fault::ResetInjected { side: at, aim: Aim::Valid } if *at == side => {
             at_once(By::Reset, "an RST at the next byte ends it (RFC 9293 section 3.5.3)")
         }
@@ -185,161 +271,97 @@ fn unknown(why: impl Into<String>) -> Foreseen {
     Foreseen::Unknown { why: why.into() }
 }
 
-/// What core says where nothing comes back.
-fn of_core(known: Known<'_>) -> Result<(Interval, String), Foreseen> {
-    let Some(learns) = known.learns else {
-        return Err(unknown("it holds no connection"));
-    };
-    let one = match (&learns.now, known.busy) {
-        // Of a shut window core does not know whether the peer lives; here it is known to be silent.
-        (Some(now), _) if !now.is_never() => now,
-        (Some(_), _) => &learns.busy,
-        (None, true) => &learns.busy,
-        (None, false) => &learns.idle,
-    };
-    match one {
-        Learns::Within(prediction) => {
-            let mut why = prediction.cause.to_string();
-            let assumed: Vec<_> = prediction.assumes.iter().map(|one| one.clause()).collect();
-            if !assumed.is_empty() {
-                why += &format!(", if {}", assumed.join(" and "));
-            }
-            Ok((prediction.within, why))
-        }
-        Learns::Never(_) if known.busy => Err(never("the peer holds the window shut")),
-        Learns::Never(_) => Err(never("no timer runs: keepalive is off and nothing is in flight")),
-        Learns::Unknown(why) => Err(unknown(why.as_ref())),
-        Learns::NotApplicable(why) => Err(unknown(*why)),
-    }
+fn open(decides: Decides, known: Known<'_>, why: impl Into<String>) -> Foreseen {
+    let not_before = of_core(known).ok().map(|(within, _)| within.min());
+    Foreseen::Open { decides, not_before, why: why.into() }
 }
 
-/// Nothing comes back, for a while or for ever.
-fn silence(known: Known<'_>, lasts: Option<Duration>) -> Foreseen {
-    let (within, why) = match of_core(known) {
-        Ok(found) => found,
-        Err(other) => return other,
-    };
-    let left = lasts.map(|lasts| lasts.saturating_sub(known.since));
-    match left {
-        Some(left) if within.min() > left => {
-            never(&format!("it heals before the timers run out, which takes {within}"))
-        }
-        Some(left) if within.max() > left => {
-            unknown(format!("its timers run out in {within}, and it heals after {}", Span(left)))
-        }
-        _ => Foreseen::Within { within, by: By::Timers, why },
-    }
-}
-
-/// One direction is lost. The deaf side has its timers; the other hears the RST that the deaf one says
-/// when its keepalive ends, if that comes before its own timers run out.
-fn half_deaf(known: Known<'_>, lasts: Option<Duration>, is_deaf: bool) -> Foreseen {
-    if is_deaf {
-        return silence(known, lasts);
-    }
-    match silence(known, lasts) {
-        Foreseen::Within { within, why, .. } => Foreseen::Within {
-            within: Interval::between(Duration::ZERO, within.max()),
-            by: By::TimersOrReset,
-            why,
-        },
-        // It may be told by the RST of the other side, if that has keepalive.
-        Foreseen::Never { .. } => unknown("only if the other side's keepalive ends with RST"),
-        other => other,
-    }
-}
+/// The side of a middlebox and of a hiding router that is inside: what comes from there is outbound.
+const INSIDE: Side = Side::Client;
 
 /// The peer's kernel answers for its programs.
 fn living_kernel(known: Known<'_>) -> Foreseen {
-    let user_timeout = known.learns.is_some_and(|learns| {
-        use halfopen_core::detection::Cause;
-        [Some(&learns.busy), learns.now.as_ref()].into_iter().flatten().any(|learns| match learns {
-            Learns::Within(one) => {
-                matches!(one.cause, Cause::UserTimeout | Cause::WindowUserTimeout)
-            }
-            _ => false,
-        })
+    let learns = known.own.map(|own| own.learns);
+    // Once its window is shut, TCP_USER_TIMEOUT counts although the peer answers.
+    if let Some(Learns::Within(Prediction { within, cause: Cause::WindowUserTimeout, .. })) =
+        learns.and_then(|learns| learns.now.as_ref())
+    {
+        let why = Cause::WindowUserTimeout.to_string();
+        return Foreseen::Within { within: *within, by: By::Timers, why };
+    }
+    let has_user_timeout = learns.is_some_and(|learns| {
+        matches!(
+            learns.busy,
+            Learns::Within(Prediction { cause: Cause::UserTimeout | Cause::WindowUserTimeout, .. })
+        )
     });
-    if user_timeout && known.busy {
-        return unknown("TCP_USER_TIMEOUT counts from when the window is shut");
+    if has_user_timeout && known.busy {
+        let why = "TCP_USER_TIMEOUT counts from when what is written has filled the window";
+        return open(Decides::Programs, known, why);
     }
     never("the peer's kernel acknowledges everything in its program's place")
 }
 
-/// Silence, and after that RST in answer to the next segment.
-fn reset_after(known: Known<'_>, down: Duration) -> Foreseen {
-    let down = down.saturating_sub(known.since);
-    let (within, why) = match of_core(known) {
-        Ok(found) => found,
-        Err(Foreseen::Never { .. }) => {
-            return never("nothing is sent that RST could answer: keepalive is off");
-        }
-        Err(other) => return other,
-    };
-    if within.max() <= down {
-        return Foreseen::Within { within, by: By::Timers, why };
-    }
-    let latest = if known.busy {
-        // Each gap between retransmissions is twice the one before, so it is no longer than all
-        // before it together.
-        within.max().min(down * 2 + BOOT)
-    } else {
-        within.max().max(down + BOOT)
-    };
-    Foreseen::Within {
-        within: Interval::between(within.min().min(down), latest),
-        by: By::TimersOrReset,
-        why: "the next segment after that is answered by RST".to_owned(),
+/// Once the kernel sees that its own link is down, a try may fail on the host itself. Then it tries again after
+/// 500 ms (TCP_RESOURCE_PROBE_INTERVAL): a probe of keepalive is not counted, and retransmissions do not
+/// become more seldom. As pauses that double are no longer than all before them together, it then gives up
+/// after half the time at the soonest.
+fn without_link(known: Known<'_>, lasts: Option<Duration>) -> Foreseen {
+    match silence(known, lasts) {
+        Foreseen::Within { within, by, why } => Foreseen::Within {
+            within: Interval::between(
+                if known.busy { within.min() / 2 } else { within.min() },
+                within.max() + AT_ONCE,
+            ),
+            by,
+            why: format!("{why}; its kernel sees that the link is down, and may try every 500 ms"),
+        },
+        other => other,
     }
 }
 
-/// What a host of the lab takes to boot on a busy machine, and the first retransmission time-out.
-const BOOT: Duration = Duration::from_secs(3);
+/// A flood fills the queue of embryonic connections.
+fn flooded(cookies: SynCookies, known: Known<'_>) -> Foreseen {
+    if cookies != SynCookies::Off {
+        return never("the server's kernel answers with a cookie where its queue is full");
+    }
+    let now = known.own.and_then(|own| own.learns.now.as_ref());
+    match now {
+        Some(Learns::Within(Prediction { cause: Cause::Syn, .. })) => {
+            open(Decides::Chance, known, "a SYN may find room in the queue")
+        }
+        _ => never("its SYN has found room in the queue"),
+    }
+}
 
-/// The FIN is lost; the orphan it belongs to lives on for a while in the other kernel.
+/// The FIN is lost; the orphan it belongs to lives on for a while in the other kernel, and answers
+/// probes. Only when that has given up does a probe find nothing.
 fn lost_fin(known: Known<'_>) -> Foreseen {
     if known.busy {
         return at_once(By::Reset, "data for a closed socket is answered by RST");
     }
-    match of_core(known) {
-        Err(never @ Foreseen::Never { .. }) => never,
-        _ => unknown("the orphan's kernel answers probes until it gives the FIN up"),
-    }
-}
-
-/// A box with a memory: only one that is refreshed by everything and forgets later than keepalive
-/// speaks is sure to be harmless.
-fn boxed(middlebox: &Middlebox, known: Known<'_>) -> Foreseen {
-    match (middlebox.keepalives, middlebox.then) {
-        (Keepalives::Answer, _) => unknown("the box answers keepalive probes itself"),
-        (Keepalives::Drop, _) if !known.busy => silence(known, None),
-        (_, Then::RstBothNow) if !known.busy => match (middlebox.expire_after, of_core(known)) {
-            (Some(after), Err(Foreseen::Never { .. })) => Foreseen::Within {
-                within: Interval::between(Duration::ZERO, after + AT_ONCE),
-                by: By::Reset,
-                why: "the box says RST to both when it forgets".to_owned(),
-            },
-            _ => unknown("it depends on what refreshes the box"),
-        },
-        (_, Then::Drop | Then::Icmp | Then::RstOnPacket | Then::RstInside) if !known.busy => {
-            match of_core(known) {
-                Err(never @ Foreseen::Never { .. }) => never,
-                _ => unknown("it depends on what refreshes the box"),
-            }
+    let Some(keepalive) = known.own.and_then(|own| own.keepalive.zip(Some(own.tick))) else {
+        return match of_core(known) {
+            Err(other) => other,
+            Ok(_) => unknown("the times of its keepalive were not read"),
+        };
+    };
+    let orphan = known.peer.and_then(|peer| match &peer.learns.now {
+        Some(Learns::Within(Prediction { within, cause: Cause::Orphan, .. })) => {
+            Some(peer.left_of(*within))
         }
-        _ => unknown("it depends on what refreshes the box"),
-    }
-}
-
-/// The router has forgotten the flow.
-fn forgotten(known: Known<'_>) -> Foreseen {
-    match of_core(known) {
-        Ok((within, why)) => Foreseen::Within {
-            within: Interval::between(Duration::ZERO, within.max()),
-            by: By::TimersOrReset,
-            why: format!("{why}; sooner where the router answers with RST"),
-        },
-        Err(other) => other,
+        _ => None,
+    });
+    let Some(within) = orphan else {
+        return open(Decides::Programs, known, "the other program has not closed yet");
+    };
+    let (times, tick) = keepalive;
+    // The last probe that is answered may have gone just before.
+    let next_probe = times.idle + tick.lateness(times.idle) + AT_ONCE;
+    Foreseen::Within {
+        within: Interval::between(within.min(), within.max() + next_probe),
+        by: By::Reset,
+        why: format!("the first probe after the other kernel gives up its FIN: {}", Cause::Orphan),
     }
 }
 

@@ -12,6 +12,7 @@ mod party;
 mod picture;
 mod rescale;
 mod stage;
+mod traffic;
 mod watch;
 
 use std::{
@@ -133,12 +134,27 @@ impl<'a> Play<'a> {
     ) -> Result<(), RehearsalError> {
         while let Some(cue) = self.cues.get(self.next).filter(|cue| due(cue)).cloned() {
             self.next += 1;
+            let now = halfopen_sys::now();
             if cue.step.is_some() {
-                self.record.acts.push((halfopen_sys::now(), cue.act.to_string()));
+                self.record.acts.push((now, cue.act.to_string()));
             }
+            self.note_lateness(&cue, now);
             stage.carry_out(&cue.act)?;
         }
         Ok(())
+    }
+
+    /// On a busy machine an act may come later after the first than it should.
+    fn note_lateness(&mut self, cue: &Cue, now: Moment) {
+        let (When::AfterEstablished(due), Some(first)) = (cue.when, self.record.first_fault) else {
+            return;
+        };
+        let first_due = match self.scenario.steps.first().map(|step| step.when) {
+            Some(When::AfterEstablished(at)) => at,
+            _ => Duration::ZERO,
+        };
+        let late = now.since(first).saturating_sub(due.saturating_sub(first_due));
+        self.record.latest_act = self.record.latest_act.max(late);
     }
 
     /// The timeline, and the watch, until it is over. Says why it is.
@@ -174,6 +190,9 @@ impl<'a> Play<'a> {
 
     /// Looks at each victim right before the fault.
     fn look_before(&mut self, stage: &mut Stage<'_>) -> Result<(), RehearsalError> {
+        let sample = |side| stage.watch.focus(side).map(|track| &track.last);
+        let server = sample(Side::Server);
+        self.record.state = sample(Side::Client).map(|client| traffic::state(client, server));
         for side in Side::BOTH {
             let Some(track) = stage.watch.focus(side) else { continue };
             let (cookie, regime) = (track.last.id.cookie, look::regime(&track.last));
@@ -205,7 +224,9 @@ impl<'a> Play<'a> {
                 (None, foreseen) => foreseen.is_none(),
                 (Some(look), _) => {
                     let is_same = look.cookie == cookie && track.gone.is_none();
-                    is_same && (look.regime != regime || look.is_outdated_by(&track.last))
+                    let is_told_more = self.is_told_more(side, look);
+                    let has_changed = look.regime != regime || look.is_outdated_by(&track.last);
+                    is_same && (is_told_more || has_changed)
                 }
             };
             let count = self.record.looked.get(side).copied().unwrap_or(0);
@@ -214,14 +235,15 @@ impl<'a> Play<'a> {
             }
             stage.watch.dump(&stage.lab)?;
             let look = Look::at(stage, side, cookie, regime)?;
-            let at = look.as_ref().map_or_else(halfopen_sys::now, |look| look.at);
+            let seen = look.as_ref().or(self.record.before.get(side));
+            // Of what is gone already, the look right before has to do.
+            let at = seen.map_or_else(halfopen_sys::now, |look| look.at);
             let since = at.since(first_fault);
-            let Some(fault) = self.record.fault_at(self.scenario, self.from, at) else { continue };
-            let foreseen = match &look {
-                Some(look) => look.foresee(fault, side, self.writes(side), since),
-                // It is gone already, which some faults do at once.
-                None => forecast(fault, side, Known { learns: None, busy: false, since }),
-            };
+            let fault = self.record.fault_at(self.scenario, self.from, at.max(first_fault));
+            let Some(fault) = fault else { continue };
+            let known = self.known(side, at, since);
+            let known = seen.map_or(known, |look| look.known(known));
+            let foreseen = forecast(fault, side, known);
             self.record.looked.set(side, count + 1);
             // A later look counts only for one that is still there.
             if look.is_some() || self.record.foreseen.get(side).is_none() {
@@ -232,6 +254,28 @@ impl<'a> Play<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What was open may be known now that the other side was looked at again.
+    fn is_told_more(&self, side: Side, look: &Look) -> bool {
+        let is_open = matches!(self.record.foreseen.get(side), Some((Foreseen::Open { .. }, _)));
+        is_open && self.record.looks.get(side.other()).is_some_and(|other| other.at > look.at)
+    }
+
+    /// What is known of a side beside its own socket.
+    fn known(&self, side: Side, at: Moment, since: Duration) -> Known<'_> {
+        let other = side.other();
+        let peer = self.record.looks.get(other).or(self.record.before.get(other));
+        let pause = self.writes(Side::Client).then_some(self.scenario.pair.every);
+        Known {
+            own: None,
+            peer: peer.map(|look| look.seen(at)),
+            busy: self.writes(side),
+            unanswered: false,
+            pause,
+            since,
+            router: self.scenario.router,
+        }
     }
 
     /// The built-in client writes all the time, whether or not something is in flight just now.
@@ -253,20 +297,10 @@ impl<'a> Play<'a> {
         }
         let mut is_never = false;
         for side in Side::BOTH {
-            let waits = match self.record.foreseen.get(side).map(|(foreseen, _)| foreseen) {
-                _ if stage.has_lost_power(side) => false,
-                Some(Foreseen::Fails) => false,
-                // A program may have a timer of its own, which only the limit can rule out.
-                Some(Foreseen::Never { .. }) if stage.command(side).is_none() => {
-                    let noticed = notice::of_kernel(stage, side, first_fault).is_some();
-                    is_never |= !noticed;
-                    !noticed && watched < NEVER
-                }
-                None if stage.watch.focus(side).is_none() => false,
-                _ => !notice::is_done(stage, side, first_fault, now),
-            };
-            if waits {
-                return None;
+            match self.waits_for(stage, side, first_fault, watched) {
+                Waits::Yes => return None,
+                Waits::Never => is_never = true,
+                Waits::No => {}
             }
         }
         if self.waits_for_reconnect(stage, first_fault) {
@@ -276,18 +310,76 @@ impl<'a> Play<'a> {
         let settled = now.since(notice::last_event(stage, first_fault)) >= SETTLE;
         match (settled, is_never) {
             (false, _) => None,
-            (true, true) => Some("who has not noticed by now never will, as predicted"),
+            (true, true) => {
+                Some("who has not noticed by now will not within the limit, as predicted")
+            }
             (true, false) => Some("both sides have noticed"),
         }
     }
 
-    /// A client that connects again is given the chance to.
+    /// Whether there is something to wait for on a side.
+    fn waits_for(
+        &self,
+        stage: &Stage<'_>,
+        side: Side,
+        first_fault: Moment,
+        watched: Duration,
+    ) -> Waits {
+        let foreseen = self.record.foreseen.get(side).map(|(foreseen, since)| (foreseen, *since));
+        // A program may have a timer of its own, which only the limit can rule out.
+        let is_own = stage.command(side).is_none();
+        let is_for_nothing = match foreseen {
+            Some((Foreseen::Never { .. }, _)) => is_own,
+            Some((Foreseen::Within { within, .. }, since)) => {
+                is_own && within.min().saturating_add(since) > self.scenario.stop.limit
+            }
+            _ => false,
+        };
+        let now = halfopen_sys::now();
+        let waits = match foreseen {
+            _ if stage.has_lost_power(side) => false,
+            Some((Foreseen::Fails, _)) => false,
+            _ if is_for_nothing => {
+                let noticed = notice::of_kernel(stage, side, first_fault).is_some();
+                if !noticed && watched >= self.never(side) {
+                    return Waits::Never;
+                }
+                !noticed
+            }
+            None if stage.watch.focus(side).is_none() => false,
+            _ => !notice::is_done(stage, side, first_fault, now),
+        };
+        if waits { Waits::Yes } else { Waits::No }
+    }
+
+    /// How long to watch a side that is said not to notice: until every timer that could refute it has
+    /// had its time, but no longer than [`NEVER`].
+    fn never(&self, side: Side) -> Duration {
+        let Some(look) = self.record.looks.get(side) else { return NEVER };
+        let learns = look.seen(look.at).learns;
+        let timers = [Some(&learns.idle), Some(&learns.busy), learns.now.as_ref()];
+        let latest =
+            timers.into_iter().flatten().filter_map(|one| one.within()).map(|one| one.max());
+        latest.max().map_or(NEVER, |latest| NEVER.min(latest + Duration::from_secs(1)))
+    }
+
+    /// A client that connects again is given the chance to, and to repeat what was not answered.
     fn waits_for_reconnect(&self, stage: &Stage<'_>, first_fault: Moment) -> bool {
         self.scenario.client.command.is_none()
             && self.scenario.pair.reconnect
             && notice::of_application(stage, Side::Client, first_fault).is_some()
-            && stage.watch.established_again(Side::Client, first_fault).is_none()
+            && (stage.watch.established_again(Side::Client, first_fault).is_none()
+                || stage.repeats())
     }
+}
+
+/// Whether there is something to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Yes,
+    No,
+    /// Nothing came for so long that nothing will.
+    Never,
 }
 
 /// Who is said to wait for ever is watched for this long.

@@ -123,6 +123,11 @@ pub struct Party {
     pub types: Vec<Typed>,
 }
 
+/// A command for people to read, which may be a script of several lines.
+pub(crate) fn in_one_line(command: &str) -> String {
+    command.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// How to tell that a program is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ready {
@@ -271,27 +276,6 @@ impl Scenario {
         check::timeline(&scenario, &steps, has_router.as_ref(), &whole)?;
         let steps = steps.into_iter().map(|(when, fault, _)| Step { when, fault }).collect();
         Ok(Self { steps, ..scenario })
-    }
-
-    /// A scenario of one fault for the built-in pair, 500 ms after it is established.
-    pub fn of_fault(fault: Fault, state: State, plan: Plan, limit: Duration) -> Self {
-        let when = if fault.is_of_birth() {
-            When::BeforeClient
-        } else {
-            When::AfterEstablished(Duration::from_millis(500))
-        };
-        Self {
-            name: format!("{}-{}", fault.name(), state.word()),
-            summary: String::new(),
-            plan,
-            router: Router::default(),
-            client: Party::default(),
-            server: Party::default(),
-            pair: Pair { state, ..Pair::default() },
-            steps: vec![Step { when, fault }],
-            stop: Stop { when_both_noticed: true, limit },
-            expect: Expect::default(),
-        }
     }
 
     /// Both programs are the built-in pair.

@@ -8,6 +8,9 @@
 //!    '-----------------------------------------------------------------------------------'
 //!           a check, or a client, was let in
 //! ```
+//!
+//! One that is up is checked too whenever it has let nobody in for so long, if that is wanted: so one that
+//! died while nobody used it is down before the next client comes.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +19,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Health {
     standing: UpstreamStanding,
     check_at: Option<Instant>,
+    /// How long it may let nobody in before it is checked; `None`: as long as nothing speaks against it.
+    check_every: Option<Duration>,
 }
 
 /// How an upstream stands; the better ones are less.
@@ -42,7 +47,7 @@ impl UpstreamStanding {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { standing: UpstreamStanding::Up, check_at: None }
+        Self { standing: UpstreamStanding::Up, check_at: None, check_every: None }
     }
 }
 
@@ -52,25 +57,44 @@ impl Health {
         self.standing
     }
 
+    /// From now on it is checked so often while it is up; the first time at once.
+    pub(crate) fn watch(&mut self, every: Option<Duration>, now: Instant) {
+        if self.check_every == every {
+            return;
+        }
+        self.check_every = every;
+        if self.standing == UpstreamStanding::Up {
+            self.check_at = every.map(|_| now);
+        }
+    }
+
     /// When a check is due; `None`: clients are check enough.
     pub(crate) const fn check_at(self) -> Option<Instant> {
         self.check_at
     }
 
     /// It let a client or a check in.
-    pub(crate) const fn handle_let_in(&mut self) {
-        *self = Self { standing: UpstreamStanding::Up, check_at: None };
+    pub(crate) fn handle_let_in(&mut self, now: Instant) {
+        self.standing = UpstreamStanding::Up;
+        self.check_at = self.check_every.and_then(|every| now.checked_add(every));
     }
 
     /// It let a client or a check not in: refused, unreachable, or no answer in time.
     pub(crate) fn handle_kept_out(&mut self, now: Instant) {
-        *self = Self { standing: UpstreamStanding::Down, check_at: Some(now + CHECK_EVERY) };
+        self.standing = UpstreamStanding::Down;
+        self.check_at = Some(now + DOWN_CHECK_EVERY);
+    }
+
+    /// A check could not be made: it says nothing.
+    pub(crate) fn handle_unchecked(&mut self, now: Instant) {
+        self.check_at = Some(now + DOWN_CHECK_EVERY);
     }
 
     /// A connection to it was found dead. Whether all of it is, a check will tell.
     pub(crate) fn handle_found_dead(&mut self, now: Instant) {
         if self.standing == UpstreamStanding::Up {
-            *self = Self { standing: UpstreamStanding::Suspect, check_at: Some(now) };
+            self.standing = UpstreamStanding::Suspect;
+            self.check_at = Some(now);
         }
     }
 }
@@ -109,7 +133,7 @@ pub(crate) fn next(
 /// Bits of `tried`.
 pub const UPSTREAMS_MAX: usize = 64;
 /// Soon enough after a restart, rarely enough for a host that is away for days.
-const CHECK_EVERY: Duration = Duration::from_secs(2);
+const DOWN_CHECK_EVERY: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -147,11 +171,34 @@ mod tests {
         health.handle_found_dead(now);
         assert_eq!((health.standing(), health.check_at()), (Suspect, Some(now)));
         health.handle_kept_out(now);
-        assert_eq!((health.standing(), health.check_at()), (Down, Some(now + CHECK_EVERY)));
+        assert_eq!((health.standing(), health.check_at()), (Down, Some(now + DOWN_CHECK_EVERY)));
         health.handle_found_dead(now);
         assert_eq!(health.standing(), Down, "further dead connections are no news");
-        health.handle_let_in();
+        health.handle_let_in(now);
         assert_eq!((health.standing(), health.check_at()), (Up, None));
+    }
+
+    #[test]
+    fn one_that_is_up_is_checked_at_once_and_whenever_it_has_let_nobody_in_for_so_long() {
+        let now = Instant::now();
+        let every = Duration::from_secs(10);
+        let mut health = Health::default();
+        assert_eq!(health.check_at(), None, "unless it is wanted, clients are check enough");
+        health.watch(Some(every), now);
+        assert_eq!(health.check_at(), Some(now));
+        health.handle_let_in(now);
+        assert_eq!(health.check_at(), Some(now + every));
+        let later = now + Duration::from_secs(9);
+        health.handle_let_in(later);
+        assert_eq!(health.check_at(), Some(later + every), "a client is as good as a check");
+        health.watch(Some(every), later);
+        assert_eq!(health.check_at(), Some(later + every), "the same wish changes nothing");
+        health.handle_kept_out(later);
+        assert_eq!(health.check_at(), Some(later + DOWN_CHECK_EVERY));
+        health.watch(None, later);
+        assert_eq!(health.check_at(), Some(later + DOWN_CHECK_EVERY), "one that is down always");
+        health.handle_let_in(later);
+        assert_eq!(health.check_at(), None);
     }
 
     proptest! {

@@ -15,6 +15,8 @@ use crate::route::Listener;
 pub(crate) enum Command {
     /// Listen on these and no others.
     Listen(Vec<Arc<Listener>>),
+    /// Nothing: who takes it is alive.
+    Beat,
     /// Accept nothing more; end when the last pair has ended.
     Drain,
     /// End all pairs with RST.
@@ -38,6 +40,11 @@ impl Mailbox {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
         // It fails only if the bell has been rung 2^64 - 2 times and rings still.
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
+
+    /// Whether everything that was put here was taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     pub(crate) fn take(&self) -> Vec<Command> {

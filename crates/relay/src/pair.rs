@@ -21,7 +21,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-pub use ending::{Cause, Ending, Lost};
+pub use ending::{Cause, Ending, Lost, Mistrust};
 use flow::Flow;
 pub use flow::{Giving, Taking};
 pub use side::{Both, Side};
@@ -87,7 +87,7 @@ pub enum Action {
     Take(Side, Taking),
     /// Give what is in hand to this side: [`Event::Gave`], `Full` or `Failed`.
     Give(Side, Giving),
-    /// Send FIN to this side: [`Event::Finished`] or `Failed`.
+    /// Send FIN to this side: [`Event::Finished`], `Full` or `Failed`.
     Finish(Side),
     /// Fetch the pending error of this socket (SO_ERROR): [`Event::Failed`] or `NoError`.
     FetchError(Side),

@@ -17,7 +17,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    hand::PIPES_MAX,
+    hand::{Allowance, PIPES_MAX},
     health::{UPSTREAMS_MAX, UpstreamStanding},
     mailbox::{Command, Mailbox},
     notice::Notice,
@@ -39,7 +39,9 @@ pub struct Relay {
     listeners: Vec<Arc<Listener>>,
     inherited: Vec<Inherited>,
     budget: Arc<Budget>,
+    allowance: Arc<Allowance>,
     dropped: Arc<AtomicU64>,
+    is_draining: bool,
 }
 
 /// A worker, seen from outside.
@@ -106,6 +108,7 @@ impl Relay {
         inherited: Vec<Inherited>,
     ) -> Result<(Self, Receiver<Notice>), StartError> {
         let budget = Arc::new(Budget::new(places(plan)?));
+        let allowance = Arc::new(Allowance::new(plan.max_buffers, plan.workers));
         let (reporter, receiver, dropped) = reporter();
         let watched = Arc::new(Watched::default());
         let listeners = listeners(plan, &[], &inherited, &watched)?;
@@ -117,6 +120,7 @@ impl Relay {
             let worker = Worker::new(
                 Arc::clone(&mailbox),
                 Arc::clone(&budget),
+                Arc::clone(&allowance),
                 Arc::clone(&counters),
                 reporter.clone(),
                 Instant::now(),
@@ -128,7 +132,17 @@ impl Relay {
         let checks = thread::Builder::new().name("checks".to_owned());
         let checked = Arc::clone(&watched);
         let checks = checks.spawn(move || checked.check_until_over(&reporter))?;
-        let relay = Self { workers, checks, watched, listeners, inherited, budget, dropped };
+        let relay = Self {
+            workers,
+            checks,
+            watched,
+            listeners,
+            inherited,
+            budget,
+            allowance,
+            dropped,
+            is_draining: false,
+        };
         Ok((relay, receiver))
     }
 
@@ -140,6 +154,7 @@ impl Relay {
         let most = places(plan)?;
         let listeners = listeners(plan, &self.listeners, &self.inherited, &self.watched)?;
         self.budget.set_most(most);
+        self.allowance.set_most(plan.max_buffers);
         self.listeners = listeners;
         self.tell_all(&Command::Listen(self.listeners.clone()));
         Ok(())
@@ -156,13 +171,30 @@ impl Relay {
         Gauges {
             counters: self.workers.iter().map(|worker| Arc::clone(&worker.counters)).collect(),
             budget: Arc::clone(&self.budget),
+            allowance: Arc::clone(&self.allowance),
             watched: Arc::clone(&self.watched),
             dropped: Arc::clone(&self.dropped),
         }
     }
 
+    /// Whether every worker has taken notice of the call before this one; asks all of them again. One that
+    /// hangs, or has ended, does not.
+    pub fn beats(&self) -> bool {
+        // Once the relay drains, a worker ends with its last pair.
+        let mut all = true;
+        for worker in &self.workers {
+            let has_ended = worker.handle.is_finished();
+            all &= if has_ended { self.is_draining } else { worker.mailbox.is_empty() };
+            if !has_ended && worker.mailbox.is_empty() {
+                worker.mailbox.put(Command::Beat);
+            }
+        }
+        all
+    }
+
     /// Accepts nothing more; pairs that are open live on.
     pub fn drain(&mut self) {
+        self.is_draining = true;
         self.listeners.clear();
         self.inherited.clear();
         self.tell_all(&Command::Drain);
@@ -197,6 +229,7 @@ impl Relay {
 pub struct Gauges {
     counters: Vec<Arc<Counters>>,
     budget: Arc<Budget>,
+    allowance: Arc<Allowance>,
     watched: Arc<Watched>,
     dropped: Arc<AtomicU64>,
 }
@@ -212,6 +245,16 @@ impl Gauges {
         self.budget.most()
     }
 
+    /// Buffers of 64 KiB that there are now, in use or ready to be.
+    pub fn buffers(&self) -> usize {
+        self.allowance.made()
+    }
+
+    /// The most of them that there may be.
+    pub fn most_buffers(&self) -> usize {
+        self.allowance.most()
+    }
+
     /// What has been counted so far.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
@@ -225,6 +268,16 @@ impl Gauges {
     pub fn upstreams(&self) -> Vec<(SocketAddr, UpstreamStanding)> {
         let upstreams = self.watched.upstreams();
         upstreams.iter().map(|upstream| (upstream.address, upstream.standing())).collect()
+    }
+
+    /// How many checks of upstreams were let in.
+    pub fn checks_let_in(&self) -> u64 {
+        self.watched.checks(true)
+    }
+
+    /// How many checks of upstreams were refused, or not answered in time.
+    pub fn checks_kept_out(&self) -> u64 {
+        self.watched.checks(false)
     }
 
     /// Notices that were lost because nobody took them in time.
@@ -257,6 +310,11 @@ fn listeners(
     upstreams.retain(|address, _| {
         plan.services.iter().any(|service| service.upstreams.contains(address))
     });
+    let now = Instant::now();
+    for (address, upstream) in &upstreams {
+        let theirs = plan.services.iter().filter(|service| service.upstreams.contains(address));
+        upstream.watch(theirs.filter_map(|service| service.check_every).min(), now);
+    }
     watched.set(upstreams.into_values().collect());
     Ok(listeners)
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{health::Balance, liveness::Liveness, proxy_header::Version};
+use crate::{health::Balance, liveness::Liveness, proxy_header::Version, tls::Termination};
 
 /// One listener and what stands behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,12 @@ pub struct Service {
     pub client: Liveness,
     /// How a vanished upstream is found.
     pub upstream: Liveness,
-    /// For how long an upstream may take to accept a connection, and a client to send its header.
+    /// For how long an upstream may take to accept a connection, and a client to send its header and to
+    /// get through its TLS handshake.
     pub connect_timeout: Duration,
+    /// How long an upstream that is up may let nobody in before it is connected to, to see whether it still
+    /// is. `None`: clients are check enough.
+    pub check_every: Option<Duration>,
     /// End with RST what is half-closed and idle for this long. `None`: never, since a half-closed
     /// connection whose peer lives is a healthy one.
     pub half_closed_idle: Option<Duration>,
@@ -28,6 +32,8 @@ pub struct Service {
     pub header_in: bool,
     /// Upstreams are told who the client is, by a PROXY protocol header of this version.
     pub header_out: Option<Version>,
+    /// Clients speak TLS, which ends here; `None`: their bytes go to the upstream untouched.
+    pub tls: Option<Termination>,
 }
 
 /// Where clients connect to.
@@ -58,4 +64,7 @@ pub struct Plan {
     /// The most connections at a time; beyond them clients get RST. `None`: as many as descriptors
     /// allow.
     pub max_connections: Option<usize>,
+    /// The most buffers of 64 KiB for bytes whose reader is slower than their writer. When there are so many,
+    /// new clients get RST, and those who are there go on with 4 KiB at a time.
+    pub max_buffers: usize,
 }

@@ -14,16 +14,28 @@ use crate::{
     hand::{Hand, Pools},
     pair::{Both, Event, Giving, Side, Taking},
     socket::cause,
+    tls::{Records, Taken, Wire},
 };
 
-/// Takes bytes from the socket of `side` into its hand.
+/// One connection of a pair: its socket, and its record layer if it speaks TLS.
+#[derive(Debug)]
+pub(crate) struct Leg<'a> {
+    pub(crate) socket: BorrowedFd<'a>,
+    pub(crate) records: Option<&'a mut Records>,
+}
+
+/// Takes bytes from the leg of `side` into its hand.
 pub(crate) fn take(
     side: Side,
     taking: Taking,
-    socket: BorrowedFd<'_>,
+    leg: Leg<'_>,
     hand: &mut Hand,
     pools: &mut Pools,
 ) -> Event {
+    let socket = leg.socket;
+    if let Some(records) = leg.records {
+        return unwrap(side, socket, records, hand, pools);
+    }
     match taking {
         Taking::Receive => receive(side, socket, RecvFlags::empty(), hand, pools),
         Taking::ReceiveAtMark => match stream::is_at_mark(socket) {
@@ -56,6 +68,33 @@ fn receive(
         Err(Errno::AGAIN) => (Event::Dry(side), 0),
         Err(errno) => (Event::Failed(side, cause(errno)), 0),
     };
+    hold(bytes, end, hand, pools);
+    event
+}
+
+/// Takes bytes out of records. An urgent byte is none of them, and is passed over by the kernel.
+fn unwrap(
+    side: Side,
+    socket: BorrowedFd<'_>,
+    records: &mut Records,
+    hand: &mut Hand,
+    pools: &mut Pools,
+) -> Event {
+    let mut bytes = pools.buffer();
+    let (event, end) = match records.take(&mut Wire(socket), &mut bytes) {
+        Taken::Bytes { count, is_dry } => {
+            (Event::Took(side, count, count + usize::from(is_dry)), count)
+        }
+        Taken::Dry => (Event::Dry(side), 0),
+        Taken::End => (Event::Ended(side), 0),
+        Taken::Broken(cause) => (Event::Failed(side, cause), 0),
+    };
+    hold(bytes, end, hand, pools);
+    event
+}
+
+/// Keeps the bytes up to `end` in hand, or the buffer in the pool if there are none.
+fn hold(bytes: Box<[u8]>, end: usize, hand: &mut Hand, pools: &mut Pools) {
     // At most the length of a buffer.
     let held = Hand::Buffer { bytes, start: 0, end: u32::try_from(end).unwrap_or(u32::MAX) };
     if end == 0 {
@@ -63,7 +102,6 @@ fn receive(
     } else {
         *hand = held;
     }
-    event
 }
 
 fn splice_in(side: Side, socket: BorrowedFd<'_>, hand: &mut Hand, pools: &mut Pools) -> Event {
@@ -85,11 +123,11 @@ fn splice_in(side: Side, socket: BorrowedFd<'_>, hand: &mut Hand, pools: &mut Po
     event
 }
 
-/// Gives what is in hand to the socket of `side`.
+/// Gives what is in hand to the leg of `side`.
 pub(crate) fn give(
     side: Side,
     giving: Giving,
-    socket: BorrowedFd<'_>,
+    leg: Leg<'_>,
     hand: &mut Hand,
     held: usize,
     pools: &mut Pools,
@@ -99,13 +137,18 @@ pub(crate) fn give(
             let urgent = giving == Giving::SendUrgent;
             let flags = if urgent { SendFlags::OOB } else { SendFlags::empty() };
             let part = bytes.get(*start as usize..*end as usize).unwrap_or_default();
-            let outcome = retry_on_intr(|| send(socket, part, flags | SendFlags::NOSIGNAL));
+            let outcome = match leg.records {
+                None => retry_on_intr(|| send(leg.socket, part, flags | SendFlags::NOSIGNAL)),
+                // TLS has no urgent bytes, so this one is left out, as by a reader who asks for none.
+                Some(_) if urgent => Ok(part.len()),
+                Some(records) => records.give(&mut Wire(leg.socket), part),
+            };
             *start += u32::try_from(outcome.unwrap_or(0)).unwrap_or(u32::MAX);
             outcome
         }
         (Hand::Pipe(pipe), _) => {
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-            retry_on_intr(|| splice(&pipe.out, None, socket, None, held, flags))
+            retry_on_intr(|| splice(&pipe.out, None, leg.socket, None, held, flags))
         }
         (Hand::Empty | Hand::Buffer { .. }, _) => Err(Errno::AGAIN),
     };
@@ -121,9 +164,14 @@ pub(crate) fn give(
     }
 }
 
-/// Sends FIN to the socket of `side`.
-pub(crate) fn finish(side: Side, socket: BorrowedFd<'_>) -> Event {
-    match shutdown(socket, Shutdown::Write) {
+/// Sends FIN to the leg of `side`, behind close_notify where it speaks TLS.
+pub(crate) fn finish(side: Side, leg: Leg<'_>) -> Event {
+    match leg.records.map_or(Ok(()), |records| records.finish(&mut Wire(leg.socket))) {
+        Ok(()) => {}
+        Err(Errno::AGAIN) => return Event::Full(side),
+        Err(errno) => return Event::Failed(side, cause(errno)),
+    }
+    match shutdown(leg.socket, Shutdown::Write) {
         Ok(()) => Event::Finished(side),
         // ENOTCONN: a reset was here first, and its error was fetched already.
         Err(Errno::NOTCONN) => Event::Failed(side, cause(Errno::CONNRESET)),
@@ -140,9 +188,10 @@ pub(crate) fn fetch_error(side: Side, socket: BorrowedFd<'_>) -> Event {
 }
 
 /// How much of what was sent to `side` is not acknowledged.
-pub(crate) fn measure(side: Side, socket: BorrowedFd<'_>) -> Event {
+pub(crate) fn measure(side: Side, leg: &Leg<'_>) -> Event {
+    let waiting = leg.records.as_ref().map_or(0, |records| records.waiting());
     // A socket that cannot be asked has nothing on its way any more.
-    Event::Unacknowledged(side, stream::unacknowledged(socket).unwrap_or(0))
+    Event::Unacknowledged(side, waiting + stream::unacknowledged(leg.socket).unwrap_or(0))
 }
 
 /// Gives back what hands of an ended pair hold.

@@ -1,15 +1,17 @@
 //! Owns an upstream while the relay runs: its address and health, shared by the workers and the
-//! thread that checks those that are not up. The decisions are in `health`.
+//! thread that checks them. The decisions are in `health`.
 
 use std::{
     net::{SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, Thread},
     time::{Duration, Instant},
 };
+
+use rustix::io::Errno;
 
 use crate::{
     health::{Health, UpstreamStanding},
@@ -25,7 +27,7 @@ pub(crate) struct Upstream {
     bell: Arc<Bell>,
 }
 
-/// Wakes the thread that checks, which sleeps as long as all upstreams are up.
+/// Wakes the thread that checks, which sleeps as long as no check is due.
 #[derive(Debug, Default)]
 pub(crate) struct Bell(OnceLock<Thread>);
 
@@ -46,8 +48,14 @@ impl Upstream {
         self.with(|health| health.standing())
     }
 
-    pub(crate) fn handle_let_in(&self, reporter: &Reporter) {
-        self.change(reporter, |health| health.handle_let_in());
+    /// So often it is checked while it is up.
+    pub(crate) fn watch(&self, every: Option<Duration>, now: Instant) {
+        self.with(|health| health.watch(every, now));
+        self.bell.ring();
+    }
+
+    pub(crate) fn handle_let_in(&self, reporter: &Reporter, now: Instant) {
+        self.change(reporter, |health| health.handle_let_in(now));
     }
 
     pub(crate) fn handle_kept_out(&self, reporter: &Reporter, now: Instant) {
@@ -62,12 +70,25 @@ impl Upstream {
         self.with(|health| health.check_at())
     }
 
-    fn check(&self, reporter: &Reporter) {
+    fn check(&self, reporter: &Reporter, checks: &Checks) {
         // Closing at once is what any port scan looks like; a check that says more would have to
         // know the protocol.
-        match TcpStream::connect_timeout(&self.address, CHECK_TIMEOUT) {
-            Ok(_) => self.handle_let_in(reporter),
-            Err(_) => self.handle_kept_out(reporter, Instant::now()),
+        let is_let_in = match TcpStream::connect_timeout(&self.address, CHECK_TIMEOUT) {
+            Ok(_) => true,
+            // A relay without descriptors or memory says nothing about its upstreams.
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
+                    return self.with(|health| health.handle_unchecked(Instant::now()));
+                }
+                _ => false,
+            },
+        };
+        let (counter, now) = (checks.of(is_let_in), Instant::now());
+        counter.fetch_add(1, Ordering::Relaxed);
+        if is_let_in {
+            self.handle_let_in(reporter, now);
+        } else {
+            self.handle_kept_out(reporter, now);
         }
     }
 
@@ -88,11 +109,25 @@ impl Upstream {
     }
 }
 
+/// How many checks there were.
+#[derive(Debug, Default)]
+struct Checks {
+    let_in: AtomicU64,
+    kept_out: AtomicU64,
+}
+
+impl Checks {
+    const fn of(&self, is_let_in: bool) -> &AtomicU64 {
+        if is_let_in { &self.let_in } else { &self.kept_out }
+    }
+}
+
 /// Upstreams that the checking thread looks after. A reload replaces them.
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     upstreams: Mutex<Vec<Arc<Upstream>>>,
     bell: Arc<Bell>,
+    checks: Checks,
     is_over: AtomicBool,
 }
 
@@ -111,6 +146,11 @@ impl Watched {
         self.upstreams.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many checks were let in, or kept out.
+    pub(crate) fn checks(&self, is_let_in: bool) -> u64 {
+        self.checks.of(is_let_in).load(Ordering::Relaxed)
+    }
+
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
@@ -127,7 +167,7 @@ impl Watched {
             // Each in a thread, so that one that answers nothing does not hold up the others.
             thread::scope(|scope| {
                 for upstream in due {
-                    scope.spawn(move || upstream.check(reporter));
+                    scope.spawn(move || upstream.check(reporter, &self.checks));
                 }
             });
             match upstreams.iter().filter_map(|upstream| upstream.check_at()).min() {

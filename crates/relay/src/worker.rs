@@ -4,6 +4,7 @@
 mod accepting;
 mod budget;
 mod connecting;
+mod greeting;
 mod header;
 mod looking;
 mod slot;
@@ -27,10 +28,10 @@ use rustix::{
 use slab::Slab;
 
 pub(crate) use budget::Budget;
-use slot::{Key, Slot, Token};
+use slot::{Awaits, Key, Slot, Token};
 
 use crate::{
-    hand::Pools,
+    hand::{Allowance, Pools},
     mailbox::{Command, Mailbox},
     notice::{Notice, Record},
     pair::{Action, Both, Cause, Ending, Event, Readiness, Side},
@@ -51,6 +52,8 @@ pub(crate) struct Worker {
     pools: Pools,
     /// Pairs with more to do than their share allowed.
     unfinished: Vec<Key>,
+    /// Pairs whose TLS handshake is going on.
+    shaking: usize,
     /// When to tick which pair.
     timers: BinaryHeap<Reverse<(Instant, Key)>>,
     /// Pairs with data on its way.
@@ -70,6 +73,7 @@ impl Worker {
     pub(crate) fn new(
         mailbox: Arc<Mailbox>,
         budget: Arc<Budget>,
+        allowance: Arc<Allowance>,
         counters: Arc<Counters>,
         reporter: Reporter,
         now: Instant,
@@ -82,8 +86,9 @@ impl Worker {
             listening: Vec::new(),
             slots: Slab::new(),
             generation: 0,
-            pools: Pools::default(),
+            pools: Pools::new(allowance),
             unfinished: Vec::new(),
+            shaking: 0,
             timers: BinaryHeap::new(),
             in_flight: Vec::new(),
             next_look: now,
@@ -170,6 +175,7 @@ impl Worker {
                     self.accept_the_last();
                     self.listen(&[]);
                 }
+                Command::Beat => {}
                 Command::Stop => self.stopping = true,
             }
         }
@@ -177,13 +183,17 @@ impl Worker {
 
     fn handle_readiness(&mut self, key: Key, side: Side, readiness: Readiness) {
         let Some(slot) = self.slot(key) else { return };
+        let flushed = (side == Side::Client && readiness.writable).then(|| slot.flush()).flatten();
         let is_connecting = side == Side::Upstream && slot.pair.is_connecting();
         if is_connecting && !self.handle_connecting(key, readiness) {
             return;
         }
         self.handle_pair(key, Event::Ready(side, readiness));
+        if let Some(failure) = flushed {
+            self.handle_pair(key, failure);
+        }
         if side == Side::Client {
-            self.read_header(key);
+            self.greet(key);
         }
     }
 
@@ -265,8 +275,8 @@ impl Worker {
                 continue;
             }
             slot.armed = None;
-            if slot.awaits_header {
-                self.handle_pair(key, Event::Failed(Side::Client, Cause::NoHeader));
+            if let Some(cause) = slot.awaits.too_late() {
+                self.handle_pair(key, Event::Failed(Side::Client, cause));
             } else if slot.pair.is_connecting() {
                 self.handle_kept_out(key, Cause::ConnectTimeout);
             } else {
@@ -288,7 +298,7 @@ impl Worker {
             upstream.handle_found_dead(&self.reporter, self.now);
         }
         let to = slot.upstream().map(|upstream| upstream.address);
-        let Slot { sockets, hands, pair, .. } = slot;
+        let Slot { sockets, hands, pair, awaits, .. } = slot;
         // Closing them resets what has not ended in both directions (`socket::keep`).
         drop(sockets);
         let each = |get: &dyn Fn(Side) -> u64| Both {
@@ -298,6 +308,7 @@ impl Worker {
         let held = Both { client: pair.held(Side::Client), upstream: pair.held(Side::Upstream) };
         transfer::let_go(hands, held, &mut self.pools);
         self.budget.give_back();
+        self.shaking -= usize::from(awaits == Awaits::Handshake);
         self.counters.count_ended(ending);
         self.reporter.tell(Notice::Ended(Record {
             service: Arc::clone(&slot.route.service.name),

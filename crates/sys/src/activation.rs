@@ -8,6 +8,7 @@ use std::{
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr, UnixDatagram},
     },
+    time::Duration,
 };
 
 use crate::syscall;
@@ -45,6 +46,19 @@ pub fn notify(state: &str) -> io::Result<()> {
     UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
 }
 
+/// How often the supervisor wants to hear `WATCHDOG=1` at the latest (`WATCHDOG_USEC`); `None`: not at all, or
+/// from another process (`WATCHDOG_PID`).
+pub fn watchdog() -> Option<Duration> {
+    let text = |name| env::var(name).ok();
+    within(text("WATCHDOG_USEC"), text("WATCHDOG_PID"), std::process::id())
+}
+
+fn within(microseconds: Option<String>, pid: Option<String>, own_pid: u32) -> Option<Duration> {
+    let is_ours = pid.is_none_or(|pid| pid.parse() == Ok(own_pid));
+    let microseconds = microseconds.filter(|_| is_ours)?.parse().ok().filter(|count| *count > 0)?;
+    Some(Duration::from_micros(microseconds))
+}
+
 /// The names of the descriptors from 3 on.
 fn announced(pid: &str, count: &str, names: &str, own_pid: u32) -> Vec<String> {
     if pid.parse() != Ok(own_pid) {
@@ -68,5 +82,17 @@ mod tests {
         for (pid, count) in [("8", "2"), ("", "2"), ("7", ""), ("7", "many")] {
             assert!(announced(pid, count, "web:db", 7).is_empty(), "{pid} {count}");
         }
+    }
+
+    #[test]
+    fn a_watchdog_is_for_one_process_or_for_any() {
+        let within = |microseconds: &str, pid: Option<&str>| {
+            within(Some(microseconds.to_owned()), pid.map(str::to_owned), 7)
+        };
+        assert_eq!(within("3000000", None), Some(Duration::from_secs(3)));
+        assert_eq!(within("3000000", Some("7")), Some(Duration::from_secs(3)));
+        assert_eq!(within("3000000", Some("8")), None);
+        assert_eq!((within("0", None), within("soon", None)), (None, None));
+        assert_eq!(super::within(None, None, 7), None);
     }
 }

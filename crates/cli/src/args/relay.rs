@@ -19,8 +19,8 @@ pub struct Relay {
     pub to: Vec<String>,
     /// Everything from this file instead; SIGHUP reads it again (docs/relay/config.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "to", "balance",
-        "proxy_header_in", "proxy_header_out", "detect_within", "survive_idle",
-        "half_closed_idle", "connect_timeout", "max_connections", "workers", "drain_within", "metrics"])]
+        "proxy_header_in", "proxy_header_out", "tls_certificate", "tls_key", "detect_within", "survive_idle",
+        "half_closed_idle", "connect_timeout", "check_every", "max_connections", "max_buffers", "workers", "drain_within", "metrics"])]
     pub config: Option<PathBuf>,
     /// Only say whether the file or the flags can be used, and exit
     #[arg(long)]
@@ -34,6 +34,13 @@ pub struct Relay {
     /// Tell upstreams who the client is, by a PROXY protocol header
     #[arg(long, value_name = "VERSION", value_enum)]
     pub proxy_header_out: Option<HeaderKey>,
+    /// Clients speak TLS, which ends here: this PEM file has the certificates, the server's own first.
+    /// SIGHUP reads it again
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The private key of the first certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// How clients and upstreams that vanish are found.
     #[command(flatten)]
     pub finding: Finding,
@@ -82,9 +89,14 @@ pub struct Finding {
     /// lives]
     #[arg(long, value_name = "DUR")]
     pub half_closed_idle: Option<Given>,
-    /// How long an upstream may take to accept a connection [default: 5s]
+    /// How long an upstream may take to accept a connection, and a client to send its header and to get
+    /// through its TLS handshake [default: 5s]
     #[arg(long, value_name = "DUR")]
     pub connect_timeout: Option<Given>,
+    /// How long an upstream may let nobody in before it is connected to, to see whether it still does
+    /// [default: a third of --detect-within where there are several, never where there is one]
+    #[arg(long, value_name = "DUR")]
+    pub check_every: Option<Given>,
 }
 
 /// What bounds the relay.
@@ -94,6 +106,10 @@ pub struct Bounds {
     /// Connections at a time; beyond them clients get RST [default: as many as descriptors allow]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: Option<u32>,
+    /// Buffers of 64 KiB for bytes whose reader is slower than their writer; when all are in use, new clients
+    /// get RST [default: 4096]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_buffers: Option<u32>,
     /// Threads that relay [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: Option<u32>,

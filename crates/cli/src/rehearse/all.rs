@@ -1,20 +1,23 @@
 //! Owns `rehearse all`: the whole catalogue, and its table.
 
 use std::{
-    io::Write,
-    sync::{Arc, atomic::AtomicBool},
+    io::{self, IsTerminal as _, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use halfopen_lab::{
     card::Card,
-    matrix::{self, Outcome},
+    matrix::{self, Entry, Outcome},
     rehearsal::RehearsalError,
-    scenario::Scenario,
+    timeline,
 };
 
 use super::{failed, options, privileged, progress, scenario};
 use crate::{
-    args::Rehearse,
+    args::{ClockKey, Rehearse},
     exit::{Exit, Failure},
     render::json,
 };
@@ -22,69 +25,95 @@ use crate::{
 /// Does the whole matrix: with given programs every fault once, else in every state of the pair.
 ///
 /// # Errors
-/// [`Failure`] where it cannot be set up. A scenario that cannot be done is part of the answer.
+/// [`Failure`] where it cannot be set up, or was interrupted: what was done by then is written all the
+/// same. A scenario that cannot be done is part of the answer.
 pub(super) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Failure> {
-    let scenarios = scenarios(arguments)?;
+    let entries = entries(arguments)?;
     if arguments.dry_run {
-        for one in &scenarios {
-            writeln!(out, "{}", halfopen_lab::timeline::script(one))?;
+        for one in &entries {
+            writeln!(out, "{}", timeline::script(&one.scenario))?;
         }
         return Ok(Exit::Fine);
     }
     privileged()?;
-    progress(&format!("{} scenarios with timers of seconds; a minute or two", scenarios.len()));
+    progress(&format!("{} scenarios with timers of seconds; some minutes", entries.len()));
     let interrupted = Arc::new(AtomicBool::new(false));
-    let mut options = options(arguments, &interrupted)?;
-    // One file for forty cables would hold nothing of use.
-    options.capture = None;
-    let outcomes = matrix::run(&scenarios, &options, &|_| {});
-    if let Some(error) = interruption(&outcomes) {
-        return Err(error);
+    let done = AtomicUsize::new(0);
+    let mut outcomes =
+        matrix::run(&entries, &options(arguments, &interrupted)?, &|outcome: &Outcome| {
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            tell(done, entries.len(), &outcome.entry.scenario.name);
+        });
+    clear();
+    let all = outcomes.len();
+    outcomes.retain(|outcome| !matches!(outcome.result, Err(RehearsalError::Interrupted)));
+    let was_interrupted = outcomes.len() < all;
+    write(arguments, &outcomes, out)?;
+    if was_interrupted {
+        return Err(failed(RehearsalError::Interrupted));
     }
+    Ok(if outcomes.iter().all(Outcome::is_good) { Exit::Fine } else { Exit::Problem })
+}
+
+fn write(arguments: &Rehearse, outcomes: &[Outcome], out: &mut impl Write) -> Result<(), Failure> {
     let cards: Vec<Card> =
         outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok().cloned()).collect();
     if let Some(path) = &arguments.html {
         scenario::write_page(path, &cards)?;
     }
     if arguments.face.json {
-        json::write_document(out, &scenario::Document::of(&cards))?;
+        let not_done = outcomes.iter().filter_map(|outcome| {
+            let why = outcome.result.as_ref().err()?.to_string();
+            Some(scenario::NotDone { scenario: &outcome.entry.scenario.name, why })
+        });
+        json::write_document(out, &scenario::Document::of_all(&cards, not_done.collect()))?;
     } else {
-        out.write_all(matrix::table(&outcomes).as_bytes())?;
+        out.write_all(matrix::table(outcomes).as_bytes())?;
+        if arguments.server.is_some() {
+            out.write_all(SHORTENED.as_bytes())?;
+        }
     }
     out.flush()?;
-    Ok(if outcomes.iter().all(Outcome::is_good) { Exit::Fine } else { Exit::Problem })
+    Ok(())
 }
 
-fn interruption(outcomes: &[Outcome]) -> Option<Failure> {
-    let was = |outcome: &Outcome| matches!(outcome.result, Err(RehearsalError::Interrupted));
-    outcomes.iter().any(was).then(|| failed(RehearsalError::Interrupted))
+/// What is not as it would be outside, said where programs of others may be judged by it.
+const SHORTENED: &str = "Both hosts have tcp_retries2 = 3, tcp_syn_retries = 2, tcp_synack_retries = 1 and \
+     tcp_orphan_retries = 2;\nwith the kernel's defaults, what is written is given up after 15 minutes. \
+     Keepalive is the programs' own.\n";
+
+/// How far it has come, where somebody watches: a log needs no line every second.
+fn tell(done: usize, all: usize, name: &str) {
+    if io::stderr().is_terminal() {
+        eprint!("\rhalfopen: {done} of {all} done, the last was {name}\x1b[K");
+    }
 }
 
-fn scenarios(arguments: &Rehearse) -> Result<Vec<Scenario>, Failure> {
-    let mut all = matrix::scenarios();
-    match (&arguments.server, &arguments.client) {
-        (None, None) => {}
-        (Some(_), Some(_)) => {
-            // What programs do is theirs to say, so one state is as good as another.
-            let mut last = None;
-            all.retain(|one| {
-                let fault = one.steps.first().map(|step| step.fault.name());
-                std::mem::replace(&mut last, fault) != fault
-            });
-        }
-        _ => {
-            return Err(Failure::Usage(
-                "`rehearse all` needs both --server and --client, or neither".to_owned(),
-            ));
-        }
+fn clear() {
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
     }
-    for one in &mut all {
-        one.server.command.clone_from(&arguments.server);
-        one.client.command.clone_from(&arguments.client);
-        if let Some(limit) = arguments.expect_detect_within {
-            one.expect.client_within = Some(limit.0);
-            one.expect.server_within = Some(limit.0);
-        }
+}
+
+fn entries(arguments: &Rehearse) -> Result<Vec<Entry>, Failure> {
+    let usage = |why: &str| Failure::Usage(why.to_owned());
+    if arguments.clock == ClockKey::Warp {
+        return Err(usage(
+            "`rehearse all` cannot warp the clock; name one scenario, or use rescale",
+        ));
     }
-    Ok(all)
+    if arguments.capture.is_some() {
+        return Err(usage("one capture cannot hold all rehearsals; name one scenario"));
+    }
+    let set = &arguments.set;
+    let mut entries = match (&arguments.server, &arguments.client) {
+        (None, None) => matrix::of_pair(set),
+        (Some(server), Some(client)) => matrix::of_programs(server, client, set),
+        _ => return Err(usage("`rehearse all` needs both --server and --client, or neither")),
+    }
+    .map_err(|error| Failure::Usage(error.to_string()))?;
+    for Entry { scenario, .. } in &mut entries {
+        scenario::expect(scenario, arguments)?;
+    }
+    Ok(entries)
 }

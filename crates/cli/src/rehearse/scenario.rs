@@ -74,6 +74,12 @@ pub(super) fn read(arguments: &Rehearse) -> Result<Scenario, Failure> {
             party.ready = None;
         }
     }
+    expect(&mut scenario, arguments)?;
+    Ok(scenario)
+}
+
+/// What the command line says of readiness and expectations.
+pub(super) fn expect(scenario: &mut Scenario, arguments: &Rehearse) -> Result<(), Failure> {
     if let Some(ready) = &arguments.server_ready {
         let ready = ready.parse().map_err(|what| {
             Failure::Usage(format!("--server-ready: {what}; write tcp:PORT or line:TEXT"))
@@ -87,7 +93,7 @@ pub(super) fn read(arguments: &Rehearse) -> Result<Scenario, Failure> {
         scenario.stop.limit = scenario.stop.limit.max(limit.0 + limit.0 / 4);
     }
     scenario.expect.no_loss |= arguments.expect_no_loss;
-    Ok(scenario)
+    Ok(())
 }
 
 fn no_such(what: &str, cause: &std::io::Error) -> Failure {
@@ -114,10 +120,24 @@ pub(super) fn write_page(path: &std::path::Path, cards: &[Card]) -> Result<(), F
 pub(super) struct Document<'a> {
     schema: &'static str,
     cards: &'a [Card],
+    /// Of `rehearse all`, what could not be done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_done: Vec<NotDone<'a>>,
+}
+
+/// A scenario of `rehearse all` that could not be done.
+#[derive(Debug, Serialize)]
+pub(super) struct NotDone<'a> {
+    pub(super) scenario: &'a str,
+    pub(super) why: String,
 }
 
 impl<'a> Document<'a> {
     pub(super) const fn of(cards: &'a [Card]) -> Self {
-        Self { schema: "halfopen.rehearse/1", cards }
+        Self::of_all(cards, Vec::new())
+    }
+
+    pub(super) const fn of_all(cards: &'a [Card], not_done: Vec<NotDone<'a>>) -> Self {
+        Self { schema: "halfopen.rehearse/1", cards, not_done }
     }
 }

@@ -1,6 +1,11 @@
 //! Owns the file that tells a relay what to do: its keys, and how a slip in it is told. Starts nothing.
 
-use std::{fmt, fs, net::SocketAddr, path::Path, str::FromStr};
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use halfopen_relay::{Balance, proxy_header::Version};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -14,6 +19,7 @@ use crate::{exit::Failure, span::Given};
 pub(super) struct Config {
     pub(super) workers: Option<std::num::NonZero<u32>>,
     pub(super) max_connections: Option<std::num::NonZero<u32>>,
+    pub(super) max_buffers: Option<std::num::NonZero<u32>>,
     pub(super) drain_within: Option<Text<Given>>,
     pub(super) metrics: Option<SocketAddr>,
     pub(super) listen: Vec<ListenTable>,
@@ -31,12 +37,22 @@ pub(super) struct ListenTable {
     #[serde(default)]
     pub(super) proxy_header_in: bool,
     pub(super) proxy_header_out: Option<Text<VersionWord>>,
+    pub(super) tls: Option<TlsTable>,
     pub(super) detect_within: Option<Text<Given>>,
     pub(super) detect_client_within: Option<Text<Given>>,
     pub(super) detect_upstream_within: Option<Text<Given>>,
     pub(super) survive_idle: Option<Text<Given>>,
     pub(super) half_closed_idle: Option<Text<Given>>,
     pub(super) connect_timeout: Option<Text<Given>>,
+    pub(super) check_every: Option<Text<Given>>,
+}
+
+/// Where a listener's certificate is, if its clients speak TLS that ends there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TlsTable {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 /// Reads the file.
@@ -136,6 +152,7 @@ mod tests {
             format!("{LEAST}detect-within = 30\n"),
             format!("{LEAST}balance = \"random\"\n"),
             format!("{LEAST}proxy-header-out = \"v3\"\n"),
+            format!("{LEAST}tls = {{ certificate = \"relay.pem\" }}\n"),
             "workers = 0\n".to_owned() + LEAST,
             "[[listen]]\non = \"here\"\nto = [\"a:1\"]\n".to_owned(),
             "[[listen]]\non = \"127.0.0.1:1\"\nto = [\"a:1\",\n\"b\"]\n".to_owned(),

@@ -80,6 +80,9 @@ impl Collector for Page {
             self.0.open_pairs(),
         )?;
         gauge(&mut encoder, "connections_max", "The most that there may be", self.0.most_pairs())?;
+        let help = "Buffers of 64 KiB that there are, in use or ready";
+        gauge(&mut encoder, "buffers", help, self.0.buffers())?;
+        gauge(&mut encoder, "buffers_max", "The most that there may be", self.0.most_buffers())?;
         counter(&mut encoder, "accepted", "Clients that were accepted", totals.accepted)?;
         let help = "Clients turned away with RST, for want of a place or a descriptor";
         counter(&mut encoder, "turned_away", help, totals.turned_away)?;
@@ -101,6 +104,15 @@ impl Collector for Page {
         let mut family = encoder.encode_descriptor("ended", help, None, MetricType::Counter)?;
         for ((at, how), count) in totals.ended {
             let labels = [("at", at), ("how", how)];
+            let metric = family.encode_family(&labels)?;
+            ConstCounter::new(count).encode(metric)?;
+        }
+
+        let help = "Checks of upstreams, by what came of them";
+        let mut family = encoder.encode_descriptor("checks", help, None, MetricType::Counter)?;
+        let checks = [("let-in", self.0.checks_let_in()), ("kept-out", self.0.checks_kept_out())];
+        for (outcome, count) in checks {
+            let labels = [("outcome", outcome)];
             let metric = family.encode_family(&labels)?;
             ConstCounter::new(count).encode(metric)?;
         }

@@ -1,8 +1,10 @@
 //! Owns the way from flags or a file to a plan, with the defaults and their reasons. Starts nothing.
 
 use std::{
+    fs,
     net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _},
     num::NonZero,
+    path::Path,
     str::FromStr,
     thread,
     time::Duration,
@@ -10,10 +12,10 @@ use std::{
 
 use halfopen_core::detection::Tick;
 use halfopen_relay::{
-    Balance, Listen, Liveness, Plan, Service, UPSTREAMS_MAX, proxy_header::Version,
+    Balance, Listen, Liveness, Plan, Service, Termination, UPSTREAMS_MAX, proxy_header::Version,
 };
 
-use super::config::{self, Config, ListenTable, Text};
+use super::config::{self, Config, ListenTable, Text, TlsTable};
 use crate::{
     args::{self, BalanceKey, HeaderKey},
     exit::Failure,
@@ -45,6 +47,7 @@ pub(super) fn wanted(arguments: &args::Relay) -> Result<Wanted, Failure> {
             services: services.collect::<Result<_, _>>()?,
             workers: config.workers.map_or_else(processors, count),
             max_connections: config.max_connections.map(count),
+            max_buffers: config.max_buffers.map_or(MAX_BUFFERS, count),
         },
         drain_within: given(config.drain_within).unwrap_or(DRAIN_WITHIN),
         metrics: config.metrics,
@@ -72,17 +75,24 @@ fn of_flags(arguments: &args::Relay) -> Result<Config, Failure> {
                     HeaderKey::V2 => Version::V2,
                 }))
             }),
+            tls: arguments
+                .tls_certificate
+                .clone()
+                .zip(arguments.tls_key.clone())
+                .map(|(certificate, key)| TlsTable { certificate, key }),
             detect_within: finding.detect_within.map(Text),
             detect_client_within: None,
             detect_upstream_within: None,
             survive_idle: finding.survive_idle.map(Text),
             half_closed_idle: finding.half_closed_idle.map(Text),
             connect_timeout: finding.connect_timeout.map(Text),
+            check_every: finding.check_every.map(Text),
         })
     });
     Ok(Config {
         workers: arguments.bounds.workers.and_then(NonZero::new),
         max_connections: arguments.bounds.max_connections.and_then(NonZero::new),
+        max_buffers: arguments.bounds.max_buffers.and_then(NonZero::new),
         drain_within: arguments.bounds.drain_within.map(Text),
         metrics: arguments.metrics,
         listen: listen.collect::<Result<_, Failure>>()?,
@@ -98,6 +108,7 @@ fn service(table: &ListenTable, tick: Tick) -> Result<Service, Failure> {
             Failure::Usage(format!("{name}: {error}; give more time to detect, or more idle time"))
         })
     };
+    let tls = table.tls.as_ref().map(|table| termination(&name, table)).transpose()?;
     let upstreams = table.to.iter().map(|Text(to)| to.looked_up());
     let upstreams = upstreams.collect::<Result<Vec<_>, _>>()?.concat();
     if upstreams.is_empty() || upstreams.len() > UPSTREAMS_MAX {
@@ -106,9 +117,14 @@ fn service(table: &ListenTable, tick: Tick) -> Result<Service, Failure> {
             upstreams.len()
         )));
     }
+    let upstream = liveness(table.detect_upstream_within)?;
+    // One that died is then out of the way within the objective. Without another one to go to, nobody would
+    // gain by knowing.
+    let check_every = (upstreams.len() > 1).then_some(upstream.detect_within / 3);
     Ok(Service {
         client: liveness(table.detect_client_within)?,
-        upstream: liveness(table.detect_upstream_within)?,
+        upstream,
+        check_every: given(table.check_every).or(check_every),
         name: name.into(),
         listen,
         upstreams,
@@ -117,6 +133,21 @@ fn service(table: &ListenTable, tick: Tick) -> Result<Service, Failure> {
         half_closed_idle: given(table.half_closed_idle),
         header_in: table.proxy_header_in,
         header_out: table.proxy_header_out.map(|Text(word)| word.0),
+        tls,
+    })
+}
+
+/// Reads the files of a listener's certificate.
+fn termination(listener: &str, table: &TlsTable) -> Result<Termination, Failure> {
+    let read = |path: &Path| {
+        fs::read(path).map_err(|error| {
+            Failure::System(format!("{listener}: cannot read {}: {error}", path.display()))
+        })
+    };
+    let (chain, key) = (read(&table.certificate)?, read(&table.key)?);
+    Termination::from_pem(&chain, &key).map_err(|error| {
+        let (certificate, key) = (table.certificate.display(), table.key.display());
+        Failure::Usage(format!("{listener}: {certificate} and {key}: {error}"))
     })
 }
 
@@ -198,6 +229,8 @@ impl FromStr for HostPort {
 const DETECT_WITHIN: Duration = Duration::from_secs(30);
 /// Two lost connection requests (after 1 s and 2 s more) and an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// 256 MiB: two thousand connections whose readers are stopped in both directions.
+const MAX_BUFFERS: usize = 4096;
 /// A third of what systemd gives a service to stop (DefaultTimeoutStopSec of 90 s).
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -210,8 +243,8 @@ mod tests {
     fn the_example_file_is_what_the_defaults_are() {
         let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/relay/relay.example.toml");
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/relay/config.md");
-        let text = std::fs::read_to_string(example).unwrap();
-        assert!(std::fs::read_to_string(page).unwrap().contains(&text), "the page shows another");
+        let text = fs::read_to_string(example).unwrap();
+        assert!(fs::read_to_string(page).unwrap().contains(&text), "the page shows another");
         let read = |path: &str| {
             let arguments = args::Relay { config: Some(path.into()), ..args::Relay::default() };
             wanted(&arguments).unwrap()

@@ -8,10 +8,14 @@ use std::{
 
 use halfopen_lab::{
     End,
-    wire::{Direction, Link, Rate},
+    wire::{Direction, Link, Rate, Then},
 };
 
-use crate::{case::Side, outcome::Miss, stage::Stage};
+use crate::{
+    case::Side,
+    outcome::Miss,
+    stage::{Cables, Stage},
+};
 
 /// Faults are at work now, or were until a moment ago; and how many there have been.
 #[derive(Debug, Default)]
@@ -44,13 +48,19 @@ enum Fault {
     Rough(Link),
     /// The host's plug is out: the relay's kernel is told.
     CarrierOff,
+    /// A middlebox forgets every connection; those that are new pass it.
+    Forgotten(Then),
+    /// A middlebox sends RST to the relay, or to the host at the other end of its cable, or to both.
+    Reset { to_relay: bool, to_host: bool },
+    /// The host loses its power, and is there again: it knows none of its connections.
+    PowerLost,
 }
 
 impl Fault {
     fn draw(chance: &mut fastrand::Rng) -> Self {
         let clear = Link { seed: chance.u64(..), ..Link::default() };
         let some = Duration::from_millis(chance.u64(5..60));
-        match chance.u8(0..12) {
+        match chance.u8(0..18) {
             0..2 => Self::Cut(Direction::Both),
             2 => Self::Cut(Direction::From(End::Left)),
             3 => Self::Cut(Direction::From(End::Right)),
@@ -65,7 +75,44 @@ impl Fault {
                 let rate = Some(Rate { bits_per_second: 8_000_000, queue: 90_000 });
                 Self::Rough(Link { rate, ..clear })
             }
-            _ => Self::CarrierOff,
+            11 => Self::CarrierOff,
+            12 => Self::Forgotten(Then::Drop),
+            13 => Self::Forgotten(Then::RstOnPacket),
+            14 => Self::Forgotten(Then::Leak),
+            15 => Self::PowerLost,
+            16 => Self::Reset { to_relay: true, to_host: chance.bool() },
+            _ => Self::Reset { to_relay: false, to_host: true },
+        }
+    }
+
+    /// How long it is at work.
+    fn span(self, notice: Duration, chance: &mut fastrand::Rng) -> Duration {
+        match self {
+            // What is only dropped has to be noticed, or it would be as if nothing had happened.
+            Self::LongCut | Self::Forgotten(Then::Drop) => notice + Duration::from_secs(2),
+            _ => Duration::from_millis(chance.u64(500..3_000)),
+        }
+    }
+
+    fn begin(self, cables: &Cables, side: Side) -> Result<(), Miss> {
+        match self {
+            Self::Cut(direction) => {
+                cables.set_link(side, direction, Link { cut: true, ..Link::default() })
+            }
+            Self::LongCut => cables.cut(side),
+            Self::Rough(link) => cables.set_link(side, Direction::Both, link),
+            Self::CarrierOff => cables.carrier(side, false),
+            Self::Forgotten(then) => cables.forget(side, then),
+            Self::Reset { to_relay, to_host } => cables.inject_reset(side, to_relay, to_host),
+            Self::PowerLost => cables.lose_power(side),
+        }
+    }
+
+    fn end(self, cables: &Cables, side: Side) -> Result<(), Miss> {
+        match self {
+            Self::CarrierOff => cables.carrier(side, true),
+            Self::Forgotten(_) => cables.without_middlebox(side),
+            _ => cables.mend(side),
         }
     }
 }
@@ -92,10 +139,7 @@ impl Weather {
     ) -> Result<bool, Miss> {
         let side = if chance.bool() { Side::Client } else { Side::Server };
         let fault = Fault::draw(chance);
-        let span = match fault {
-            Fault::LongCut => stage.limits.notice + Duration::from_secs(2),
-            _ => Duration::from_millis(chance.u64(500..3_000)),
-        };
+        let span = fault.span(stage.limits.notice, chance);
         pause(Duration::from_millis(chance.u64(2_000..6_000)), deadline);
         if Instant::now() + span > deadline {
             pause(span, deadline);
@@ -107,19 +151,9 @@ impl Weather {
             state.is_fair = false;
         }
         let cables = stage.cables()?;
-        let done = match fault {
-            Fault::Cut(direction) => {
-                cables.set_link(side, direction, Link { cut: true, ..Link::default() })
-            }
-            Fault::LongCut => cables.cut(side),
-            Fault::Rough(link) => cables.set_link(side, Direction::Both, link),
-            Fault::CarrierOff => cables.carrier(side, false),
-        };
+        let done = fault.begin(cables, side);
         pause(span, deadline);
-        let mended = match fault {
-            Fault::CarrierOff => cables.carrier(side, true),
-            _ => cables.mend(side),
-        };
+        let mended = fault.end(cables, side);
         let mut state = self.lock();
         state.is_fair = true;
         state.fair_since = Some(Instant::now());

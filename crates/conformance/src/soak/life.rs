@@ -21,8 +21,10 @@ pub(super) enum Kind {
     ServerFirst,
     /// Half-closed for a while before the answer comes.
     HalfClosed,
-    /// A reader that pauses in the middle of a long stream.
+    /// A reader that pauses in front of a long stream: its window closes.
     SlowReader,
+    /// The same for longer than a peer that vanished may go unnoticed, as a process that is frozen does.
+    Frozen,
     /// Bytes, and then RST.
     Reset,
     /// Nothing for a while, then an exchange.
@@ -44,12 +46,13 @@ pub(super) enum End {
 
 impl Kind {
     pub(super) fn draw(chance: &mut fastrand::Rng) -> Self {
-        match chance.u8(0..10) {
-            0..4 => Self::Exchange,
-            4 => Self::ServerFirst,
-            5 => Self::HalfClosed,
-            6 => Self::SlowReader,
-            7..9 => Self::Reset,
+        match chance.u8(0..40) {
+            0..16 => Self::Exchange,
+            16..20 => Self::ServerFirst,
+            20..24 => Self::HalfClosed,
+            24..27 => Self::SlowReader,
+            27 => Self::Frozen,
+            28..36 => Self::Reset,
             _ => Self::Idle,
         }
     }
@@ -68,15 +71,23 @@ pub(super) fn live(stage: &Stage, kind: Kind, chance: &mut fastrand::Rng) -> End
     let patience = stage.limits.notice + stage.limits.soon * 2;
     let lived = match kind {
         Kind::Exchange | Kind::ServerFirst => {
-            exchange(&mut one, &mut other, bytes, Duration::ZERO, patience)
+            exchange(&mut one, &mut other, bytes, Pauses::default(), patience)
         }
-        Kind::HalfClosed => exchange(&mut one, &mut other, bytes, pause, patience),
+        Kind::HalfClosed => {
+            let pauses = Pauses { answering: pause, ..Pauses::default() };
+            exchange(&mut one, &mut other, bytes, pauses, patience)
+        }
         Kind::Idle => {
             thread::sleep(pause);
-            exchange(&mut one, &mut other, bytes, Duration::ZERO, patience)
+            exchange(&mut one, &mut other, bytes, Pauses::default(), patience)
         }
         Kind::SlowReader => {
-            exchange(&mut one, &mut other, 4_000_000 + bytes, Duration::ZERO, patience)
+            let pauses = Pauses { reading: pause, ..Pauses::default() };
+            exchange(&mut one, &mut other, LONG + bytes, pauses, patience)
+        }
+        Kind::Frozen => {
+            let pauses = Pauses { reading: stage.limits.notice + pause, ..Pauses::default() };
+            exchange(&mut one, &mut other, LONG + bytes, pauses, patience)
         }
         Kind::Reset => {
             let sent = one.send(bytes.min(32 * 1024));
@@ -116,12 +127,24 @@ impl From<std::io::Error> for Told {
     }
 }
 
+/// For how long nothing is done by an end that lives.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pauses {
+    /// Before it reads what is sent to it.
+    reading: Duration,
+    /// After it has read everything.
+    answering: Duration,
+}
+
+/// More than all queues between two ends hold: whoever sends it is blocked while nobody reads.
+const LONG: u64 = 12_000_000;
+
 /// One sends so many bytes and FIN; the other reads, waits, and does the same.
 fn exchange(
     one: &mut end::End,
     other: &mut end::End,
     bytes: u64,
-    pause: Duration,
+    pauses: Pauses,
     patience: Duration,
 ) -> Result<(), Told> {
     for (from, to) in [(0, 1), (1, 0)] {
@@ -133,6 +156,7 @@ fn exchange(
             let sent = sending.send(bytes);
             sent.and_then(|()| Ok(sending.finish()?)).map(|()| sending)
         });
+        thread::sleep(pauses.reading);
         let saw = reader.watch(patience);
         let sent = worker
             .join()
@@ -141,7 +165,7 @@ fn exchange(
         whole(&sight, bytes)?;
         // Only now may the twin go: it would reset the connection's linger before its time.
         drop(sent?);
-        thread::sleep(pause);
+        thread::sleep(pauses.answering);
     }
     Ok(())
 }

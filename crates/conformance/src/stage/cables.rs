@@ -8,7 +8,7 @@ use std::{
 
 use halfopen_lab::{
     CLIENT, Cable, CablePlan, End, EndPlan, HostPlan, Lab, Program, SERVER, Topology,
-    wire::{Direction, Link},
+    wire::{Aim, Direction, Link, Middlebox, Reset, Then},
 };
 
 use super::StageError;
@@ -95,23 +95,64 @@ impl Cables {
         Ok(())
     }
 
+    /// Puts a middlebox between this side and the relay that has just forgotten every connection.
+    pub(crate) fn forget(&self, side: Side, then: Then) -> Result<(), Miss> {
+        let (_, inside) = plug(side);
+        let cable = self.cable(side)?;
+        cable.set_middlebox(Some(Middlebox { then, inside, ..Middlebox::default() }));
+        cable.forget_now();
+        Ok(())
+    }
+
+    /// Takes the middlebox away.
+    pub(crate) fn without_middlebox(&self, side: Side) -> Result<(), Miss> {
+        self.cable(side)?.set_middlebox(None);
+        Ok(())
+    }
+
+    /// Sends RST on every connection between this side and the relay, as if from the other end.
+    pub(crate) fn inject_reset(
+        &self,
+        side: Side,
+        to_relay: bool,
+        to_host: bool,
+    ) -> Result<(), Miss> {
+        let (_, host) = plug(side);
+        let cable = self.cable(side)?;
+        for (_, to) in [(to_relay, host.other()), (to_host, host)].into_iter().filter(|(is, _)| *is)
+        {
+            cable.inject(Reset { to, aim: Aim::Valid, port: None });
+        }
+        Ok(())
+    }
+
+    /// Cuts the cable of this side's host and makes its kernel forget all its connections, so that none of
+    /// them says a word: as if it had lost its power. [`Cables::mend`] brings it back.
+    pub(crate) fn lose_power(&self, side: Side) -> Result<(), Miss> {
+        self.cut(side)?;
+        let host = match side {
+            Side::Client => self.lab.client(),
+            Side::Server => self.lab.server(),
+        };
+        let host = host.map_err(StageError::from)?;
+        let forgetting = host.spawn("ss", &["-HKt", "state", "connected"]);
+        let mut forgetting = forgetting.map_err(StageError::from)?;
+        match forgetting.ended(FORGETS_WITHIN)? {
+            Some(status) if status.success() => Ok(()),
+            _ => Err(Miss::NotRun("ss -K (package iproute2) could not end connections".to_owned())),
+        }
+    }
+
     /// Takes the carrier from this side's host, or gives it back.
     pub(crate) fn carrier(&self, side: Side, is_on: bool) -> Result<(), Miss> {
-        // The ends of the topology below: the client is on the left of its cable, the server on the right.
-        let (cable, end) = match side {
-            Side::Client => (0, End::Left),
-            Side::Server => (1, End::Right),
-        };
+        let (cable, end) = plug(side);
         let done =
             if is_on { self.lab.carrier_on(cable, end) } else { self.lab.carrier_off(cable, end) };
         Ok(done.map_err(StageError::from)?)
     }
 
     fn cable(&self, side: Side) -> Result<&Cable, StageError> {
-        Ok(self.lab.cable(match side {
-            Side::Client => 0,
-            Side::Server => 1,
-        })?)
+        Ok(self.lab.cable(plug(side).0)?)
     }
 
     /// Does something on the client's host.
@@ -130,6 +171,18 @@ impl Cables {
         Ok(self.lab.server()?.enter(work)?)
     }
 }
+
+/// The cable of this side's host, and the end of it at which the host is: in the topology below the client
+/// is on the left of its cable, the server on the right.
+const fn plug(side: Side) -> (usize, End) {
+    match side {
+        Side::Client => (0, End::Left),
+        Side::Server => (1, End::Right),
+    }
+}
+
+/// A program that asks the kernel once, on a busy machine.
+const FORGETS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where clients find the relay, in the lab.
 pub(super) fn relay_address() -> SocketAddr {

@@ -10,22 +10,17 @@ use serde_json::Value;
 
 use crate::{halfopen, json, requires_lab, says};
 
-/// Fault, state and side; what was predicted and by what; whether the kernel did so. Times differ from
-/// run to run and are judged inside.
+/// Fault, state and side, and what was predicted by what. Times differ from run to run and are judged
+/// where they are measured.
 fn rows(document: &Value) -> String {
     let mut table = String::new();
     for card in document["cards"].as_array().unwrap() {
         for side in card["sides"].as_array().unwrap() {
             let predicted = &side["predicted"];
             let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-            let fits = match side["as_predicted"].as_bool() {
-                Some(true) => "hit",
-                Some(false) => "MISS",
-                None => "-",
-            };
             writeln!(
                 table,
-                "{:<26} {:<7} {:<8} {:<18} {fits}",
+                "{:<36} {:<7} {:<8} {}",
                 text(&card["scenario"]),
                 text(&side["side"]),
                 text(&predicted["kind"]),
@@ -37,19 +32,27 @@ fn rows(document: &Value) -> String {
     table
 }
 
+/// Whether a card has a side of which this holds.
+fn has_side(card: &Value, is: impl Fn(&Value) -> bool) -> bool {
+    card["sides"].as_array().unwrap().iter().any(is)
+}
+
 #[test]
 fn every_fault_in_every_state_is_measured_as_predicted() {
     requires_lab!("nft" from "nftables", "conntrack" from "conntrack");
     let document = json(&["rehearse", "all", "--json"]);
-    let missed = document["cards"].as_array().unwrap().iter().filter(|card| {
-        card["sides"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|side| side["as_predicted"] == Value::Bool(false))
-    });
-    let missed: Vec<_> = missed.collect();
+    assert!(document["not_done"].is_null(), "{:#}", document["not_done"]);
+    let cards = document["cards"].as_array().unwrap();
+    let missed: Vec<_> =
+        cards.iter().filter(|card| has_side(card, |side| side["as_predicted"] == false)).collect();
     assert!(missed.is_empty(), "{missed:#?}");
+    // On a busy machine some cannot be judged; if it were many, nothing would have been tested.
+    let is_unjudged = |side: &Value| {
+        let decided = ["within", "never"].contains(&side["predicted"]["kind"].as_str().unwrap());
+        decided && side["as_predicted"].is_null()
+    };
+    let unjudged = cards.iter().filter(|card| has_side(card, is_unjudged)).count();
+    assert!(unjudged * 4 < cards.len(), "{unjudged} of {} could not be judged", cards.len());
     insta::assert_snapshot!(rows(&document));
 }
 
@@ -124,4 +127,45 @@ fn what_is_lost_and_doubled_is_counted() {
     let met = card["expectations"][0]["met"].as_bool().unwrap();
     assert_eq!(met, count("lost") == 0 && count("doubled") == 0);
     assert_eq!(output.status.code(), Some(i32::from(!met)));
+}
+
+#[test]
+fn behind_a_balancer_the_client_goes_on_with_the_second_server() {
+    requires_lab!("nft" from "nftables");
+    let document = json(&[
+        "rehearse",
+        "balanced-server-dies",
+        "--json",
+        "--set",
+        "pair.state=writing",
+        "--set",
+        "pair.reconnect=true",
+        "--set",
+        "client.sysctls.tcp_retries2=3",
+    ]);
+    let card = &document["cards"][0];
+    assert_eq!(card["sides"][0]["as_predicted"], true, "{card:#}");
+    assert!(card["sides"][0]["again"]["at_ms"].as_u64().is_some(), "{card:#}");
+    let notes = card["notes"].to_string();
+    assert!(notes.contains("in the end server2 holds 1 connection"), "{card:#}");
+    // What the first server had not answered was said again to the second.
+    assert!(card["messages"]["lost"].as_u64().unwrap() <= 1, "{card:#}");
+}
+
+#[test]
+fn all_faults_with_programs_take_what_is_set_and_refuse_what_cannot_be() {
+    let programs = ["rehearse", "all", "--server", "cat", "--client", "cat"];
+    let with = |more: &[&str]| says(&[&programs[..], more].concat());
+    let (script, code) = with(&["--dry-run", "--set", "stop.limit=41s"]);
+    assert_eq!(code, 0);
+    assert!(script.contains("or 41s after the first fault"), "{script}");
+    assert!(!script.contains("unread"), "a program need not write");
+    for (more, why) in [
+        (&["--set", "stop.limt=41s"][..], "did you mean `limit`?"),
+        (&["--capture", "/nowhere"], "name one scenario"),
+        (&["--clock", "warp"], "cannot warp the clock"),
+    ] {
+        let (said, code) = with(more);
+        assert!(code == 2 && said.contains(why), "{more:?}: {said}");
+    }
 }

@@ -4,6 +4,8 @@
 mod cost;
 mod killed;
 mod operation;
+mod supervised;
+mod tls;
 mod vanish;
 
 use std::{

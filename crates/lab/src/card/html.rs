@@ -31,8 +31,9 @@ const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;ma
  figure{margin:0;overflow:auto}@media(prefers-color-scheme:dark){body{background:#161616;color:#ddd}}";
 
 fn section(card: &Card) -> String {
+    let state = card.state.map(|state| format!(", connection {state}")).unwrap_or_default();
     let mut text = format!(
-        "<section>\n<h2>{}</h2>\n<p>{}</p>\n<p>kernel {}, topology {}</p>\n",
+        "<section>\n<h2>{}</h2>\n<p>{}</p>\n<p>kernel {}, topology {}{state}</p>\n",
         escaped(&card.scenario),
         escaped(&card.summary),
         escaped(&card.kernel),

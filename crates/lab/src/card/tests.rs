@@ -1,17 +1,19 @@
 //! One card, in every face.
 
 use super::*;
+use crate::forecast::Decides;
 
 fn at(millis: u64, what: &str) -> Happened {
     Happened { at: Duration::from_millis(millis), what: what.to_owned() }
 }
 
-fn card() -> Card {
+pub(crate) fn card() -> Card {
     let second = Duration::from_secs;
     let client = SideCard {
         side: Side::Client,
         command: "redis-cli -h $SERVER BLPOP \"q<1>\" 0".to_owned(),
         began: Some("ESTABLISHED, keepalive 15s/5s/3, no TCP_USER_TIMEOUT".to_owned()),
+        traffic: Some("nothing in flight, last sent 2s ago, has received nothing".to_owned()),
         predicted: Predicted {
             kind: "within",
             min: Some(second(28)),
@@ -32,6 +34,7 @@ fn card() -> Card {
         side: Side::Server,
         command: "redis-server --port 6379 --bind 0.0.0.0 --protected-mode no --save '' --appendonly no --daemonize no".to_owned(),
         began: Some("ESTABLISHED, keepalive off, no TCP_USER_TIMEOUT".to_owned()),
+        traffic: None,
         predicted: Predicted::of(&Foreseen::Never { why: "no timer runs".to_owned() }, second(0)),
         if_writing: None,
         wire: None,
@@ -47,6 +50,7 @@ fn card() -> Card {
         summary: "The cable is cut.".to_owned(),
         topology: "routed",
         kernel: "6.18.44".to_owned(),
+        state: Some("waiting"),
         acts: vec![at(0, "cable 1 drops every frame")],
         sides: vec![client, server],
         messages: Some(Messages { sent: 12, read: 11, lost: 1, doubled: 0 }),
@@ -111,4 +115,14 @@ fn a_measurement_fits_by_time_and_by_cause() {
     assert_eq!(never.fits(None, second(60)), Some(true));
     assert_eq!(never.fits(Some((second(1), By::Fin)), second(60)), Some(false));
     assert_eq!(Predicted::of(&Foreseen::Fails, second(0)).fits(None, second(60)), None);
+    let open = |not_before| {
+        let why = String::new();
+        Predicted::of(&Foreseen::Open { decides: Decides::Chance, not_before, why }, second(1))
+    };
+    let early = second(5) - RESOLUTION - Duration::from_millis(1);
+    assert_eq!(open(Some(second(4))).fits(Some((early, By::Timers)), second(60)), Some(false));
+    assert_eq!(open(Some(second(4))).fits(Some((second(5), By::Timers)), second(60)), Some(true));
+    assert_eq!(open(Some(second(4))).fits(Some((second(1), By::Reset)), second(60)), None);
+    assert_eq!(open(None).fits(Some((second(9), By::Timers)), second(60)), Some(false));
+    assert_eq!(open(None).fits(None, second(60)), None);
 }

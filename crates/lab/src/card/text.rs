@@ -11,7 +11,8 @@ pub fn text(card: &Card) -> String {
     let mut text = String::new();
     // Writing into a String cannot fail.
     let _ = writeln!(text, "{}", wrapped("", &format!("{}: {}", card.scenario, card.summary)));
-    let _ = writeln!(text, "kernel {}, topology {}\n", card.kernel, card.topology);
+    let state = card.state.map(|state| format!(", connection {state}")).unwrap_or_default();
+    let _ = writeln!(text, "kernel {}, topology {}{state}\n", card.kernel, card.topology);
     for act in &card.acts {
         let _ = writeln!(text, "{}", wrapped(&format!("{}  ", seconds(act.at)), &act.what));
     }
@@ -56,10 +57,10 @@ pub(super) fn rows(side: &SideCard) -> Vec<(&'static str, String)> {
     let none = |what: &Option<Happened>, nothing: &str| {
         what.as_ref().map_or_else(|| nothing.to_owned(), happened)
     };
-    let mut rows = vec![
-        ("before", side.began.clone().unwrap_or_else(|| "no connection".to_owned())),
-        ("predicted", predicted(&side.predicted)),
-    ];
+    let mut rows =
+        vec![("before", side.began.clone().unwrap_or_else(|| "no connection".to_owned()))];
+    rows.extend(side.traffic.clone().map(|traffic| ("  traffic", traffic)));
+    rows.push(("predicted", predicted(&side.predicted)));
     if let Some(writing) = &side.if_writing {
         rows.push(("  if writing", writing.clone()));
     }
@@ -89,6 +90,10 @@ fn predicted(predicted: &Predicted) -> String {
         (_, Some(min), Some(max), Some(by)) => {
             format!("{}..{} by {by}{why}", tenths(min), tenths(max))
         }
+        ("open", Some(min), _, Some(decides)) => {
+            format!("{decides} decides, its own timers not before {}{why}", tenths(min))
+        }
+        ("open", _, _, Some(decides)) => format!("{decides} decides{why}"),
         ("fails", ..) => "it is the side that fails".to_owned(),
         (kind, ..) => format!("{kind}{why}"),
     }

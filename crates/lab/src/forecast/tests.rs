@@ -1,9 +1,12 @@
 //! What is expected, by fault and side.
 
-use halfopen_core::detection::{AppTold, Assumptions, Cause, NeverBecause, PeerTold, Prediction};
+use halfopen_core::detection::{AppTold, Assumptions, NeverBecause, PeerTold};
 
 use super::*;
-use crate::fault::{CATALOGUE, Place};
+use crate::{
+    fault::{CATALOGUE, Place},
+    scenario::Scenario,
+};
 
 fn within(min: u64, max: u64, cause: Cause) -> Learns {
     Learns::Within(Prediction {
@@ -27,15 +30,30 @@ fn learns(keepalive: bool) -> DetectionTime {
     }
 }
 
+/// Keepalive that ends in four seconds.
+const KEEPALIVE: KeepaliveTimes =
+    KeepaliveTimes { idle: Duration::from_secs(1), interval: Duration::from_secs(1), probes: 3 };
+
+fn seen(learns: &DetectionTime) -> Seen<'_> {
+    let keepalive = learns.idle.within().map(|_| KEEPALIVE);
+    Seen { learns, keepalive, tick: Tick::from_hz(250), ago: Duration::ZERO }
+}
+
 fn expected(fault: &Fault, side: Side, keepalive: bool, busy: bool) -> Foreseen {
     let learns = learns(keepalive);
-    forecast(fault, side, Known { learns: Some(&learns), busy, since: Duration::ZERO })
+    let (own, peer) = (Some(seen(&learns)), Some(seen(&learns)));
+    let pause = busy.then_some(Duration::from_millis(100));
+    forecast(fault, side, Known { own, peer, busy, pause, ..Known::default() })
 }
 
 fn words(foreseen: &Foreseen) -> String {
     match foreseen {
         Foreseen::Within { within, by, .. } => format!("{within} by {}", by.words()),
         Foreseen::Never { .. } => "never".to_owned(),
+        Foreseen::Open { decides, not_before: Some(at), .. } => {
+            format!("{}, from {}", decides.words(), halfopen_core::Span(*at))
+        }
+        Foreseen::Open { decides, .. } => decides.words().to_owned(),
         Foreseen::Unknown { .. } => "unknown".to_owned(),
         Foreseen::Fails => "fails".to_owned(),
     }
@@ -81,14 +99,101 @@ fn a_fault_that_heals_in_time_is_never_noticed() {
         direction: Direction::Both,
         lasts: Some(Duration::from_millis(4500)),
     };
-    assert!(matches!(expected(&cut, Side::Client, true, false), Foreseen::Unknown { .. }));
+    assert!(matches!(
+        expected(&cut, Side::Client, true, false),
+        Foreseen::Open { decides: Decides::AMoment, .. }
+    ));
 }
 
 #[test]
 fn what_was_read_late_counts_from_there() {
     let learns = learns(true);
-    let known = Known { learns: Some(&learns), busy: false, since: Duration::from_secs(2) };
+    let since = Duration::from_secs(2);
+    let known = Known { own: Some(seen(&learns)), since, ..Known::default() };
     let cut = Fault::Suspend { side: Side::Server, lasts: Duration::from_secs(7) };
     // Seven seconds from the fault are five from the look, and the timers need five at most.
     assert!(matches!(forecast(&cut, Side::Client, known), Foreseen::Within { .. }));
+}
+
+fn step(parameters: &str) -> Fault {
+    let text = format!("[[at]]\nwhen = \"1s after established\"\n{parameters}\n");
+    Scenario::read("a.toml", &text, &[]).unwrap().steps.remove(0).fault
+}
+
+#[test]
+fn what_becomes_of_an_idle_connection_behind_a_box_depends_on_who_refreshes_it() {
+    let boxes = [
+        "",
+        "forgets_after = \"500ms\"",
+        "forgets_after = \"5s\"",
+        "forgets_after = \"1100ms\"",
+        "forgets_after = \"500ms\"\nthen = \"rst\"",
+        "forgets_after = \"500ms\"\nthen = \"rst-inside\"",
+        "forgets_after = \"500ms\"\nthen = \"rst-both\"",
+        "forgets_after = \"500ms\"\nthen = \"pick-up\"",
+        "forgets_after = \"500ms\"\nthen = \"pick-up-or-rst\"",
+        "forgets_after = \"5s\"\nkeepalives = \"ignore\"",
+        "forgets_after = \"5s\"\nrefresh = \"data\"",
+        "keepalives = \"drop\"",
+        "keepalives = \"answer\"",
+    ];
+    let mut table = String::new();
+    for parameters in boxes {
+        let fault = step(&format!("fault = \"middlebox\"\n{parameters}"));
+        table += &format!("{}\n", if parameters.is_empty() { "plain" } else { parameters });
+        for (keepalive, busy, state) in
+            [(false, false, "no keepalive"), (true, false, "keepalive"), (true, true, "writing")]
+        {
+            let told = |side| words(&expected(&fault, side, keepalive, busy));
+            let (client, server) = (told(Side::Client), told(Side::Server));
+            table += &format!("    {state:<14}client {client:<34}server {server}\n");
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_link_that_comes_and_goes_is_noticed_only_if_it_is_gone_for_longer_than_the_timers_take() {
+    let flap = |down: &str, up: &str, times: u32| {
+        let text = format!("fault = \"flap\"\ndown = \"{down}\"\nup = \"{up}\"\ntimes = {times}");
+        words(&expected(&step(&text), Side::Client, true, false))
+    };
+    assert_eq!(flap("500ms", "1500ms", 5), "never", "a probe falls into each whole time");
+    assert_eq!(flap("3s", "1s", 1), "never", "whole again before the timers run out");
+    assert_eq!(flap("6s", "1s", 2), "4s..5s by own timers");
+    assert_eq!(flap("3s", "500ms", 5), "chance, from 4s");
+}
+
+#[test]
+fn a_forgetful_router_is_as_its_filter_is() {
+    let learns = learns(true);
+    let told = |filter| {
+        let router = Router { filter, ..Router::default() };
+        let (own, peer) = (Some(seen(&learns)), Some(seen(&learns)));
+        words(&forecast(
+            &Fault::Forget,
+            Side::Client,
+            Known { own, peer, router, ..Known::default() },
+        ))
+    };
+    assert_eq!(told(Filter::Drop), "4s..5s by own timers");
+    assert_eq!(told(Filter::Reset), "0ms..5s by own timers or RST");
+    assert_eq!(told(Filter::None), "who speaks first, from 4s");
+}
+
+#[test]
+fn the_orphan_of_a_lost_fin_answers_until_it_is_given_up() {
+    let client = learns(true);
+    let orphan = DetectionTime { now: Some(within(3, 4, Cause::Orphan)), ..learns(true) };
+    let fault = Fault::FinLost { side: Side::Server };
+    let known = |peer| Known { own: Some(seen(&client)), peer: Some(peer), ..Known::default() };
+    let Foreseen::Within { within, by: By::Reset, .. } =
+        forecast(&fault, Side::Client, known(seen(&orphan)))
+    else {
+        panic!("it is told by RST");
+    };
+    assert!(within.min() == Duration::from_secs(3) && within.max() > Duration::from_secs(5));
+    // While the other program has not ended there is no orphan yet.
+    let open = forecast(&fault, Side::Client, known(seen(&client)));
+    assert!(matches!(open, Foreseen::Open { decides: Decides::Programs, .. }));
 }

@@ -9,19 +9,27 @@ use super::{
     BySide, RehearsalError, look::Look, notice, party::Count, picture::picture, stage::Stage,
 };
 use crate::{
-    card::{Card, Expectation, Happened, Left, Messages, Predicted, SAID_MAX, Said, SideCard},
+    card::{
+        Card, Expectation, Happened, Left, Messages, Predicted, RESOLUTION, SAID_MAX, Said,
+        SideCard,
+    },
     fault::{Fault, Side},
-    forecast::Foreseen,
+    forecast::{By, Foreseen, fails},
     pair::Told,
-    scenario::{Scenario, When},
+    scenario::{Scenario, State, When, in_one_line},
+    topology::SECOND_SERVER,
 };
 
 /// What is recorded while the timeline runs.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) first_fault: Option<Moment>,
+    /// Where the connection stood then, as its kernels counted.
+    pub(super) state: Option<State>,
     /// When something was done, and what.
     pub(super) acts: Vec<(Moment, String)>,
+    /// By how much the latest act came after its time.
+    pub(super) latest_act: Duration,
     /// What each side had right before.
     pub(super) before: BySide<Look>,
     pub(super) looks: BySide<Look>,
@@ -67,11 +75,13 @@ pub(super) fn card(
     let messages = is_pair.then(|| messages(stage));
     let expectations = expectations(scenario, &sides, messages);
     let picture = picture(stage, &record, from);
+    let notes = notes(stage, &record, &sides);
     Ok(Card {
         scenario: scenario.name.clone(),
         summary: scenario.summary.clone(),
         topology: scenario.plan.word(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        state: if is_pair { Some(scenario.pair.state) } else { record.state }.map(State::word),
         acts: record
             .acts
             .iter()
@@ -84,7 +94,7 @@ pub(super) fn card(
         watched: now.since(from),
         ended,
         picture,
-        notes: record.notes.into_iter().chain(notes(stage)).collect(),
+        notes: record.notes.into_iter().chain(notes).collect(),
     })
 }
 
@@ -94,6 +104,9 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
     let predicted = match record.foreseen.get(side) {
         _ if stage.has_lost_power(side) => Predicted::of(&Foreseen::Fails, Duration::ZERO),
         Some((foreseen, since)) => Predicted::of(foreseen, *since),
+        None if stage.scenario.steps.iter().any(|step| fails(&step.fault, side)) => {
+            Predicted::of(&Foreseen::Fails, Duration::ZERO)
+        }
         None => {
             let why = "it has no connection to look at".to_owned();
             Predicted::of(&Foreseen::Unknown { why }, Duration::ZERO)
@@ -110,15 +123,23 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
         && measured.is_some()
         && stage.spoke(side).is_some_and(|at| at > since_look);
     let watched = halfopen_sys::now().since(from);
-    let as_predicted = if was_faster || wrote { None } else { predicted.fits(measured, watched) };
+    let was_left = is_by_the_other_program(stage, record, side, from, measured);
+    let as_predicted = match predicted.fits(measured, watched) {
+        _ if was_faster || wrote => None,
+        Some(false) if was_left => None,
+        // Whoever looks or acts too late cannot say that the kernel did.
+        Some(false) if late(stage, record).is_some() => None,
+        fits => fits,
+    };
     let again = stage.watch.established_again(side, from);
     SideCard {
         side,
         command: stage.command(side).map_or_else(
             || format!("the built-in {side}, {}", stage.scenario.pair.state.word()),
-            str::to_owned,
+            in_one_line,
         ),
         began: record.before.get(side).or(look).map(|look| look.words.clone()),
+        traffic: record.before.get(side).map(|look| look.traffic.clone()),
         if_writing: look
             .filter(|_| matches!(predicted.kind, "within" | "never"))
             .and_then(Look::if_writing),
@@ -131,6 +152,28 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
         again: again.map(|at| happened(at, "has a connection again".to_owned())),
         left: left(stage, side),
     }
+}
+
+/// How late the lab itself was at worst, on a machine that has too much to do; `None`: in time.
+fn late(stage: &Stage<'_>, record: &Record) -> Option<Duration> {
+    let latest = record.latest_act.max(stage.watch.longest_gap());
+    (latest > RESOLUTION).then_some(latest)
+}
+
+/// A FIN or RST came since the other program closed or ended of its own accord, which no kernel decides.
+fn is_by_the_other_program(
+    stage: &Stage<'_>,
+    record: &Record,
+    side: Side,
+    from: Moment,
+    measured: Option<(Duration, By)>,
+) -> bool {
+    let other = side.other();
+    let is_told = matches!(measured, Some((_, By::Fin | By::Reset)));
+    let fails = matches!(record.foreseen.get(other), Some((Foreseen::Fails, _)));
+    let left = || notice::of_leaving(stage, other, from).map(|at| at.since(from));
+    let is_soon = |left: Duration| measured.is_some_and(|(at, _)| left <= at + notice::SLACK);
+    stage.command(other).is_some() && is_told && !fails && left().is_some_and(is_soon)
 }
 
 /// The first FIN or RST on the connection's cable, from whichever side.
@@ -178,7 +221,7 @@ fn left(stage: &Stage<'_>, side: Side) -> Left {
 
 fn messages(stage: &Stage<'_>) -> Messages {
     let sent = &stage.party(Side::Client).sent;
-    let read = &stage.party(Side::Server).read;
+    let read = stage.read();
     let count = |numbers: usize| numbers as u64;
     Messages {
         sent: count(sent.len()),
@@ -188,28 +231,44 @@ fn messages(stage: &Stage<'_>) -> Messages {
     }
 }
 
-/// The first lines of each side after the fault; the pair's everyday numbers say nothing.
+/// What each side said after the fault, its beginning and its end; the pair's everyday numbers say nothing.
 fn said(stage: &Stage<'_>, from: Moment) -> Vec<Said> {
     let mut said: Vec<_> = Side::BOTH
         .into_iter()
         .flat_map(|side| {
-            let is_news = move |text: &str| {
+            let is_news = |text: &str| {
                 let told = Told::from_line(text);
                 stage.command(side).is_some() || matches!(told, None | Some(Told::Ended(_)))
             };
             let lines = stage.party(side).said.iter().filter(move |line| line.at > from);
-            lines
-                .filter(move |line| is_news(&line.text) && !line.text.is_empty())
-                .take(SAID_MAX)
-                .map(move |line| Said { at: line.at.since(from), side, line: line.text.clone() })
+            let news: Vec<_> =
+                lines.filter(|line| is_news(&line.text) && !line.text.is_empty()).collect();
+            // The first tells what went wrong, and the last what came of it: a stack trace ends with its cause.
+            let skipped = news.len().saturating_sub(SAID_MAX);
+            let told = news.into_iter().enumerate();
+            told.filter(move |(number, _)| *number == 0 || *number > skipped).map(
+                move |(_, line)| Said { at: line.at.since(from), side, line: line.text.clone() },
+            )
         })
         .collect();
     said.sort_by_key(|said| said.at);
     said
 }
 
-fn notes(stage: &Stage<'_>) -> Vec<String> {
+fn notes(stage: &Stage<'_>, record: &Record, sides: &[SideCard]) -> Vec<String> {
     let mut notes = Vec::new();
+    let is_unsure = |side: &SideCard| side.kernel.is_some() && side.as_predicted.is_none();
+    let is_any_unsure = sides.iter().any(is_unsure);
+    if let Some(late) = late(stage, record).filter(|_| is_any_unsure) {
+        notes.push(format!(
+            "the lab itself was up to {} late, as on a busy machine: no miss is held against a kernel",
+            Span(late)
+        ));
+    }
+    if let Some(count) = stage.connections_of_second() {
+        let plural = if count == 1 { "" } else { "s" };
+        notes.push(format!("in the end {SECOND_SERVER} holds {count} connection{plural}"));
+    }
     let flooded = stage.flooded_most();
     if flooded > 0 {
         notes.push(format!(

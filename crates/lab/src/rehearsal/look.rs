@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use halfopen_core::{
     Cookie, Diagnosis, KernelTimer, Moment, Observation, OptionsSeen, Owners, Sample, Siblings,
     Span, Thresholds, Tracking,
-    detection::{DetectionTime, Learns},
+    detection::{DetectionTime, KeepaliveTimes, Learns, keepalive_is_on},
     keeping::KeepOptions,
 };
 
-use super::{RehearsalError, stage::Stage};
+use super::{RehearsalError, stage::Stage, traffic};
 use crate::{
-    fault::{Fault, Side},
-    forecast::{Foreseen, Known, forecast},
+    fault::Side,
+    forecast::{Known, Seen},
 };
 
 /// What was seen of a victim's socket right after the fault.
@@ -24,8 +24,11 @@ pub(super) struct Look {
     pub(super) learns: DetectionTime,
     /// State and options, in words.
     pub(super) words: String,
+    /// What was in flight and what went last, in words.
+    pub(super) traffic: String,
     /// The options that keep it, and the process and descriptor that hold it, where they were read.
     pub(super) kept: Option<(KeepOptions, u32, u32)>,
+    keepalive: Option<KeepaliveTimes>,
     in_flight: bool,
 }
 
@@ -60,6 +63,10 @@ impl Look {
         let track = stage.watch.focus(side).filter(|track| track.gone.is_none());
         let Some(sample) = track.map(|track| track.last.clone()) else { return Ok(None) };
         let holder = stage.holder(side, &sample);
+        // What a process held when the table was read, and none holds now, has just ended.
+        if holder.is_none() && sample.inode.is_some() {
+            return Ok(None);
+        }
         let options = match holder {
             Some((pid, fd)) => halfopen_sys::options::of_process(pid, fd, cookie).map_or_else(
                 |error| unread(&error.to_string()),
@@ -74,6 +81,7 @@ impl Look {
         } else {
             Owners::None
         };
+        let traffic = traffic::words(side, &sample);
         let words = format!("{state}, {}", options_in_words(&options));
         let kept = holder.zip(options.read().and_then(KeepOptions::of));
         let kept = kept.map(|((pid, fd), options)| (options, pid, fd));
@@ -88,8 +96,10 @@ impl Look {
             tracking: Tracking::NotTracked,
             proof: None,
         };
+        let keepalive =
+            keepalive_is_on(&seen).filter(|is_on| *is_on).and_then(|_| KeepaliveTimes::of(&seen));
         let learns = Diagnosis::of(seen, &Thresholds::default()).learns;
-        Ok(Some(Self { at, cookie, regime, learns, words, kept, in_flight }))
+        Ok(Some(Self { at, cookie, regime, learns, words, traffic, kept, keepalive, in_flight }))
     }
 
     /// Something was heard since, such as the answer to a probe that was on its way.
@@ -99,15 +109,24 @@ impl Look {
             .is_some_and(|ago| sample.taken_at.since(self.at) > ago.saturating_add(AT_THE_TIME))
     }
 
-    pub(super) fn foresee(
-        &self,
-        fault: &Fault,
-        side: Side,
-        writes: bool,
-        since: Duration,
-    ) -> Foreseen {
-        let busy = self.in_flight || self.regime != Regime::Idle || writes;
-        forecast(fault, side, Known { learns: Some(&self.learns), busy, since })
+    /// What a forecast wants to know of the socket, at `now`.
+    pub(super) fn seen(&self, now: Moment) -> Seen<'_> {
+        Seen {
+            learns: &self.learns,
+            keepalive: self.keepalive,
+            tick: halfopen_sys::tick(),
+            ago: now.since(self.at),
+        }
+    }
+
+    /// The same of the side as a whole; `known` says the rest.
+    pub(super) fn known<'a>(&'a self, known: Known<'a>) -> Known<'a> {
+        Known {
+            own: Some(self.seen(self.at)),
+            busy: self.in_flight || self.regime != Regime::Idle || known.busy,
+            unanswered: self.regime == Regime::InFlight,
+            ..known
+        }
     }
 
     /// What would be if its application wrote, where nothing is in flight.

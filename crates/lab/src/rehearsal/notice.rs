@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use halfopen_core::{Moment, TcpState};
+use halfopen_core::{KernelTimer, Moment, Sample, TcpState};
 
 use super::stage::{OnWire, Stage};
 use crate::{
@@ -57,6 +57,13 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         return None;
     }
     let gone = gone?;
+    let is_killed = stage.scenario.steps.iter().any(|step| match step.fault {
+        Fault::Abort { side: at } | Fault::RstLost { side: at } => at == side,
+        _ => false,
+    });
+    if is_killed && reset.is_none_or(|reset| gone < reset) {
+        return Some(Kernel { at: gone, by: By::OwnHost, words: "killed by its host".to_owned() });
+    }
     // Where the program was told of a time-out, the RST came to a connection that was over.
     let timed_out = |told: &(Moment, String)| {
         ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"].contains(&told.1.as_str())
@@ -65,6 +72,14 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
     if let Some(at) = reset.filter(|reset| *reset <= gone && !is_late) {
         let errno = if track.established.is_some() { "ECONNRESET" } else { "ECONNREFUSED" };
         return Some(Kernel { at, by: By::Reset, words: format!("RST ({errno})") });
+    }
+    // Who ends with something unread says RST too, and no timer of the kernel's was at work.
+    if stage.command(side).is_some() && !is_unanswered(&track.last) {
+        return None;
+    }
+    // Behind a box that changes ports the RST was another connection's on the wire.
+    if let Some((at, _)) = told.as_ref().filter(|(_, errno)| errno == "ECONNRESET") {
+        return Some(Kernel { at: *at, by: By::Reset, words: "RST (ECONNRESET)".to_owned() });
     }
     // The table is read every so often; the program may say it first, and keepalive ends with an RST.
     let own_reset = first(|event| !event.to_host && event.rst);
@@ -77,6 +92,16 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         None => "ETIMEDOUT, as no router complained".to_owned(),
     };
     Some(Kernel { at, by: By::Timers, words: format!("gave up by its own timers ({errno})") })
+}
+
+/// The kernel has tried in vain, without which it gives nothing up.
+const fn is_unanswered(last: &Sample) -> bool {
+    matches!(
+        last.timer,
+        KernelTimer::Retransmit { retransmits: 1.., .. }
+            | KernelTimer::Keepalive { probes: 1.., .. }
+            | KernelTimer::WindowProbe { .. }
+    )
 }
 
 /// What comes to a host that has another address, or whose interface is down, is heard by nobody.
@@ -137,8 +162,17 @@ pub(super) fn of_application(
     }
 }
 
+/// When the program of a side closed or ended, whatever for.
+pub(super) fn of_leaving(stage: &Stage<'_>, side: Side, from: Moment) -> Option<Moment> {
+    let exit = stage.party(side).ended.as_ref().map(|(at, _)| *at);
+    let closed = stage.watch.focus(side).and_then(|track| {
+        track.reached(&OWN_CLOSE, from).or_else(|| track.reached(&[TcpState::LastAck], from))
+    });
+    [exit, closed, stage.let_go(side)].into_iter().flatten().filter(|at| *at > from).min()
+}
+
 /// Between what the kernel does and what we read of it: one look at the tables, late.
-const SLACK: Duration = Duration::from_millis(150);
+pub(super) const SLACK: Duration = Duration::from_millis(150);
 
 /// A side needs no further watch: its application noticed, or had time to.
 pub(super) fn is_done(stage: &Stage<'_>, side: Side, from: Moment, now: Moment) -> bool {

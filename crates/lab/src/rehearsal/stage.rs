@@ -1,9 +1,10 @@
 //! Owns the stage of a rehearsal: the lab, the programs of both sides, and what passes their cables.
 //! Chooses no times; `acts` changes it.
 
-use std::{fs, net::Ipv4Addr, sync::atomic::AtomicBool, time::Duration};
+use std::{collections::BTreeMap, fs, net::Ipv4Addr, sync::atomic::AtomicBool, time::Duration};
 
-use halfopen_core::{Moment, Sample};
+use halfopen_core::{Moment, Sample, TcpState};
+use halfopen_sys::SocketDiag;
 
 use super::{
     BySide, Options, RehearsalError,
@@ -18,10 +19,11 @@ use crate::{
     frame::Frame,
     lab::Lab,
     pair::{self, Role},
+    program::Program,
     requirements,
     scenario::{Plan, Ready, Scenario},
     timeline::plug,
-    topology::ROUTER,
+    topology::{CLIENT, ROUTER, SECOND_SERVER},
     wire::Fate,
 };
 
@@ -32,6 +34,8 @@ pub(super) struct Stage<'a> {
     pub(super) dhcp: Dhcp,
     pub(super) watch: Watch,
     parties: [Party; 2],
+    /// Behind a balancer, the second server's.
+    second: Option<Party>,
     pub(super) lab: Lab,
     pub(super) scenario: &'a Scenario,
     pub(super) options: &'a Options<'a>,
@@ -77,6 +81,7 @@ impl<'a> Stage<'a> {
             dhcp: Dhcp::default(),
             watch: Watch::default(),
             parties: Default::default(),
+            second: None,
             lab,
             scenario,
             options,
@@ -89,8 +94,11 @@ impl<'a> Stage<'a> {
             flooded_most: 0,
         };
         for side in Side::BOTH {
-            stage.name_hosts(side)?;
+            stage.name_hosts(side.word())?;
             stage.watch.begin(&stage.lab, side)?;
+        }
+        if scenario.plan == Plan::Balanced {
+            stage.name_hosts(SECOND_SERVER)?;
         }
         Ok(stage)
     }
@@ -180,7 +188,7 @@ impl<'a> Stage<'a> {
 
     /// Takes up what programs said, and what passed the cables.
     pub(super) fn listen(&mut self) {
-        self.parties.iter_mut().for_each(Party::listen);
+        self.parties.iter_mut().chain(&mut self.second).for_each(Party::listen);
         self.see_who_lets_go();
         self.flooded_most = self.flooded_most.max(self.watch.flooded(Side::Server));
         for (index, side) in Side::BOTH.into_iter().enumerate() {
@@ -276,8 +284,19 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Starts the program of a side.
+    /// Starts the program of a side; with that of the server, where there is a second one, its too.
     pub(super) fn start(&mut self, side: Side) -> Result<(), RehearsalError> {
+        let program = self.launch(side, side.word())?;
+        self.party_mut(side).take(program);
+        if self.scenario.plan == Plan::Balanced && side == Side::Server && self.second.is_none() {
+            let program = self.launch(side, SECOND_SERVER)?;
+            self.second.get_or_insert_default().take(program);
+        }
+        Ok(())
+    }
+
+    /// Starts the program of a side on a host.
+    fn launch(&self, side: Side, host: &str) -> Result<Program, RehearsalError> {
         let server = format!("SERVER={}", self.target());
         let client = format!("CLIENT={}", self.address(Side::Client));
         let role;
@@ -290,9 +309,7 @@ impl<'a> Stage<'a> {
                 arguments.extend(role.iter().map(String::as_str));
             }
         }
-        let program = self.lab.host(side.word())?.spawn_as_user("env", &arguments)?;
-        self.party_mut(side).take(program);
-        Ok(())
+        Ok(self.lab.host(host)?.spawn_as_user("env", &arguments)?)
     }
 
     fn role(&self, side: Side) -> Role {
@@ -339,7 +356,7 @@ impl<'a> Stage<'a> {
             Ok(if is_ready { Some(true) } else { failed.then_some(false) })
         })?;
         if reached == Some(true) {
-            return Ok(());
+            return if side == Side::Server { self.wait_for_second(interrupted) } else { Ok(()) };
         }
         let what = match ready {
             Some(Ready::Port(port)) => format!("the {side} listen on port {port}"),
@@ -348,6 +365,62 @@ impl<'a> Stage<'a> {
         };
         let instead = self.party(side).last_words();
         Err(RehearsalError::Unseen { what, within: READY_WITHIN, instead })
+    }
+
+    /// Waits until the second server, if there is one, listens where the first does.
+    fn wait_for_second(&mut self, interrupted: &AtomicBool) -> Result<(), RehearsalError> {
+        if self.second.is_none() {
+            return Ok(());
+        }
+        let ports = self.watch.listening(Side::Server).to_vec();
+        let reached = patiently(READY_WITHIN, interrupted, || {
+            self.listen();
+            let there = self.of_second(|sample| {
+                (sample.state == TcpState::Listen).then_some(sample.endpoints.local.port())
+            })?;
+            Ok(ports.iter().all(|port| there.contains(port)).then_some(()))
+        })?;
+        reached.ok_or_else(|| RehearsalError::Unseen {
+            what: format!("{SECOND_SERVER} listen as the server does"),
+            within: READY_WITHIN,
+            instead: self.second.as_ref().map(Party::last_words).unwrap_or_default(),
+        })
+    }
+
+    /// What is wanted of each socket of the second server.
+    fn of_second<T>(
+        &self,
+        wanted: impl Fn(&Sample) -> Option<T>,
+    ) -> Result<Vec<T>, RehearsalError> {
+        let failed = |why: String| RehearsalError::Look { side: Side::Server, why };
+        let diag = self.lab.host(SECOND_SERVER)?.enter(SocketDiag::open)?;
+        let dump = diag.and_then(|mut diag| diag.dump());
+        let samples = dump.map_err(|error| failed(error.to_string()))?.samples;
+        Ok(samples.iter().filter_map(wanted).collect())
+    }
+
+    /// How many connections the second server holds; `None` where there is none.
+    pub(super) fn connections_of_second(&self) -> Option<usize> {
+        self.second.as_ref()?;
+        let is_open = |sample: &Sample| {
+            (sample.state == TcpState::Established && !sample.endpoints.is_loopback()).then_some(())
+        };
+        Some(self.of_second(is_open).ok()?.len())
+    }
+
+    /// How often each number of the built-in client was read, by whichever server.
+    pub(super) fn read(&self) -> BTreeMap<u64, u32> {
+        let mut read = self.party(Side::Server).read.clone();
+        for (number, times) in self.second.iter().flat_map(|second| &second.read) {
+            *read.entry(*number).or_default() += times;
+        }
+        read
+    }
+
+    /// Something that the built-in client has sent was not read yet, by any server.
+    pub(super) fn repeats(&self) -> bool {
+        let read = self.read();
+        self.party(Side::Client).sent.iter().any(|number| !read.contains_key(number))
     }
 
     /// Waits until both ends are established, and quiet enough for the first exchange to be over.
@@ -388,7 +461,7 @@ impl<'a> Stage<'a> {
 
     pub(super) fn power_on(&mut self, side: Side) -> Result<(), RehearsalError> {
         self.lab.boot(side.word())?;
-        self.name_hosts(side)?;
+        self.name_hosts(side.word())?;
         let scenario = self.scenario;
         let party = if side == Side::Client { &scenario.client } else { &scenario.server };
         for (name, value) in &party.sysctls {
@@ -398,10 +471,10 @@ impl<'a> Stage<'a> {
     }
 
     /// Gives a host its own /etc/hosts and /etc/resolv.conf, which name the hosts of the lab alone.
-    fn name_hosts(&self, side: Side) -> Result<(), RehearsalError> {
+    fn name_hosts(&self, host: &str) -> Result<(), RehearsalError> {
         let names = format!(
             "127.0.0.1 localhost\\n{} server\\n{} client\\n",
-            if side == Side::Client { self.target() } else { self.address(Side::Server) },
+            if host == CLIENT { self.target() } else { self.address(Side::Server) },
             self.address(Side::Client)
         );
         // A resolv.conf that leads into the empty /run stays as dead as it is there.
@@ -410,12 +483,11 @@ impl<'a> Stage<'a> {
              : > /run/resolv.conf; mount --bind /run/resolv.conf /etc/resolv.conf 2>/dev/null; \
              ip link set lo up"
         );
-        let host = self.lab.host(side.word())?;
-        let mut program = host.spawn("sh", &["-c", &script])?;
+        let mut program = self.lab.host(host)?.spawn("sh", &["-c", &script])?;
         match program.ended(CONFIGURE_WITHIN) {
             Ok(Some(status)) if status.success() => Ok(()),
             _ => Err(RehearsalError::Unseen {
-                what: format!("the {side} take the names of the lab's hosts"),
+                what: format!("{host} take the names of the lab's hosts"),
                 within: CONFIGURE_WITHIN,
                 instead: program.line(Duration::ZERO).map(|line| line.text).unwrap_or_default(),
             }),

@@ -18,6 +18,8 @@ pub(super) struct Watch {
     takes_any: bool,
     listening: [Vec<u16>; 2],
     last: Option<Moment>,
+    /// The longest from one reading of the tables to the next since the fault.
+    longest_gap: Duration,
 }
 
 /// One connection over time.
@@ -63,7 +65,10 @@ impl Watch {
     }
 
     pub(super) fn dump(&mut self, lab: &Lab) -> Result<(), RehearsalError> {
-        self.last = Some(halfopen_sys::now());
+        let now = halfopen_sys::now();
+        let gap = self.last.map_or(Duration::ZERO, |last| now.since(last));
+        self.longest_gap = self.longest_gap.max(gap);
+        self.last = Some(now);
         for side in Side::BOTH {
             let [client, server] = &mut self.diags.0;
             let diag = match side {
@@ -112,6 +117,7 @@ impl Watch {
 
     /// The connections of before the fault are those that are there now.
     pub(super) fn note_fault(&mut self) {
+        self.longest_gap = Duration::ZERO;
         for track in self.tracks.iter_mut().flatten() {
             track.of_before = track.gone.is_none();
         }
@@ -135,6 +141,11 @@ impl Watch {
             }
         }
         false
+    }
+
+    /// The longest from one reading of the tables to the next since the fault.
+    pub(super) const fn longest_gap(&self) -> Duration {
+        self.longest_gap
     }
 
     /// The first connection of each side is the one, whatever becomes of it.

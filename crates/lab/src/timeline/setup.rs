@@ -12,12 +12,11 @@ pub(super) fn acts(scenario: &Scenario) -> Vec<Act> {
     let mut acts = router(scenario);
     for side in Side::BOTH {
         let party = if side == Side::Client { &scenario.client } else { &scenario.server };
-        let host = side.word();
-        acts.extend(party.sysctls.iter().map(|(name, value)| Act::Sysctl {
-            host,
-            name: name.clone(),
-            value: value.clone(),
-        }));
+        let has_second = side == Side::Server && scenario.plan == Plan::Balanced;
+        for host in [Some(side.word()), has_second.then_some(SECOND_SERVER)].into_iter().flatten() {
+            let set = |(name, value): &(String, String)| sysctl(host, name, value.clone());
+            acts.extend(party.sysctls.iter().map(set));
+        }
     }
     for step in &scenario.steps {
         match step.fault {

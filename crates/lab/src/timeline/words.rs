@@ -7,8 +7,8 @@ use halfopen_core::Span;
 use super::{Act, Kind, Signal, cues};
 use crate::{
     fault::Side,
-    scenario::{Plan, Scenario, When},
-    topology::{End, ROUTER},
+    scenario::{Plan, Scenario, When, in_one_line},
+    topology::{End, ROUTER, SECOND_SERVER},
     wire::{Aim, Keepalives, Link, Middlebox, Refresh, Then},
 };
 
@@ -29,7 +29,11 @@ pub fn script(scenario: &Scenario) -> String {
                 }
             }
         }
-        line("then", &format!("on the {side}, {}", start(scenario, side)));
+        let too = match (side, scenario.plan) {
+            (Side::Server, Plan::Balanced) => format!(" and {SECOND_SERVER}"),
+            _ => String::new(),
+        };
+        line("then", &format!("on the {side}{too}, {}", start(scenario, side)));
     }
     if scenario.steps.iter().any(|step| step.fault.is_of_birth()) {
         line("", "times count from the client's start");
@@ -77,7 +81,7 @@ fn hosts(plan: Plan) -> String {
 fn start(scenario: &Scenario, side: Side) -> String {
     let party = if side == Side::Client { &scenario.client } else { &scenario.server };
     match &party.command {
-        Some(command) => format!("sh -c '{command}'"),
+        Some(command) => format!("sh -c '{}'", in_one_line(command)),
         None => format!("the built-in {side}, {}", scenario.pair.state.word()),
     }
 }

@@ -23,8 +23,6 @@ pub(crate) struct Flow {
     right: Side,
     /// An RST passed.
     pub(super) reset: bool,
-    /// The end whose keepalive probe has passed and was not answered since.
-    probed_by: Option<End>,
 }
 
 /// What one end has said.
@@ -38,6 +36,8 @@ pub(super) struct Side {
     first: Option<u32>,
     /// It takes no bytes for the time being.
     window_is_shut: bool,
+    /// Its keepalive probe has passed and was not answered since.
+    probes: bool,
     /// It has sent FIN.
     pub(super) closed: bool,
     /// The hardware addresses of its frames: destination and source, as they stand in the header.
@@ -94,7 +94,7 @@ impl FlowKey {
 impl Flow {
     pub(crate) fn new() -> Self {
         let side = Side::default();
-        Self { opened_by: None, left: side, right: side, reset: false, probed_by: None }
+        Self { opened_by: None, left: side, right: side, reset: false }
     }
 
     pub(super) const fn side(&self, end: End) -> &Side {
@@ -121,12 +121,13 @@ impl Flow {
             (_, _, true, _) => Kind::Fin,
             _ if self.is_keepalive(segment, from) => Kind::Keepalive,
             _ if payload > 0 => Kind::Data,
-            _ if self.is_third_ack(sequence, acknowledgment, from) => Kind::ThirdAck,
-            _ if self.probed_by == Some(from.other())
+            // Who probes has completed the handshake, so the one who answers has too.
+            _ if self.side(from.other()).probes
                 && acknowledgment == self.side(from).acknowledged =>
             {
                 Kind::KeepaliveAnswer
             }
+            _ if self.is_third_ack(sequence, acknowledgment, from) => Kind::ThirdAck,
             _ => Kind::Ack,
         }
     }
@@ -168,9 +169,9 @@ impl Flow {
             return;
         }
         match kind {
-            Kind::Keepalive => self.probed_by = Some(from),
-            _ if self.probed_by == Some(from.other()) => self.probed_by = None,
-            _ => {}
+            // Both ends may probe at the same time; a probe answers none.
+            Kind::Keepalive => self.side_mut(from).probes = true,
+            _ => self.side_mut(from.other()).probes = false,
         }
         let side = self.side_mut(from);
         if segment.flags.syn {

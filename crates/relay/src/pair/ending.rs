@@ -48,8 +48,34 @@ pub enum Cause {
     TooMany,
     /// The process or the system is out of descriptors (EMFILE, ENFILE).
     NoDescriptors,
+    /// All buffers that the relay may have are full of bytes that their readers do not take.
+    NoMemory,
     /// The client did not begin with a PROXY header that can be read, or not in time.
     NoHeader,
+    /// The client and the relay came to no TLS connection.
+    Handshake(Mistrust),
+    /// The client's TLS stream ended without close_notify: somebody may have cut it.
+    Truncated,
+    /// What came in the middle of a TLS stream was no record of it.
+    Record,
+}
+
+/// Why there is no TLS connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mistrust {
+    /// What came was no handshake.
+    Garbage,
+    /// The client refused, by an alert of this number (RFC 8446 section 6).
+    Refused(u8),
+    /// Client and relay have no version, cipher or signature in common.
+    NothingShared,
+    /// The client ended its direction first.
+    Ended,
+    /// It was not done in time.
+    Late,
+    /// So many others were on their way that there was no place for another one.
+    TooMany,
 }
 
 /// What TCP_INFO said of a peer that was found gone.
@@ -77,7 +103,11 @@ impl Cause {
             Self::Drained => "drained",
             Self::TooMany => "too-many",
             Self::NoDescriptors => "no-descriptors",
+            Self::NoMemory => "no-memory",
             Self::NoHeader => "no-header",
+            Self::Handshake(_) => "no-handshake",
+            Self::Truncated => "truncated",
+            Self::Record => "bad-record",
         }
     }
 }
@@ -108,7 +138,32 @@ impl fmt::Display for Cause {
             Self::NoDescriptors => {
                 f.write_str("no descriptor is left; raise the limit (ulimit -n)")
             }
+            Self::NoMemory => f.write_str(
+                "all buffers are full of bytes that nobody reads; raise --max-buffers, or end those who do not",
+            ),
             Self::NoHeader => f.write_str("no readable PROXY header came in time"),
+            Self::Handshake(mistrust) => mistrust.fmt(f),
+            Self::Truncated => f.write_str("FIN came without close_notify: the stream may be cut"),
+            Self::Record => f.write_str("what came was no record of the TLS connection"),
+        }
+    }
+}
+
+impl fmt::Display for Mistrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Garbage => f.write_str("what came was no TLS handshake"),
+            Self::Refused(alert) => {
+                write!(f, "the client refused the handshake by TLS alert {alert}")
+            }
+            Self::NothingShared => {
+                f.write_str("client and relay have no TLS version or cipher in common")
+            }
+            Self::Ended => f.write_str("FIN came before the TLS handshake was done"),
+            Self::Late => f.write_str("the TLS handshake was not done in time"),
+            Self::TooMany => {
+                f.write_str("as many TLS handshakes as the relay may have are going on")
+            }
         }
     }
 }

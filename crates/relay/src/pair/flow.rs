@@ -91,7 +91,8 @@ impl Flow {
     /// back-pressure that it would see without a relay.
     pub(super) fn taking(&self) -> Option<Taking> {
         let wanted = self.held == 0 && self.source == Source::Ready && self.sink == Sink::Roomy;
-        wanted.then_some(if self.urgent || (self.hung_up && !self.splices) {
+        // Where a FIN was reported without an urgent byte there is none: nothing comes behind a FIN.
+        wanted.then_some(if self.urgent {
             Taking::ReceiveAtMark
         } else if self.splices {
             Taking::Splice
@@ -101,7 +102,8 @@ impl Flow {
     }
 
     pub(super) fn is_to_finish(&self) -> bool {
-        self.source == Source::Ended && self.held == 0 && !self.finished
+        let is_due = self.source == Source::Ended && self.held == 0 && !self.finished;
+        is_due && self.sink == Sink::Roomy
     }
 
     pub(super) fn readable(&mut self, readiness: Readiness) {

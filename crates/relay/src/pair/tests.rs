@@ -43,7 +43,7 @@ fn end_of(pair: &mut Pair, side: Side, now: Instant) {
         pair,
         now,
         &[
-            (Action::Take(side, Taking::ReceiveAtMark), Event::Ended(side)),
+            (Action::Take(side, Taking::Receive), Event::Ended(side)),
             (Action::Finish(side.other()), Event::Finished(side.other())),
         ],
     );
@@ -79,7 +79,7 @@ fn bytes_are_given_on_before_more_are_taken() {
 fn a_short_read_means_dry_unless_a_fin_is_behind_it() {
     let now = Instant::now();
     for (readiness, then) in
-        [(readable(), Action::Wait), (hung_up(), Action::Take(Client, Taking::ReceiveAtMark))]
+        [(readable(), Action::Wait), (hung_up(), Action::Take(Client, Taking::Receive))]
     {
         let mut pair = open(now);
         pair.handle(Event::Ready(Client, readiness), now);
@@ -171,10 +171,10 @@ fn what_came_before_a_reset_is_given_on_before_the_reset() {
         now,
         &[
             (Action::FetchError(Upstream), Event::Failed(Upstream, Cause::Reset)),
-            (Action::Take(Upstream, Taking::ReceiveAtMark), Event::Took(Upstream, 9, 65536)),
+            (Action::Take(Upstream, Taking::Receive), Event::Took(Upstream, 9, 65536)),
             (Action::Give(Client, Giving::Send), Event::Gave(Client, 9)),
             // The error was fetched, so the kernel now says 0 bytes, which is no end.
-            (Action::Take(Upstream, Taking::ReceiveAtMark), Event::Ended(Upstream)),
+            (Action::Take(Upstream, Taking::Receive), Event::Ended(Upstream)),
             (Action::Measure(Client), Event::Unacknowledged(Client, 9)),
         ],
     );
@@ -238,9 +238,9 @@ fn what_comes_before_the_upstream_is_there_waits_with_its_fin() {
         &mut pair,
         now,
         &[
-            (Action::Take(Client, Taking::ReceiveAtMark), Event::Took(Client, 3, 65536)),
+            (Action::Take(Client, Taking::Receive), Event::Took(Client, 3, 65536)),
             (Action::Give(Upstream, Giving::Send), Event::Gave(Upstream, 3)),
-            (Action::Take(Client, Taking::ReceiveAtMark), Event::Ended(Client)),
+            (Action::Take(Client, Taking::Receive), Event::Ended(Client)),
             (Action::Finish(Upstream), Event::Finished(Upstream)),
         ],
     );

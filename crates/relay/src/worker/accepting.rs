@@ -2,7 +2,6 @@
 //! EPOLLEXCLUSIVE.
 
 use std::{
-    cmp::Reverse,
     net::SocketAddr,
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
@@ -17,7 +16,7 @@ use rustix::{
 
 use super::{
     Worker,
-    slot::{Key, Slot, Token},
+    slot::{Awaits, Key, Slot, Token},
 };
 use crate::{
     notice::Notice,
@@ -115,6 +114,9 @@ impl Worker {
     }
 
     fn welcome(&mut self, route: &Arc<Route>, socket: OwnedFd, client: SocketAddr) {
+        if !self.pools.has_buffer() {
+            return self.turn_away(route, socket, client, Cause::NoMemory);
+        }
         if !self.budget.take() {
             return self.turn_away(route, socket, client, Cause::TooMany);
         }
@@ -132,12 +134,10 @@ impl Worker {
         }
         self.counters.count_accepted();
         let slot = entry.insert(Slot::new(key, route, socket, client, self.now));
-        if slot.awaits_header {
-            let deadline = self.now + route.service.connect_timeout;
-            slot.armed = Some(deadline);
-            self.timers.push(Reverse((deadline, key)));
+        if slot.awaits == Awaits::Header {
+            self.await_client(key);
         } else {
-            self.try_next_upstream(key, Cause::Refused);
+            self.begin(key);
         }
     }
 

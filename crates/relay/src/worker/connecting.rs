@@ -73,21 +73,30 @@ impl Worker {
         let now = self.now;
         let Some(slot) = self.slot(key) else { return false };
         let Some(socket) = &slot.sockets.upstream else { return false };
-        match sockopt::socket_error(socket) {
-            Ok(Ok(())) if readiness.failed || !readiness.writable => false,
+        // One that can be written to and reports neither error nor end has no error to be asked for.
+        let is_clear = readiness.writable && !readiness.failed && !readiness.hung_up;
+        let error = if is_clear { Ok(Ok(())) } else { sockopt::socket_error(socket) };
+        match error {
+            Ok(Ok(())) if readiness.failed || !readiness.writable => return false,
             Ok(Ok(())) => {
                 prepend_header(slot);
                 slot.pair.handle(Event::Connected, now);
-                if let Some(upstream) = slot.upstream().cloned() {
-                    upstream.handle_let_in(&self.reporter);
-                }
-                true
+            }
+            // Before it is connected, a reset is ECONNREFUSED: this one let the client in, perhaps said
+            // something, and reset it since.
+            Ok(Err(errno)) if socket::cause(errno) == Cause::Reset => {
+                slot.pair.handle(Event::Connected, now);
+                slot.pair.handle(Event::Failed(Side::Upstream, Cause::Reset), now);
             }
             Ok(Err(errno)) | Err(errno) => {
                 self.handle_kept_out(key, socket::cause(errno));
-                false
+                return false;
             }
         }
+        if let Some(upstream) = slot.upstream().cloned() {
+            upstream.handle_let_in(&self.reporter, now);
+        }
+        true
     }
 }
 

@@ -8,7 +8,10 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
-use super::{Worker, slot::Key};
+use super::{
+    Worker,
+    slot::{Awaits, Key},
+};
 use crate::{
     pair::{Cause, Event, Side},
     proxy_header::{self, Header, LENGTH_MAX, NotAHeader},
@@ -16,9 +19,9 @@ use crate::{
 };
 
 impl Worker {
-    /// Reads a client's header, if it is to come first and is here, and goes on to the upstream.
+    /// Reads a client's header, if it is here, and goes on with what comes behind it.
     pub(super) fn read_header(&mut self, key: Key) {
-        let Some(slot) = self.slot(key).filter(|slot| slot.awaits_header) else { return };
+        let Some(slot) = self.slot(key) else { return };
         let Some(client) = &slot.sockets.client else { return };
         let mut bytes = [0; LENGTH_MAX];
         let event = match recv(client.as_fd(), &mut bytes, RecvFlags::PEEK) {
@@ -43,8 +46,10 @@ impl Worker {
 
     fn handle_header(&mut self, key: Key, header: Header) {
         let Some(slot) = self.slot(key) else { return };
-        slot.awaits_header = false;
+        slot.awaits = Awaits::Nothing;
         slot.client = header.client.unwrap_or(slot.client);
-        self.try_next_upstream(key, Cause::Refused);
+        self.begin(key);
+        // What is behind the header may have come with it, and is not reported again.
+        self.greet(key);
     }
 }

@@ -8,13 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::event::epoll::EventData;
+use rustix::{event::epoll::EventData, io::Errno};
 
 use crate::{
     hand::{Hand, Pools},
-    pair::{Action, Both, Event, Pair, Side},
+    pair::{Action, Both, Cause, Event, Mistrust, Pair, Side, Taking},
     route::Route,
-    transfer,
+    socket,
+    tls::{Records, Wire},
+    transfer::{self, Leg},
     upstream::Upstream,
 };
 
@@ -34,8 +36,10 @@ pub(super) struct Slot {
     pub(super) upstream: Option<u8>,
     /// A bit for each upstream that was tried.
     pub(super) tried: u64,
-    /// The client's PROXY header has not come yet.
-    pub(super) awaits_header: bool,
+    /// What has to come from the client before it is relayed.
+    pub(super) awaits: Awaits,
+    /// The client's record layer, if its TLS ends here. Boxed, since most pairs have none.
+    pub(super) records: Option<Box<Records>>,
     pub(super) since: Instant,
     /// The timer that counts.
     pub(super) armed: Option<Instant>,
@@ -58,7 +62,8 @@ impl Slot {
             sockets: Both { client: Some(socket), upstream: None },
             hands: Both::default(),
             turn: route.turn(),
-            awaits_header: route.service.header_in,
+            awaits: if route.service.header_in { Awaits::Header } else { Awaits::Nothing },
+            records: None,
             route: Arc::clone(route),
             client,
             upstream: None,
@@ -86,25 +91,59 @@ impl Slot {
             Action::Reset(_) | Action::Close(_) | Action::Wait => return Event::Tick,
         };
         let Some(socket) = &self.sockets[side] else { return Event::NoError(side) };
-        let socket = socket.as_fd();
+        let has_records = self.records.is_some();
+        let records = self.records.as_deref_mut().filter(|_| side == Side::Client);
+        let leg = Leg { socket: socket.as_fd(), records };
         match action {
+            // What becomes records, or comes out of them, has to pass through memory.
+            Action::Take(_, Taking::Splice) if has_records => Event::NoPipe(side),
             Action::Take(_, taking) => {
-                transfer::take(side, taking, socket, &mut self.hands[side], pools)
+                transfer::take(side, taking, leg, &mut self.hands[side], pools)
             }
             Action::Give(_, giving) => {
                 let from = side.other();
                 let held = self.pair.held(from);
-                transfer::give(side, giving, socket, &mut self.hands[from], held, pools)
+                transfer::give(side, giving, leg, &mut self.hands[from], held, pools)
             }
-            Action::Finish(_) => transfer::finish(side, socket),
-            Action::FetchError(_) => transfer::fetch_error(side, socket),
-            _ => transfer::measure(side, socket),
+            Action::Finish(_) => transfer::finish(side, leg),
+            Action::FetchError(_) => transfer::fetch_error(side, leg.socket),
+            _ => transfer::measure(side, &leg),
+        }
+    }
+
+    /// Sends records that waited for room at the client's socket.
+    pub(super) fn flush(&mut self) -> Option<Event> {
+        let (socket, records) = (self.sockets.client.as_ref()?, self.records.as_deref_mut()?);
+        match records.flush(&mut Wire(socket.as_fd())) {
+            Ok(()) | Err(Errno::AGAIN) => None,
+            Err(errno) => Some(Event::Failed(Side::Client, socket::cause(errno))),
         }
     }
 
     pub(super) fn look_every(&self) -> Duration {
         let service = &self.route.service;
         service.client.look_every.min(service.upstream.look_every)
+    }
+}
+
+/// What has to come from a client before it is relayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaits {
+    Nothing,
+    /// Its PROXY header.
+    Header,
+    /// Its part of the TLS handshake.
+    Handshake,
+}
+
+impl Awaits {
+    /// What it means if that does not come in time.
+    pub(super) const fn too_late(self) -> Option<Cause> {
+        match self {
+            Self::Nothing => None,
+            Self::Header => Some(Cause::NoHeader),
+            Self::Handshake => Some(Cause::Handshake(Mistrust::Late)),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use halfopen_relay::{Cause, Ending, Notice};
+use rustix::net::{SendFlags, send};
 
 use crate::stage::{End, PATIENCE, Stage, eventually, rest};
 
@@ -25,6 +26,34 @@ fn one_client_too_many_is_turned_away_by_a_reset_and_the_others_live() {
     eventually("a place is free", || stage.gauges().open_pairs() == 1);
     stage.pair();
     assert_eq!(stage.gauges().totals().turned_away, 1);
+}
+
+/// Goal: readers who stop do not fill the memory. Method: one buffer, and one stalled stream that holds it: the
+/// next client is refused, who is there goes on, and once it is read there is room again.
+#[test]
+fn without_a_buffer_a_client_is_turned_away_by_a_reset_and_the_others_live() {
+    let stage = Stage::with(|plan| plan.max_buffers = 1);
+    let (mut lively, mut its) = stage.pair();
+    let (mut sending, mut stalled) = stage.pair();
+    // A stream with an urgent byte is copied to its end; others would be spliced.
+    send(&sending, b"!", SendFlags::OOB).unwrap();
+    sending.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let mut sent = 0;
+    while let Ok(more) = sending.write(&[1; 65_536]) {
+        sent += more;
+    }
+    assert_eq!(stage.gauges().buffers(), 1);
+    let mut refused = stage.client();
+    assert_eq!(rest(&mut refused), (0, End::Rst));
+    let notice = stage.notices.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(notice, Notice::TurnedAway { cause: Cause::NoMemory, .. }), "{notice:?}");
+    lively.write_all(&[2; 100_000]).unwrap();
+    lively.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(rest(&mut its), (100_000, End::Fin));
+    sending.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(rest(&mut stalled), (sent, End::Fin));
+    eventually("there is room again", || stage.gauges().buffers() == 0);
+    stage.pair();
 }
 
 #[test]

@@ -13,5 +13,6 @@ mod limits;
 mod proxy_header;
 mod reset;
 mod stage;
+mod tls;
 mod upstreams;
 mod urgent;

@@ -51,6 +51,19 @@ fn right_after_data_which_is_delivered() {
     });
 }
 
+/// Often enough that some of them are over before the relay has seen them begin.
+#[test]
+fn of_an_upstream_right_after_its_first_bytes_which_are_delivered() {
+    let stage = Stage::new();
+    for _ in 0..200 {
+        let (mut client, mut upstream) = stage.pair();
+        upstream.write_all(b"go away").unwrap();
+        reset(upstream);
+        assert_eq!(rest(&mut client), (7, End::Rst));
+        assert_eq!(stage.ending(), by(true));
+    }
+}
+
 #[test]
 fn while_streaming() {
     both_ways(|_, mut breaking, mut told| {

@@ -50,6 +50,7 @@ impl Stage {
             services: vec![service(upstream.local_addr().unwrap())],
             workers: 1,
             max_connections: Some(2000),
+            max_buffers: 4096,
         };
         change(&mut plan);
         let (relay, notices) = Relay::start(&plan, Vec::new()).unwrap();
@@ -126,9 +127,11 @@ pub(crate) fn service(upstream: SocketAddr) -> Service {
         client: liveness,
         upstream: liveness,
         connect_timeout: Duration::from_secs(5),
+        check_every: None,
         half_closed_idle: None,
         header_in: false,
         header_out: None,
+        tls: None,
     }
 }
 

@@ -76,6 +76,33 @@ fn the_next_takes_over_where_the_first_refuses_and_gives_back_once_it_is_up() {
     first.accept().unwrap();
 }
 
+/// Goal: no client pays for an upstream that died while nobody used it. Method: it goes when its check was
+/// let in, and whoever comes once the next one was not is relayed to the reserve, without being refused first.
+#[test]
+fn one_that_dies_while_nobody_uses_it_is_known_to_be_down_before_a_client_comes() {
+    let first = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = first.local_addr().unwrap();
+    let stage = Stage::with(|plan| {
+        plan.services[0].upstreams.insert(0, address);
+        plan.services[0].check_every = Some(Duration::from_millis(100));
+    });
+    let standing = || stage.gauges().upstreams().into_iter().find(|(at, _)| *at == address);
+    eventually("it was checked twice", || stage.gauges().checks_let_in() >= 4);
+    drop(first);
+    eventually("it is known to be down", || {
+        standing().is_some_and(|(_, standing)| standing == UpstreamStanding::Down)
+    });
+    let kept_out = stage.gauges().checks_kept_out();
+    assert!(kept_out >= 1 && stage.gauges().totals().accepted == 0);
+    // Checks of the reserve come here too, and say nothing.
+    let mut client = stage.client();
+    client.write_all(b"x").unwrap();
+    eventually("the reserve has the client", || {
+        let mut accepted = stage.accepted();
+        matches!(accepted.read(&mut [0]), Ok(1))
+    });
+}
+
 #[test]
 fn those_that_are_up_take_turns() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();

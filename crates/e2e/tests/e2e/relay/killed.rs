@@ -134,6 +134,26 @@ fn a_relay_that_is_killed_while_idle_or_half_closed_resets_both_ends() {
     super::eventually("the one that writes is told", || answering.write(b"wer").is_err());
 }
 
+/// Goal: the most deceptive moment: the sender is done, its FIN is there, and much of the stream is still in
+/// the relay's pipes and queues. Method: readers that have not begun, one each way, and the kill.
+#[test]
+fn a_relay_that_is_killed_with_whole_streams_in_its_pipes_makes_none_look_whole() {
+    let mut relay = Running::start(&[]);
+    let (sending, reading) = relay.pair();
+    let (client, upstream) = relay.pair();
+    for mut sender in [&sending, &upstream] {
+        sender.set_write_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+        let mut at = 0;
+        while let Ok(more) = sender.write(&(at..at + 65_536).map(expected).collect::<Vec<_>>()) {
+            at += more;
+        }
+        sender.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+    relay.kill();
+    is_cut_and_told(Vec::new(), reading);
+    is_cut_and_told(Vec::new(), client);
+}
+
 /// An end that is killed while bytes wait for it is reset by its kernel; so is the other.
 #[test]
 fn an_end_that_is_killed_while_it_is_sent_to_ends_the_stream_of_the_other_by_a_reset() {

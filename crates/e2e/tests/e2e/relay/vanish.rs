@@ -181,6 +181,49 @@ fn an_upstream_that_vanishes_is_found_in_time_in_every_state() {
     all_are_found(Far::Upstream);
 }
 
+/// Goal: no client has to wait for an upstream that lost its power while nobody used it. Method: once the
+/// relay has had the time of the objective, a client comes, and the reserve has its bytes at once.
+#[test]
+fn an_upstream_that_vanishes_unused_is_out_of_the_way_before_the_next_client_comes() {
+    requires_lab!();
+    let lab = Lab::build(Topology::lan_without_arp()).unwrap();
+    let near = lab.client().unwrap();
+    let first = inside(lab.server().unwrap(), || TcpListener::bind("10.0.0.7:80").unwrap());
+    let reserve = inside(near, || TcpListener::bind("10.0.0.1:81").unwrap());
+    let mut relay = near
+        .spawn(
+            program(),
+            &[
+                "relay",
+                "--listen",
+                ":7000",
+                "--to",
+                "10.0.0.7:80",
+                "--to",
+                "10.0.0.1:81",
+                "--detect-within",
+                "6s",
+            ],
+        )
+        .unwrap();
+    relay.line_with("listening on", PATIENCE).expect("the relay listens");
+    // A check that was let in: it is known to be up.
+    drop(first.accept().unwrap());
+    lab.cable(0).unwrap().cut();
+    let cut = Instant::now();
+    relay.line_with("upstream 10.0.0.7:80 is down", PATIENCE).expect("the log tells");
+    assert!(cut.elapsed() <= WITHIN + SLACK, "{:?}", cut.elapsed());
+    let came = Instant::now();
+    let mut client = inside(near, || TcpStream::connect("10.0.0.1:7000").unwrap());
+    client.write_all(b"x").unwrap();
+    // Checks of the reserve come here too, and say nothing.
+    while reserve.accept().unwrap().0.read(&mut [0]).unwrap() == 0 {
+        assert!(came.elapsed() < SLACK, "the first was tried again");
+    }
+    assert!(came.elapsed() < SLACK, "the first was tried again");
+    relay.kill().unwrap();
+}
+
 /// Goal: nobody who lives is cut. Method: three times the objective without a byte read, and without a
 /// byte sent, on both sides; then everything has to be there.
 #[test]

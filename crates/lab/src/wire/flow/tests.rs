@@ -81,3 +81,17 @@ fn a_connection_seen_late_is_known_as_far_as_it_was_seen() {
     assert_eq!((flow.opened_by, flow.expected_by(End::Left)), (None, Some(301)));
     assert_eq!(flow.expected_by(End::Right), Some(106));
 }
+
+#[test]
+fn probes_that_cross_are_both_answered() {
+    let data = ["> . 101 ack 301 len 5", "< . 301 ack 106"];
+    let crossing = [&HANDSHAKE[..], &data, &["> . 105 ack 301", "< . 300 ack 106"]].concat();
+    assert_eq!(kind(&crossing, "< . 301 ack 106"), Kind::KeepaliveAnswer);
+    let one_answered = [&crossing[..], &["< . 301 ack 106"]].concat();
+    assert_eq!(kind(&one_answered, "> . 106 ack 301"), Kind::KeepaliveAnswer);
+    let both_answered = [&one_answered[..], &["> . 106 ack 301"]].concat();
+    assert_eq!(kind(&both_answered, "> . 106 ack 301"), Kind::Ack);
+    // Where the opener has sent nothing, its answer looks like what completed the handshake.
+    let silent = [&HANDSHAKE[..], &["< . 300 ack 101"]].concat();
+    assert_eq!(kind(&silent, "> . 101 ack 301"), Kind::KeepaliveAnswer);
+}
