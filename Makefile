@@ -7,7 +7,7 @@ NEED := .ci/need
 FEATURES := .ci/features
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test outage stress hundred conformance soak-relay tidy bpf check
+.PHONY: help run build test outage stress programs hundred conformance soak-relay tidy bpf check
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -45,6 +45,13 @@ stress: ## 200,000 probes of connections in use: no byte may change, no call fai
 	@$(NEED) --tool $(CARGO)
 	features=$$($(FEATURES)); $(CARGO) build --package halfopen-cli $$features
 	$(CARGO) test --package halfopen-e2e two_hundred_thousand -- --ignored --nocapture
+
+programs: ## real programs, one in Java among them, are kept and learn of a cut cable in time
+	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux "telnet=inetutils-telnet|telnet" redis-server=redis-server redis-cli=redis-tools pg_ctlcluster=postgresql psql=postgresql-client \
+	  sshd=openssh-server ssh=openssh-client websocketd=websocketd java=default-jdk-headless
+	@$(NEED) --tool $(CARGO)
+	features=$$($(FEATURES)); $(CARGO) build --package halfopen-cli $$features
+	$(CARGO) test --package halfopen-e2e one_in_java -- --ignored --nocapture
 
 hundred: ## kill a hundred rehearsals at all moments of their lives: nothing may be left
 	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux

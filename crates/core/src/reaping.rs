@@ -35,7 +35,8 @@ pub enum Sentence {
         because: Because,
         /// What the application sees.
         application: ApplicationSees,
-        /// What the peer sees, if it lives.
+        /// What the peer sees, if it lives. A router that has forgotten the connection need not
+        /// pass it on, and the peer's end is then half-open until its own timers end it.
         peer: PeerSees,
     },
     /// It is spared.
@@ -154,12 +155,19 @@ impl PeerSees {
 impl fmt::Display for PeerSees {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Reset => "a reset (RST: ECONNRESET), if it lives",
-            Self::ResetAfterEnd => "a reset (RST: its next send fails with EPIPE), if it lives",
+            Self::Reset => {
+                "a reset (RST: ECONNRESET), if it lives and no router has forgotten the connection"
+            }
+            Self::ResetAfterEnd => {
+                "a reset (RST: its next send fails with EPIPE), if it lives and no router has \
+                 forgotten the connection"
+            }
             Self::NothingUntilItSends => {
                 "nothing until its host sends a segment (no RST is sent in this state)"
             }
-            Self::End => "the end of the stream (FIN), if it lives",
+            Self::End => {
+                "the end of the stream (FIN), if it lives and no router has forgotten the connection"
+            }
             Self::NothingNew => "nothing new (our FIN was sent before)",
         })
     }
@@ -189,7 +197,7 @@ impl fmt::Display for Spared {
                  long as you say)"
             ),
             Self::NotProved(VerdictKind::Alive) => {
-                f.write_str("its peer lives: it was heard lately")
+                f.write_str("its peer was heard lately (--prove tests who was not for a second)")
             }
             Self::NotProved(kind) => write!(
                 f,

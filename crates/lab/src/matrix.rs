@@ -73,24 +73,30 @@ pub fn of_programs(
     .collect()
 }
 
-/// Does all scenarios, some at a time, each in a lab of its own. `done` is told of each.
+/// Does all scenarios, some at a time, each in a lab of its own. `done` is told of each. Where programs do not
+/// come to a connection in the first of them, no more are begun: a slip in a command is the same in all.
 pub fn run(
     entries: &[Entry],
     options: &Options<'_>,
     done: &(dyn Fn(&Outcome) + Sync),
 ) -> Vec<Outcome> {
-    let next = AtomicUsize::new(0);
+    let (next, good) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let outcomes = Mutex::new(Vec::new());
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(entry) = entries.get(number) else { return };
             let result = rehearsal::run(&entry.scenario, options);
-            let was_interrupted = matches!(result, Err(RehearsalError::Interrupted));
+            good.fetch_add(usize::from(result.is_ok()), Ordering::Relaxed);
+            let is_over = match &result {
+                Err(RehearsalError::Interrupted) => true,
+                Err(RehearsalError::Unseen { .. }) => good.load(Ordering::Relaxed) == 0,
+                _ => false,
+            };
             let outcome = Outcome { entry: entry.clone(), result };
             done(&outcome);
             outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((number, outcome));
-            if was_interrupted {
+            if is_over {
                 return;
             }
         }

@@ -468,12 +468,12 @@ pub enum RehearsalError {
         why: String,
     },
     /// A program ended, or did not come to where it was wanted.
-    #[error("see {what} within {} s: {instead}", within.as_secs())]
+    #[error("see {what}{}: {instead}", waited(*within))]
     Unseen {
         /// What was waited for.
         what: String,
-        /// For how long.
-        within: Duration,
+        /// For how long; `None`: the program ended before.
+        within: Option<Duration>,
         /// What came, with what the programs said.
         instead: String,
     },
@@ -493,6 +493,13 @@ pub enum RehearsalError {
         /// What the kernel answered.
         cause: io::Error,
     },
+}
+
+fn waited(within: Option<Duration>) -> String {
+    match within {
+        Some(within) => format!(" within {} s", within.as_secs()),
+        None => ", and its program has ended".to_owned(),
+    }
 }
 
 impl RehearsalError {

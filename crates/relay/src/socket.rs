@@ -51,36 +51,52 @@ pub(crate) fn make_nonblocking(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(ioctl_fionbio(socket, true)?)
 }
 
-/// A socket that is being connected. Whether it succeeds, epoll tells.
+/// A socket that is being connected. Whether it succeeds, epoll tells. It is watched by nobody yet
+/// ([`watch`]), since most connections have ended before that could matter.
 ///
 /// # Errors
 /// What the kernel answers at once, EMFILE and ENETUNREACH among it.
-pub(crate) fn connecting(address: SocketAddr, liveness: &Liveness) -> io::Result<OwnedFd> {
+pub(crate) fn connecting(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = tcp(address)?;
-    keep(socket.as_fd(), liveness)?;
+    end_by_reset(socket.as_fd())?;
     match connect(&socket, &address) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(errno) => Err(errno.into()),
     }
 }
 
-/// The options of every leg: no waiting for more bytes to send, what liveness needs, and an end by RST
-/// (SO_LINGER of zero) whenever it is closed before both directions have ended. So also if the process
-/// is killed, the kernel sends RST, and nothing that was cut looks complete; what has ended in both
-/// directions and is acknowledged is past the states in which `tcp_disconnect` sends one.
+/// What a listening socket needs for the connections that it accepts, which inherit it.
 ///
 /// # Errors
 /// What the kernel answers.
 pub(crate) fn keep(socket: BorrowedFd<'_>, liveness: &Liveness) -> io::Result<()> {
+    end_by_reset(socket)?;
+    watch(socket, liveness)
+}
+
+/// No waiting for more bytes to send, and an end by RST (SO_LINGER of zero) whenever it is closed before both
+/// directions have ended. So also if the process is killed, the kernel sends RST, and nothing that was cut
+/// looks complete; what has ended in both directions and is acknowledged is past the states in which
+/// `tcp_disconnect` sends one.
+fn end_by_reset(socket: BorrowedFd<'_>) -> io::Result<()> {
     sockopt::set_tcp_nodelay(socket, true)?;
+    sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
+    Ok(())
+}
+
+/// What liveness needs. On a connection that stands already, keepalive counts from when its peer was last
+/// heard: the kernel does so where the idle time is set after keepalive was turned on
+/// (`tcp_sock_set_keepidle_locked`), and not the other way round.
+///
+/// # Errors
+/// What the kernel answers.
+pub(crate) fn watch(socket: BorrowedFd<'_>, liveness: &Liveness) -> io::Result<()> {
     let keepalive = liveness.keepalive;
-    sockopt::set_tcp_keepidle(socket, keepalive.idle)?;
+    sockopt::set_socket_keepalive(socket, true)?;
     sockopt::set_tcp_keepintvl(socket, keepalive.interval)?;
     sockopt::set_tcp_keepcnt(socket, keepalive.probes)?;
-    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, keepalive.idle)?;
     stream::set_rto_max(socket, liveness.back_off_max)?;
-    // Those that a listening socket accepts inherit it.
-    sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
     Ok(())
 }
 

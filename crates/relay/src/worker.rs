@@ -271,6 +271,7 @@ impl Worker {
             }
             self.timers.pop();
             let Some(slot) = self.slot(key) else { continue };
+            slot.watch_upstream();
             if slot.armed != Some(at) {
                 continue;
             }

@@ -3,7 +3,9 @@
 //!
 //! A file for each batch, locked (flock(2)) for as long as its writer lives, so that a dead writer is
 //! known for certain, whatever has become of its pid. It lies where a reboot empties it, and names
-//! the boot all the same. Touches sockets only to put back. Read: flock(2), open(2) on O_TMPFILE.
+//! the boot all the same. A living writer's file also says which connections are in flight, so that
+//! no other run of this user takes for the application's own what a probe has set for a moment.
+//! Touches sockets only to put back. Read: flock(2), open(2) on O_TMPFILE.
 
 pub(crate) mod entry;
 
@@ -11,19 +13,23 @@ use std::{
     collections::HashSet,
     env,
     fs::{self, DirBuilder, File, OpenOptions},
+    hash::{BuildHasher as _, RandomState},
     io::{self, Read as _, Write as _},
     os::{
         fd::{AsFd as _, AsRawFd as _},
         unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
-use rustix::{
-    fs::{AtFlags, CWD, FlockOperation, flock, linkat},
-    io::Errno,
-};
+use halfopen_core::ConnectionId;
+use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
 
 pub(crate) use self::entry::{Entry, Was};
 use crate::{holder::Holders, options::OptionsError, owners::owners};
@@ -32,6 +38,16 @@ use crate::{holder::Holders, options::OptionsError, owners::owners};
 #[derive(Debug, Clone)]
 pub(crate) struct Journal {
     directory: PathBuf,
+    /// What the names of this process's files begin with.
+    writer: String,
+}
+
+/// Leave to read what is to be written down: nobody else begins meanwhile. To be held for a moment.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// Keeps the lock; `None` where somebody else keeps it for longer than it takes.
+    lock: Option<File>,
+    in_flight: HashSet<ConnectionId>,
 }
 
 /// A batch that was written down, and whose sockets may now be touched.
@@ -60,7 +76,7 @@ impl Journal {
         let mut refused = None;
         for directory in places() {
             match own_directory(&directory) {
-                Ok(()) => return Ok(Self { directory }),
+                Ok(()) => return Ok(Self { directory, writer: WRITER.clone() }),
                 Err(cause) => refused = refused.or(Some(JournalError { path: directory, cause })),
             }
         }
@@ -70,11 +86,34 @@ impl Journal {
         }))
     }
 
-    /// Writes `entries` down. The file appears whole and locked, or not at all.
-    pub(crate) fn note(&self, entries: &[Entry]) -> Result<Note, JournalError> {
+    /// Waits until no other run of this user is about to write, and looks what those that live have
+    /// in flight. What this process itself has is not among it: its threads share nothing.
+    pub(crate) fn turn(&self) -> Result<Turn, JournalError> {
+        let failed = |cause| JournalError { path: self.directory.clone(), cause };
+        let directory = File::open(&self.directory).map_err(failed)?;
+        let deadline = Instant::now() + TURN_WITHIN;
+        while flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if Instant::now() >= deadline {
+                return Ok(Turn { lock: None, in_flight: HashSet::new() });
+            }
+            thread::sleep(TURN_PAUSE);
+        }
+        let mut in_flight = HashSet::new();
+        for path in journals(&self.directory) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with(&self.writer) {
+                in_flight.extend(held(&path));
+            }
+        }
+        Ok(Turn { lock: Some(directory), in_flight })
+    }
+
+    /// Writes `entries` down, which were read during `turn`. The file appears whole and locked, or not
+    /// at all.
+    pub(crate) fn note(&self, turn: Turn, entries: &[Entry]) -> Result<Note, JournalError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = self.directory.join(format!("{}-{number}{SUFFIX}", std::process::id()));
+        let path = self.directory.join(format!("{}{number}{SUFFIX}", self.writer));
         let failed = |cause| JournalError { path: path.clone(), cause };
         let mut text = format!("{HEADING} {}\n", boot_id().map_err(failed)?);
         for entry in entries {
@@ -93,18 +132,19 @@ impl Journal {
             // a killed process takes neither.
             file.write_all(text.as_bytes())?;
             let name = format!("/proc/self/fd/{}", file.as_raw_fd());
-            match linkat(CWD, &name, CWD, &path, AtFlags::SYMLINK_FOLLOW) {
-                // What a dead process of the same number left and nobody could put back.
-                Err(Errno::EXIST) => {
-                    let aside = path.with_extension(format!("{}.journal", file.metadata()?.ino()));
-                    fs::rename(&path, aside)?;
-                    linkat(CWD, &name, CWD, &path, AtFlags::SYMLINK_FOLLOW)?;
-                }
-                linked => linked?,
-            }
+            linkat(CWD, &name, CWD, &path, AtFlags::SYMLINK_FOLLOW)?;
             Ok(file)
         };
-        Ok(Note { _file: write().map_err(failed)?, path: path.clone() })
+        let note = Note { _file: write().map_err(failed)?, path: path.clone() };
+        drop(turn);
+        Ok(note)
+    }
+}
+
+impl Turn {
+    /// Nobody else has it in flight, and so nobody will as long as this lives.
+    pub(crate) fn is_free(&self, id: ConnectionId) -> bool {
+        self.lock.is_some() && !self.in_flight.contains(&id)
     }
 }
 
@@ -133,34 +173,66 @@ pub struct Restored {
 pub fn restore() -> Restored {
     let mut sum = Restored::default();
     for directory in places().iter().filter(|directory| is_ours(directory)) {
-        let Ok(found) = fs::read_dir(directory) else { continue };
-        let paths = found.filter_map(|entry| Some(entry.ok()?.path()));
-        for path in paths.filter(|path| path.to_string_lossy().ends_with(SUFFIX)) {
+        for path in journals(directory) {
             restore_file(&path, &mut sum);
         }
     }
     sum
 }
 
-fn restore_file(path: &Path, sum: &mut Restored) {
+fn journals(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let paths = fs::read_dir(directory).into_iter().flatten();
+    let paths = paths.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| path.to_string_lossy().ends_with(SUFFIX))
+}
+
+/// The connections that a living writer has in flight by this file, or that somebody else is putting
+/// back; none if its writer is dead.
+fn held(path: &Path) -> Vec<ConnectionId> {
+    let Some(mut file) = open(path) else { return Vec::new() };
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        return Vec::new();
+    }
+    entries(&mut file).into_iter().flatten().map(|entry| entry.id).collect()
+}
+
+/// `None`: another run has removed it meanwhile.
+fn open(path: &Path) -> Option<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
-    // Another run may have been faster.
-    let Ok(mut file) = options.open(path) else { return };
+    options.open(path).ok()
+}
+
+/// What the file says; `None` if it is of another boot, or nothing of ours.
+fn entries(file: &mut File) -> Option<Vec<Entry>> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    let mut lines = text.lines();
+    let heading = format!("{HEADING} {}", boot_id().ok()?);
+    (lines.next() == Some(heading.as_str()))
+        .then(|| lines.filter_map(|line| line.parse().ok()).collect())
+}
+
+fn restore_file(path: &Path, sum: &mut Restored) {
+    if let Some(file) = open(path) {
+        restore_open(path, file, sum);
+    }
+}
+
+fn restore_open(path: &Path, mut file: File, sum: &mut Restored) {
     // Its writer lives, or somebody else is putting it back just now.
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return;
     }
-    let mut text = String::new();
-    let read = file.read_to_string(&mut text);
-    let mut lines = text.lines();
-    let heading = boot_id().map(|boot| format!("{HEADING} {boot}")).unwrap_or_default();
-    // Of another boot, or nothing of ours: there is nothing left that it could mean.
-    if read.is_err() || lines.next() != Some(heading.as_str()) {
-        let _ = fs::remove_file(path);
+    // Somebody else has put it back since it was opened, and the next run may have set the same again.
+    if !file.metadata().is_ok_and(|now| now.nlink() > 0) {
         return;
     }
-    let entries: Vec<Entry> = lines.filter_map(|line| line.parse().ok()).collect();
+    let Some(entries) = entries(&mut file) else {
+        // There is nothing left that it could mean.
+        let _ = fs::remove_file(path);
+        return;
+    };
     let failed = put_back_all(&entries, &mut Holders::default(), sum);
     if failed.is_empty() {
         let _ = fs::remove_file(path);
@@ -263,6 +335,17 @@ fn is_ours(directory: &Path) -> bool {
 fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
+
+/// The pid, for people, and a number that no other process draws: pids are told apart by it that
+/// are alike in two pid namespaces with one /run.
+static WRITER: LazyLock<String> = LazyLock::new(|| {
+    let number = RandomState::new().hash_one(std::process::id());
+    format!("{}-{number:016x}-", std::process::id())
+});
+
+/// Others keep their turn for about a millisecond; far longer than that only if they were stopped.
+const TURN_WITHIN: Duration = Duration::from_secs(1);
+const TURN_PAUSE: Duration = Duration::from_micros(200);
 
 /// The first line, with the format's version; the boot's id follows.
 const HEADING: &str = "halfopen-journal 1";

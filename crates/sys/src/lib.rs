@@ -39,6 +39,7 @@ pub mod options;
 pub mod own;
 mod owners;
 mod packet;
+mod pieces;
 mod privilege;
 pub mod probe;
 mod progress;

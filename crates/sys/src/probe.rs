@@ -13,7 +13,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
-use halfopen_core::{ConnectionId, Endpoints, Family, Moment, Observation};
+use halfopen_core::{ConnectionId, Endpoints, Family, Moment, Observation, Owner};
 use rustix::net::sockopt;
 
 pub use self::{crafted::CraftedAcks, ending::Ending};
@@ -45,9 +45,20 @@ pub struct Target {
 impl Target {
     /// The connection that was observed, through the first process that holds it; `None` if none does.
     pub fn of(seen: &Observation) -> Option<Self> {
-        let owner = seen.owners.seen().first()?;
+        Some(Self::through(seen.owners.seen().first()?, seen))
+    }
+
+    /// The same connection through the next process that held it when it was observed; `None` if this
+    /// was the last. Of a process that starts another one, both hold everything for a moment.
+    pub fn next(&self, seen: &Observation) -> Option<Self> {
+        let is_this = |owner: &&Owner| (owner.process.pid, owner.fd) == (self.pid, self.fd);
+        let mut owners = seen.owners.seen().iter().skip_while(|owner| !is_this(owner));
+        Some(Self::through(owners.nth(1)?, seen))
+    }
+
+    fn through(owner: &Owner, seen: &Observation) -> Self {
         let sample = &seen.sample;
-        Some(Self {
+        Self {
             id: sample.id,
             pid: owner.process.pid,
             fd: owner.fd,
@@ -55,7 +66,7 @@ impl Target {
             family: sample.family,
             endpoints: sample.endpoints,
             reuse_address: seen.options.read().and_then(|options| options.reuse_address),
-        })
+        }
     }
 
     const fn entry(&self, was: Was) -> Entry {
@@ -117,6 +128,9 @@ pub enum ProbeError {
     /// The kernel did not send: the connection had something to say itself, or was busy.
     #[error("the kernel did not send the probe in time; the connection was busy, try again")]
     NotSent,
+    /// Another probe of it is under way.
+    #[error("another run of halfopen was probing it at every try; try again")]
+    InFlight,
     /// The sequence numbers are not known.
     #[error("its sequence numbers are not known; only BPF tells them (run as root)")]
     NoSequence,

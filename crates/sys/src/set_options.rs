@@ -19,7 +19,7 @@ pub use many::{Setter, Target};
 
 use crate::{
     holder::Holders,
-    options::{self, OptionsError, TCP_USER_TIMEOUT},
+    options::{OptionsError, TCP_USER_TIMEOUT},
     syscall,
 };
 
@@ -88,9 +88,19 @@ pub fn set(
     })
 }
 
+/// These five alone: each is a system call, and there may be very many sockets.
 fn read(socket: BorrowedFd<'_>) -> Result<KeepOptions, NotSet> {
-    let options = options::read(socket).map_err(refused)?;
-    KeepOptions::of(&options).ok_or(NotSet::Refused(Errno::NOPROTOOPT))
+    let tcp = |name| {
+        let value = syscall::socket_option(socket, libc::IPPROTO_TCP, name).map_err(refused)?;
+        u32::try_from(value).map_err(|_| NotSet::Refused(Errno::RANGE))
+    };
+    Ok(KeepOptions {
+        keepalive: sockopt::socket_keepalive(socket).map_err(NotSet::Refused)?,
+        idle_s: tcp(libc::TCP_KEEPIDLE)?,
+        interval_s: tcp(libc::TCP_KEEPINTVL)?,
+        probes: tcp(libc::TCP_KEEPCNT)?,
+        user_timeout_ms: tcp(TCP_USER_TIMEOUT)?,
+    })
 }
 
 fn refused(cause: io::Error) -> NotSet {
@@ -177,6 +187,7 @@ mod tests {
     use halfopen_core::{Cookie, NetnsId};
 
     use super::*;
+    use crate::options;
 
     fn connection() -> (TcpStream, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -3,7 +3,6 @@
 
 mod holders;
 mod looks;
-mod pieces;
 mod unjudged;
 
 use std::{collections::HashSet, sync::Arc};
@@ -14,7 +13,6 @@ use halfopen_core::{
 };
 use holders::{Finder, Holders, Reader, Wanted};
 use looks::{Look, looks};
-use pieces::on_all_cores;
 use unjudged::{Columns, Unjudged};
 
 use crate::{
@@ -23,6 +21,7 @@ use crate::{
     listeners::Listeners,
     netns::{Netns, NetnsError},
     options::SharedOptions,
+    pieces::on_all_cores,
     samples::{Connections, NoSamples, Sockets},
     socket_diag::SocketDiagError,
     sources::{Chosen, Sources},

@@ -87,6 +87,11 @@ fn connections(arguments: &Keep, undone: &mut Undone) -> Result<(), Failure> {
             undone.failed.push(Failed { id: id.to_string(), why });
             continue;
         };
+        if now.is_a_shot() {
+            let why = "another run of halfopen is probing it just now; do this again".to_owned();
+            undone.failed.push(Failed { id: id.to_string(), why });
+            continue;
+        }
         match past.way_back(now) {
             Some(first) => ways.push((*diagnosis, Setting { id, expected: now, wanted: first })),
             None => {

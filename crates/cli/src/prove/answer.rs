@@ -92,10 +92,13 @@ impl Proved {
             _ => None,
         };
         let headline = case.before.verdict.headline();
-        let told = match why {
-            Unprovable::DataOutstanding => format!("not tested: {why}: {headline}"),
-            _ => format!("not tested: {why}"),
+        let mut told = match why {
+            Unprovable::DataOutstanding => format!("{why}: {headline}"),
+            _ => why.to_string(),
         };
+        if by_kernel.is_some() {
+            told.insert_str(0, "not tested: ");
+        }
         Self {
             answer: by_kernel.unwrap_or(Answer::Unprovable),
             why: told,
@@ -106,7 +109,7 @@ impl Proved {
 
     /// The system refused to send a probe.
     pub(crate) fn refused(case: Case, why: &str, lacks_privilege: bool) -> Self {
-        let why = format!("not tested: {why}");
+        let why = why.to_owned();
         Self { answer: Answer::Unprovable, why, lacks_privilege, ..Self::untested(case) }
     }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use halfopen_core::{Proof, Thresholds, proving::Outcome};
+use halfopen_core::{Owners, Proof, Thresholds, proving::Outcome};
 
 use super::*;
 use crate::{
@@ -82,9 +82,8 @@ fn picture() -> Picture {
     picture
 }
 
-/// docs/examples/prove.txt is what a session prints. Run with HALFOPEN_WRITE_EXAMPLES=1 to write it anew.
 #[test]
-fn the_session_in_the_documentation_is_what_prove_prints() {
+fn each_answer_stands_on_its_line_with_method_and_idle_time() {
     let mut text = Vec::new();
     let proved: Vec<_> =
         session().into_iter().filter(|one| one.answer != Answer::Unprovable).collect();
@@ -92,12 +91,7 @@ fn the_session_in_the_documentation_is_what_prove_prints() {
         write_proved(&mut text, one, Paint::when(false)).unwrap();
     }
     write_proved_sum(&mut text, &picture(), &proved, 80).unwrap();
-    let text = String::from_utf8(text).unwrap();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/prove.txt");
-    if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
-        std::fs::write(path, &text).unwrap();
-    }
-    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+    insta::assert_snapshot!(String::from_utf8(text).unwrap());
 }
 
 #[test]
@@ -153,4 +147,14 @@ fn every_field_of_the_document_is_documented() {
     for key in keys(&document).into_iter().chain(own) {
         assert!(section.contains(&format!("| `{key}` |")), "{key} is not documented");
     }
+}
+
+#[test]
+fn a_connection_that_several_processes_hold_is_reached_through_each_of_them_once() {
+    let mut seen = fixtures::observation(1);
+    let owners = [(812, "server"), (813, "child"), (814, "child")];
+    seen.owners =
+        Owners::Known(owners.map(|(pid, name)| fixtures::owner(pid, name)).into_iter().collect());
+    let each = std::iter::successors(Target::of(&seen), |target| target.next(&seen));
+    assert!(each.map(|target| target.pid).eq(owners.map(|(pid, _)| pid)));
 }

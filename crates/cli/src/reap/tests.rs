@@ -141,10 +141,8 @@ fn at_server(seen: &mut halfopen_core::Observation, peer: &str) {
         halfopen_core::Owners::Known([fixtures::owner(812, "postgres")].into_iter().collect());
 }
 
-/// What the page on ghosts shows (`cargo xtask tidy` compares the two) is what this test draws. Run it
-/// with HALFOPEN_WRITE_EXAMPLES=1 to write the files anew.
 #[test]
-fn the_session_in_the_page_on_ghosts_is_what_reap_prints() {
+fn a_plan_and_what_became_of_it_name_each_connection_with_its_reason() {
     let quiet = diagnosed(0x2c, |seen| at_server(seen, "10.0.0.33:50110"));
     let left = diagnosed(0x2d, |seen| {
         at_server(seen, "10.0.0.34:41022");
@@ -153,7 +151,7 @@ fn the_session_in_the_page_on_ghosts_is_what_reap_prints() {
     let connections =
         vec![ghost(0x2a, "10.0.0.31:47001"), ghost(0x2b, "10.0.0.32:38814"), left, quiet];
     let mut reaping = reaping(connections, Licence::default());
-    example("reap.txt", &text(&reaping));
+    insta::assert_snapshot!("reap", text(&reaping));
     reaping.audit = Some("/var/log/halfopen/audit.jsonl".into());
     for fate in &mut reaping.fates {
         if let Fate::WouldEnd(ending) = fate {
@@ -169,12 +167,12 @@ fn the_session_in_the_page_on_ghosts_is_what_reap_prints() {
             (info.last_data_received, info.last_ack_received) = (Some(lately), Some(lately));
         }
     });
-    example("reap-apply.txt", &text(&reaping));
+    insta::assert_snapshot!("reap-apply", text(&reaping));
 }
 
 /// With `--prove`: what would be tested, what cannot be, and what came of the tests.
 #[test]
-fn the_session_in_the_page_on_ghosts_is_what_reap_with_prove_prints() {
+fn with_prove_the_plan_says_what_would_be_tested_and_the_end_what_each_test_showed() {
     let quiet = |cookie, peer| diagnosed(cookie, |seen| at_server(seen, peer));
     let connections = vec![
         ghost(0x2a, "10.0.0.31:47001"),
@@ -193,7 +191,7 @@ fn the_session_in_the_page_on_ghosts_is_what_reap_with_prove_prints() {
     for fate in &mut reaping.fates[1..] {
         *fate = Fate::WouldProve(Method::WindowProbe, ending);
     }
-    example("reap-prove.txt", &text(&reaping));
+    insta::assert_snapshot!("reap-prove", text(&reaping));
     let mut written = Vec::new();
     json::ReapDocument::of(&reaping).write(&mut written).unwrap();
     let document: serde_json::Value = serde_json::from_slice(&written).unwrap();
@@ -209,18 +207,9 @@ fn the_session_in_the_page_on_ghosts_is_what_reap_with_prove_prints() {
         Fate::Ended(ending),
         Fate::EndedByReset,
         Fate::Spared(Spared::Answered),
-        Fate::Untested("not tested: its handshake is not finished".to_owned()),
+        Fate::Untested("its handshake is not finished".to_owned()),
     ];
     insta::assert_snapshot!(text(&reaping));
     reaping.is_interrupted = true;
     assert!(text(&reaping).ends_with("so nothing was ended.\n"));
-}
-
-#[track_caller]
-fn example(name: &str, text: &str) {
-    let path = format!("{}/../../docs/examples/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
 }

@@ -26,7 +26,7 @@ pub(super) fn of(case: Case, judge: &Judge) -> (Diagnosis, Fate) {
 fn untried(case: &Case, judge: &Judge) -> Fate {
     let method = match case.plan {
         Plan::Heard => return Fate::Spared(Spared::NotProved(VerdictKind::Alive)),
-        Plan::Leave(why) => return Fate::Untested(format!("not tested: {why}")),
+        Plan::Leave(why) => return Fate::Untested(why.to_string()),
         Plan::Probe(method, _) => method,
     };
     match judge.fate_if(&case.before, VerdictKind::Silent) {

@@ -45,6 +45,11 @@ pub(super) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Fa
             tell(done, entries.len(), &outcome.entry.scenario.name);
         });
     clear();
+    if outcomes.iter().all(|outcome| matches!(outcome.result, Err(RehearsalError::Unseen { .. })))
+        && let Some(Err(error)) = outcomes.pop().map(|outcome| outcome.result)
+    {
+        return Err(failed(error));
+    }
     let all = outcomes.len();
     outcomes.retain(|outcome| !matches!(outcome.result, Err(RehearsalError::Interrupted)));
     let was_interrupted = outcomes.len() < all;

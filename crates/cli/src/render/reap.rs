@@ -110,7 +110,7 @@ impl Kind {
             Fate::Gone => Self(3, "gone before anything was done".to_owned()),
             Fate::SparedAtLast(spared) => Self(4, format!("spared after a second look: {spared}")),
             Fate::Spared(spared) => Self(5, format!("spared: {spared}")),
-            Fate::Untested(why) => Self(5, format!("spared: {why}")),
+            Fate::Untested(why) => Self(5, format!("spared, nothing proved: {why}")),
         }
     }
 

@@ -35,6 +35,12 @@ impl KeepOptions {
         })
     }
 
+    /// Whether these are what the keepalive one-shot of `prove` sets for some milliseconds: nobody's
+    /// wish, and not to be taken for what was there before. The count is the highest that there is.
+    pub const fn is_a_shot(self) -> bool {
+        matches!(self, Self { keepalive: true, idle_s: 1, probes: 127, user_timeout_ms: 0, .. })
+    }
+
     /// Whether a socket that was about to be set from one of these to the other, in either direction,
     /// shows `self` where the writer was killed: some options are set by then, and others not yet.
     ///

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use super::kept::KeepOptions;
 use crate::{
     detection::{DetectionTime, KeepaliveTimes, Tick, detection_time, is_orphan, keepalive_is_on},
     observation::Observation,
@@ -131,6 +132,8 @@ pub enum Refusal {
     NotAccepted,
     /// Its options were not read, so they could not be put back.
     OptionsUnread,
+    /// `prove` asks its peer just now, with options that are there for some milliseconds only.
+    BeingProbed,
     /// Both ends are on this host: no path can lose the peer, and many probes at once overflow the
     /// loopback's own backlog (`--loopback` includes them).
     Loopback,
@@ -161,6 +164,9 @@ impl fmt::Display for Refusal {
             Self::OptionsUnread => f.write_str(
                 "its options could not be read, so they could not be put back (run as root)",
             ),
+            Self::BeingProbed => {
+                f.write_str("another run of halfopen is probing it just now; do this again")
+            }
             Self::Loopback => {
                 f.write_str("both ends are on this host; --loopback includes such connections")
             }
@@ -190,6 +196,9 @@ pub fn plan(seen: &Observation, objective: &Objective, longest_wait: Option<Dura
         let refusal = if is_held { Refusal::OptionsUnread } else { Refusal::NotAccepted };
         return Planned::Refused(refusal);
     };
+    if KeepOptions::of(&before).is_some_and(KeepOptions::is_a_shot) {
+        return Planned::Refused(Refusal::BeingProbed);
+    }
     let learns_before = detection_time(seen);
     if meets(seen, &learns_before, objective) {
         return Planned::Met(learns_before);

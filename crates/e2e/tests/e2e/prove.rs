@@ -6,4 +6,5 @@ mod loss;
 pub(crate) mod peer;
 mod restart;
 mod stage;
+mod together;
 mod unprivileged;

@@ -169,3 +169,15 @@ fn all_faults_with_programs_take_what_is_set_and_refuse_what_cannot_be() {
         assert!(code == 2 && said.contains(why), "{more:?}: {said}");
     }
 }
+
+#[test]
+fn a_slip_in_a_command_is_told_once_and_not_for_every_fault() {
+    requires_lab!();
+    let slip = ["rehearse", "all", "--server", "echo no such option; exit 2", "--client", "true"];
+    let output = halfopen(&slip);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(71), "{errors}");
+    assert!(output.stdout.is_empty());
+    let why = "the server listen, and its program has ended: no such option; exit 2";
+    assert_eq!(errors.matches(why).count(), 1, "{errors}");
+}

@@ -50,6 +50,9 @@ fn refused(refusal: &Refusal, seen: &Observation, objective: Objective) -> Detec
         Refusal::NothingBetter => {
             DetectError::NotMet { wanted, found: Detection::of(&detection_time(seen)) }
         }
+        Refusal::BeingProbed => DetectError::System {
+            cause: io::Error::new(io::ErrorKind::WouldBlock, refusal.to_string()),
+        },
         _ => DetectError::NotOpen { state: seen.sample.state.to_string() },
     }
 }

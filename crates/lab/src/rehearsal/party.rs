@@ -96,15 +96,25 @@ impl Party {
         }
     }
 
-    /// The last few lines, for errors.
-    pub(super) fn last_words(&self) -> String {
-        let last = self.said.iter().rev().take(3).map(|line| line.text.as_str());
-        let last: Vec<_> = last.collect();
+    /// Its first line, which tells what went wrong, its last two, and how it ended; for errors. What it said
+    /// at its end may still be on the way.
+    pub(super) fn last_words(&mut self) -> String {
+        while let Some(line) = self.program.as_mut().and_then(|program| program.line(ON_THE_WAY))
+            && self.said.len() < LINES_MAX
+        {
+            self.said.push(line);
+        }
+        let skipped = self.said.len().saturating_sub(3);
+        let lines = self.said.iter().enumerate();
+        let told = lines.filter(|(number, _)| *number == 0 || *number > skipped);
         let ended = self.ended.as_ref().map(|(_, how)| how.as_str());
-        let words: Vec<_> = last.into_iter().rev().chain(ended).collect();
+        let words: Vec<_> = told.map(|(_, line)| line.text.trim()).chain(ended).collect();
         if words.is_empty() { "it said nothing".to_owned() } else { words.join("; ") }
     }
 }
+
+/// From a pipe to us, on a busy machine.
+const ON_THE_WAY: Duration = Duration::from_millis(300);
 
 /// A program that says more than this is heard, and its words are not kept.
 const LINES_MAX: usize = 20_000;

@@ -363,8 +363,8 @@ impl<'a> Stage<'a> {
             Some(Ready::Line(text)) => format!("the {side} say \"{text}\""),
             None => format!("the {side} listen"),
         };
-        let instead = self.party(side).last_words();
-        Err(RehearsalError::Unseen { what, within: READY_WITHIN, instead })
+        let within = reached.is_none().then_some(READY_WITHIN);
+        Err(RehearsalError::Unseen { what, within, instead: self.party_mut(side).last_words() })
     }
 
     /// Waits until the second server, if there is one, listens where the first does.
@@ -382,8 +382,8 @@ impl<'a> Stage<'a> {
         })?;
         reached.ok_or_else(|| RehearsalError::Unseen {
             what: format!("{SECOND_SERVER} listen as the server does"),
-            within: READY_WITHIN,
-            instead: self.second.as_ref().map(Party::last_words).unwrap_or_default(),
+            within: Some(READY_WITHIN),
+            instead: self.second.as_mut().map(Party::last_words).unwrap_or_default(),
         })
     }
 
@@ -442,8 +442,8 @@ impl<'a> Stage<'a> {
         }
         Err(RehearsalError::Unseen {
             what: "a connection established at both ends".to_owned(),
-            within: READY_WITHIN,
-            instead: self.party(Side::Client).last_words(),
+            within: reached.is_none().then_some(READY_WITHIN),
+            instead: self.party_mut(Side::Client).last_words(),
         })
     }
 
@@ -488,7 +488,7 @@ impl<'a> Stage<'a> {
             Ok(Some(status)) if status.success() => Ok(()),
             _ => Err(RehearsalError::Unseen {
                 what: format!("{host} take the names of the lab's hosts"),
-                within: CONFIGURE_WITHIN,
+                within: Some(CONFIGURE_WITHIN),
                 instead: program.line(Duration::ZERO).map(|line| line.text).unwrap_or_default(),
             }),
         }

@@ -1,7 +1,7 @@
 //! Owns the way to an upstream: which one, the header that tells it who the client is, and what comes
 //! of connecting. Which is next is decided in `health`.
 
-use std::{cmp::Reverse, net::SocketAddr, os::fd::AsFd as _};
+use std::{cmp::Reverse, net::SocketAddr, os::fd::AsFd as _, time::Duration};
 
 use rustix::{
     event::epoll,
@@ -34,8 +34,7 @@ impl Worker {
             };
             slot.tried |= 1 << place;
             slot.upstream = u8::try_from(place).ok();
-            let liveness = &slot.route.service.upstream;
-            let outcome = socket::connecting(upstream.address, liveness).and_then(|socket| {
+            let outcome = socket::connecting(upstream.address).and_then(|socket| {
                 let token = Token::Socket(key, Side::Upstream).data();
                 epoll::add(&self.epoll, &socket, token, WATCHED)?;
                 Ok(socket)
@@ -96,9 +95,13 @@ impl Worker {
         if let Some(upstream) = slot.upstream().cloned() {
             upstream.handle_let_in(&self.reporter, now);
         }
+        self.timers.push(Reverse((now + WATCH_AFTER, key)));
         true
     }
 }
+
+/// Well before the shortest keepalive would ask, and after the end of most connections of a busy relay.
+const WATCH_AFTER: Duration = Duration::from_millis(500);
 
 /// Puts the header into the client's hand, if the upstream wants one.
 fn prepend_header(slot: &mut Slot) {

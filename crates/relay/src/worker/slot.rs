@@ -44,6 +44,8 @@ pub(super) struct Slot {
     /// The timer that counts.
     pub(super) armed: Option<Instant>,
     pub(super) is_looked_at: bool,
+    /// The upstream's socket has the options by which a vanished peer is found.
+    is_watched: bool,
     /// More is to be done when the others have had their turn.
     pub(super) is_unfinished: bool,
 }
@@ -71,6 +73,7 @@ impl Slot {
             since: now,
             armed: None,
             is_looked_at: false,
+            is_watched: false,
             is_unfinished: false,
         }
     }
@@ -108,6 +111,18 @@ impl Slot {
             Action::Finish(_) => transfer::finish(side, leg),
             Action::FetchError(_) => transfer::fetch_error(side, leg.socket),
             _ => transfer::measure(side, &leg),
+        }
+    }
+
+    /// Sees to it that the upstream is found if it vanishes, once it is connected.
+    pub(super) fn watch_upstream(&mut self) {
+        if self.is_watched || self.pair.is_connecting() {
+            return;
+        }
+        self.is_watched = true;
+        if let Some(socket) = &self.sockets.upstream {
+            // The kernel refuses none of it to a connection that stands; one that is over has its error pending.
+            let _ = socket::watch(socket.as_fd(), &self.route.service.upstream);
         }
     }
 

@@ -22,8 +22,8 @@ pub(crate) struct Entry {
 /// What the options were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Was {
-    /// SO_REUSEADDR was on; the window probe turns it off.
-    ReuseAddress,
+    /// SO_REUSEADDR was on or off; the window probe turns it off.
+    ReuseAddress(bool),
     /// What the keepalive one-shot changes.
     Keepalive(Keepalive),
 }
@@ -44,7 +44,8 @@ pub(crate) struct Keepalive {
 impl Keepalive {
     /// What the one-shot sets. The kernel ends a connection when as many probes are unanswered as
     /// TCP_KEEPCNT says, and sooner with TCP_USER_TIMEOUT; unanswered one-shots count. So the one is
-    /// as high as it can be (MAX_TCP_KEEPCNT) for the moment, and the other is off.
+    /// as high as it can be (MAX_TCP_KEEPCNT) for the moment, and the other is off. `keep` knows these
+    /// values, too (`KeepOptions::is_a_shot` of halfopen-core).
     pub(crate) const SHOT: Self = Self { on: true, idle: 1, count: 127, user_timeout: 0 };
 
     pub(crate) fn read(socket: BorrowedFd<'_>) -> io::Result<Self> {
@@ -55,6 +56,11 @@ impl Keepalive {
             count: tcp(libc::TCP_KEEPCNT)?,
             user_timeout: tcp(libc::TCP_USER_TIMEOUT)?,
         })
+    }
+
+    /// These are a shot's own, and not the application's: somebody else's is under way.
+    pub(crate) fn is_shot(self) -> bool {
+        self == Self::SHOT
     }
 
     /// Sets what differs from `now`, in the order that fits a shot: the last one is sent by.
@@ -100,8 +106,8 @@ impl Was {
     /// Gives back what still has the value that the probe gave it. Says whether there was anything.
     pub(crate) fn put_back(self, socket: BorrowedFd<'_>) -> io::Result<bool> {
         match self {
-            Self::ReuseAddress if sockopt::socket_reuseaddr(socket)? => Ok(false),
-            Self::ReuseAddress => {
+            Self::ReuseAddress(was) if !was || sockopt::socket_reuseaddr(socket)? => Ok(false),
+            Self::ReuseAddress(_) => {
                 sockopt::set_socket_reuseaddr(socket, true)?;
                 Ok(true)
             }
@@ -115,7 +121,8 @@ impl fmt::Display for Entry {
         let Self { id, pid, fd, inode, was } = self;
         write!(f, "{id} {pid} {fd} {} ", inode.unwrap_or(0))?;
         match was {
-            Was::ReuseAddress => f.write_str("reuse-address"),
+            Was::ReuseAddress(true) => f.write_str("reuse-address"),
+            Was::ReuseAddress(false) => f.write_str("no-reuse-address"),
             Was::Keepalive(Keepalive { on, idle, count, user_timeout }) => {
                 write!(f, "keepalive {} {idle} {count} {user_timeout}", u8::from(*on))
             }
@@ -134,7 +141,8 @@ impl FromStr for Entry {
         let fd = number(word()?)?;
         let inode = Some(number(word()?)?).filter(|inode| *inode != 0);
         let was = match word()? {
-            "reuse-address" => Was::ReuseAddress,
+            "reuse-address" => Was::ReuseAddress(true),
+            "no-reuse-address" => Was::ReuseAddress(false),
             "keepalive" => Was::Keepalive(Keepalive {
                 on: number::<u8>(word()?)? == 1,
                 idle: number(word()?)?,

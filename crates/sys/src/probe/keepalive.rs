@@ -13,7 +13,7 @@ use halfopen_core::Sample;
 use super::{ProbeError, Prober, Sent, Target};
 use crate::{
     boottime,
-    journal::{self, JournalError, Restored, Was, entry::Keepalive},
+    journal::{self, JournalError, Restored, Turn, Was, entry::Keepalive},
     socket_diag::SocketDiag,
 };
 
@@ -31,7 +31,8 @@ impl Prober {
         targets: &[Target],
         diag: &mut SocketDiag,
     ) -> Result<Sent, JournalError> {
-        let read: Vec<_> = targets.iter().map(|target| self.keepalive_of(target)).collect();
+        let turn = self.journal.turn()?;
+        let read: Vec<_> = targets.iter().map(|target| self.keepalive_of(target, &turn)).collect();
         let noted = targets.iter().zip(&read);
         let entries: Vec<_> = noted
             .filter_map(|(target, read)| Some(target.entry(Was::Keepalive(*read.as_ref().ok()?))))
@@ -41,7 +42,7 @@ impl Prober {
         }
         let mut segments: Vec<_> =
             targets.iter().map(|target| segments_sent(target, diag)).collect();
-        let note = self.journal.note(&entries)?;
+        let note = self.journal.note(turn, &entries)?;
         let mut sent = Sent::with_capacity(targets.len());
         for (target, read) in targets.iter().zip(read) {
             sent.push(read.and_then(|was| {
@@ -59,9 +60,15 @@ impl Prober {
         Ok(sent)
     }
 
-    fn keepalive_of(&mut self, target: &Target) -> Result<Keepalive, ProbeError> {
+    fn keepalive_of(&mut self, target: &Target, turn: &Turn) -> Result<Keepalive, ProbeError> {
+        if !turn.is_free(target.id) {
+            return Err(ProbeError::InFlight);
+        }
         let duplicate = self.duplicate(target)?;
-        Keepalive::read(duplicate.as_fd()).map_err(|cause| ProbeError::Failed { cause })
+        let found = Keepalive::read(duplicate.as_fd());
+        let found = found.map_err(|cause| ProbeError::Failed { cause })?;
+        // Another user's run has other journals, and the library nudges without one.
+        if found.is_shot() { Err(ProbeError::InFlight) } else { Ok(found) }
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::net::sockopt;
 use super::{ProbeError, Prober, Sent, Target};
 use crate::{
     boottime,
-    journal::{JournalError, Was},
+    journal::{JournalError, Turn, Was},
     syscall,
 };
 
@@ -21,10 +21,15 @@ impl Prober {
     /// # Errors
     /// [`JournalError`] where SO_REUSEADDR could not be written down first; nothing was touched then.
     pub fn window_probes(&mut self, targets: &[Target]) -> Result<Sent, JournalError> {
-        let reuse: Vec<_> = targets.iter().map(|target| self.reuse_address(target)).collect();
-        let noted = targets.iter().zip(&reuse).filter(|(_, reuse)| matches!(reuse, Ok(true)));
-        let entries: Vec<_> = noted.map(|(target, _)| target.entry(Was::ReuseAddress)).collect();
-        let note = if entries.is_empty() { None } else { Some(self.journal.note(&entries)?) };
+        let turn = self.journal.turn()?;
+        let reuse: Vec<_> =
+            targets.iter().map(|target| self.reuse_address(target, &turn)).collect();
+        // Also those that have nothing to be given back: nobody else is to probe them meanwhile.
+        let noted = targets.iter().zip(&reuse);
+        let entries: Vec<_> = noted
+            .filter_map(|(target, was)| Some(target.entry(Was::ReuseAddress(*was.as_ref().ok()?))))
+            .collect();
+        let note = self.journal.note(turn, &entries)?;
         let mut all_given_back = true;
         let mut sent = Sent::with_capacity(targets.len());
         for (target, reuse) in targets.iter().zip(reuse) {
@@ -38,13 +43,16 @@ impl Prober {
             });
             sent.push(probed);
         }
-        if let Some(note) = note.filter(|_| all_given_back) {
+        if all_given_back {
             note.done();
         }
         Ok(sent)
     }
 
-    fn reuse_address(&mut self, target: &Target) -> Result<bool, ProbeError> {
+    fn reuse_address(&mut self, target: &Target, turn: &Turn) -> Result<bool, ProbeError> {
+        if !turn.is_free(target.id) {
+            return Err(ProbeError::InFlight);
+        }
         if let Some(known) = target.reuse_address {
             return Ok(known);
         }

@@ -6,7 +6,7 @@ use std::{cell::OnceCell, collections::HashMap};
 use halfopen_core::{NetnsId, Owner};
 
 use super::{NotSet, Setting, set_through};
-use crate::{Netns, NetnsError, bpf::keep::Keeper, holder::Holders};
+use crate::{Netns, NetnsError, bpf::keep::Keeper, holder::Holders, pieces::on_all_cores};
 
 /// A setting, and who holds the socket.
 #[derive(Debug, Clone, Copy)]
@@ -37,28 +37,31 @@ impl Setter {
 
     /// Sets a batch, and says of each what came of it, in their order.
     pub fn set(&self, targets: &[Target<'_>]) -> Vec<Result<(), NotSet>> {
-        let mut holders = Holders::default();
         let is_crowd = targets.len() >= BPF_PAYS_FROM;
         let mut outcomes = vec![Err(NotSet::Gone); targets.len()];
         let mut by_netns: HashMap<NetnsId, Vec<usize>> = HashMap::new();
-        for (index, (target, outcome)) in targets.iter().zip(&mut outcomes).enumerate() {
+        let mut by_descriptor = Vec::new();
+        for (index, target) in targets.iter().enumerate() {
             if is_crowd || target.owners.is_empty() {
                 by_netns.entry(target.setting.id.netns).or_default().push(index);
             } else {
-                *outcome = one(&mut holders, target);
+                by_descriptor.push((index, target));
             }
         }
+        let mut done = Vec::with_capacity(targets.len());
         for (netns, indices) in by_netns {
-            let batch: Vec<_> = indices.iter().filter_map(|index| targets.get(*index)).collect();
-            let by_bpf = self.keeper().and_then(|keeper| inside(keeper, netns, &batch));
-            // Without BPF the other way does the same, more slowly, for those who have an owner.
-            let done = by_bpf.unwrap_or_else(|| {
-                batch.into_iter().map(|target| one(&mut holders, target)).collect()
-            });
-            for (index, outcome) in indices.into_iter().zip(done) {
-                if let Some(slot) = outcomes.get_mut(index) {
-                    *slot = outcome;
-                }
+            let batch: Vec<_> =
+                indices.iter().filter_map(|index| Some((*index, targets.get(*index)?))).collect();
+            match self.keeper().and_then(|keeper| inside(keeper, netns, &batch)) {
+                Some(by_bpf) => done.extend(indices.into_iter().zip(by_bpf)),
+                // The other way does the same, more slowly, for those who have an owner.
+                None => by_descriptor.extend(batch),
+            }
+        }
+        done.extend(through_descriptors(by_descriptor));
+        for (index, outcome) in done {
+            if let Some(slot) = outcomes.get_mut(index) {
+                *slot = outcome;
             }
         }
         outcomes
@@ -73,10 +76,21 @@ impl Setter {
 fn inside(
     keeper: &Keeper,
     netns: NetnsId,
-    batch: &[&Target<'_>],
+    batch: &[(usize, &Target<'_>)],
 ) -> Option<Vec<Result<(), NotSet>>> {
-    let settings: Vec<_> = batch.iter().map(|target| target.setting).collect();
+    let settings: Vec<_> = batch.iter().map(|(_, target)| target.setting).collect();
     namespace(netns).ok()?.enter(|| keeper.set(&settings)).ok()?.ok()
+}
+
+/// Through duplicates of their descriptors, on all cores; in no order.
+fn through_descriptors(
+    batch: Vec<(usize, &Target<'_>)>,
+) -> impl Iterator<Item = (usize, Result<(), NotSet>)> {
+    let hire = || (Holders::default(), Vec::new());
+    let workers = on_all_cores(batch, hire, |(holders, done), piece| {
+        done.extend(piece.into_iter().map(|(index, target)| (index, one(holders, target))));
+    });
+    workers.into_iter().flat_map(|(_, done)| done)
 }
 
 fn namespace(id: NetnsId) -> Result<Netns, NetnsError> {

@@ -2,10 +2,10 @@
 
 use halfopen_core::{Sample, Tracking};
 
-use super::pieces::Pile;
 use crate::{
     bpf::{record::Beyond, records::Records},
     options::SharedOptions,
+    pieces::Pile,
     samples::Connections,
 };
 

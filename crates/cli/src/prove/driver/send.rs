@@ -82,7 +82,9 @@ impl Driver {
                 }
                 self.go_on(at);
             }
-            Err(ProbeError::NotSent) => self.try_later(at),
+            Err(error @ (ProbeError::NotSent | ProbeError::InFlight)) => {
+                self.try_later(at, &error);
+            }
             Err(ProbeError::Reach(
                 OptionsError::Gone { .. } | OptionsError::AnotherSocket { .. },
             )) => {
@@ -101,8 +103,9 @@ impl Driver {
         }
     }
 
-    /// The kernel had no occasion to send: as a rule because the connection spoke, and was answered.
-    fn try_later(&mut self, at: usize) {
+    /// The kernel had no occasion to send, as a rule because the connection spoke and was answered; or
+    /// another run has it in flight, whose answer is ours as well.
+    fn try_later(&mut self, at: usize, error: &ProbeError) {
         let Some(run) = self.run_at(at) else { return };
         run.failures += 1;
         let failures = run.failures;
@@ -111,7 +114,7 @@ impl Driver {
             target.reuse_address = None;
         }
         if failures > FAILURES_MAX {
-            let why = ProbeError::NotSent.to_string();
+            let why = error.to_string();
             self.close(at, |case| Proved::refused(case, &why, false));
         } else if self.was_heard_meanwhile(at) {
             self.close(at, Proved::heard);
@@ -130,6 +133,7 @@ impl Driver {
         match space.look_up(&sample) {
             Ok(None) if probed == 0 => self.finish(at, Outcome::Ended),
             Ok(None) => self.bury(sample.id.netns, &[at]),
+            Ok(Some(_)) if self.turn_to_the_next_holder(at) => self.go_on(at),
             Ok(Some(_)) => {
                 let why = "its process has passed it on or closed it; look again";
                 self.close(at, |case| Proved::refused(case, why, false));
@@ -138,6 +142,15 @@ impl Driver {
                 self.close(at, |case| Proved::refused(case, &error.to_string(), false));
             }
         }
+    }
+
+    /// Says whether there is one.
+    fn turn_to_the_next_holder(&mut self, at: usize) -> bool {
+        let Some(run) = self.run_at(at) else { return false };
+        let tried = run.case.target;
+        let next = tried.and_then(|target| target.next(&run.case.before.observation));
+        run.case.target = next.or(tried);
+        next.is_some()
     }
 
     /// Whether the peer was heard since the survey, and within the last second.

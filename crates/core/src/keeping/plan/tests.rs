@@ -42,6 +42,16 @@ fn a_connection_that_meets_the_objective_is_left_alone() {
 }
 
 #[test]
+fn what_a_probe_has_set_for_a_moment_is_not_taken_for_what_was_there_before() {
+    let shot = established().keepalive(1, 75, 127);
+    for objective in [within(60), within(100_000)] {
+        assert_eq!(plan(&shot, &objective, None), Planned::Refused(Refusal::BeingProbed));
+    }
+    let own = established().keepalive(1, 75, 126);
+    assert!(matches!(plan(&own, &within(60), None), Planned::Change(_)));
+}
+
+#[test]
 fn a_box_that_forgets_is_reminded_twice_before_it_does() {
     let objective = Objective { survive_idle: Some(Duration::from_secs(350)), ..within(3600) };
     let times = change(&established(), &objective).keepalive;

@@ -6,9 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::Socket;
-
-use super::{peer::SOON, stage::Stage};
+use super::{
+    peer::SOON,
+    stage::{Stage, options},
+};
 use crate::{halfopen, program, requires_lab};
 
 /// Kills, of each method half: some anywhere in a run, most after its journal has appeared.
@@ -78,16 +79,4 @@ fn wait_for_journal(child: &mut Child) {
             return;
         }
     }
-}
-
-fn options(stage: &Stage) -> Vec<(bool, bool, Duration, u32)> {
-    let read = |socket: &Socket| {
-        (
-            socket.reuse_address().unwrap(),
-            socket.keepalive().unwrap(),
-            socket.tcp_keepalive_time().unwrap(),
-            socket.tcp_keepalive_retries().unwrap(),
-        )
-    };
-    stage.actors.iter().map(|actor| &actor.socket).map(read).collect()
 }

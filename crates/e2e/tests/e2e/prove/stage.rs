@@ -64,3 +64,16 @@ impl Stage {
         assert!(found.is_some(), "{:#}", look());
     }
 }
+
+/// What a probe may touch, of every connection.
+pub(super) fn options(stage: &Stage) -> Vec<(bool, bool, Duration, u32)> {
+    let read = |socket: &Socket| {
+        (
+            socket.reuse_address().unwrap(),
+            socket.keepalive().unwrap(),
+            socket.tcp_keepalive_time().unwrap(),
+            socket.tcp_keepalive_retries().unwrap(),
+        )
+    };
+    stage.actors.iter().map(|actor| &actor.socket).map(read).collect()
+}

@@ -10,7 +10,7 @@ use std::{
 use rustix::process::Signal;
 
 use super::{End, PATIENCE, eventually, killed::Running, rest};
-use crate::{program, says};
+use crate::{program, requires_lab, says};
 
 #[test]
 fn sigterm_drains_and_the_exit_is_clean() {
@@ -171,6 +171,24 @@ fn an_inherited_socket_is_listened_on_and_outlives_the_relay() {
     }
     let refused = says(&["relay", "--listen", "systemd:web", "--to", "127.0.0.1:1"]);
     assert!(refused.0.contains("no listening socket named `web`"), "{}", refused.0);
+}
+
+/// Accepted sockets inherit the listener's options; those towards upstreams get theirs after a moment.
+#[test]
+fn the_kernel_asks_for_vanished_peers_on_both_legs() {
+    requires_lab!("ss" from "iproute2");
+    let relay = Running::start(&[]);
+    let _pair = relay.pair();
+    let has_timer = |filter: String| {
+        let output =
+            Command::new("ss").args(["-Htno", "state", "established"]).arg(filter).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        text.contains("timer:(keepalive,")
+    };
+    assert!(has_timer(format!("sport = :{}", relay.address.port())));
+    let upstream = relay.upstream.local_addr().unwrap().port();
+    eventually("the upstream's leg has it too", || has_timer(format!("dport = :{upstream}")));
 }
 
 #[test]

@@ -44,6 +44,12 @@ impl Talk {
     pub(super) const fn of(nth: usize) -> Self {
         if nth.is_multiple_of(2) { Self::PingPong } else { Self::Bulk }
     }
+
+    /// How its server talks, as its address tells.
+    pub(super) fn with(server: &str) -> Self {
+        let (_, port) = server.rsplit_once(':').unwrap();
+        Self::of((port.parse::<u16>().unwrap() - PORTS) as usize)
+    }
 }
 
 /// Starts the `nth` server, which sends back what it gets, on a port of its own.
@@ -80,8 +86,11 @@ pub(super) fn assert_runs(server: &mut Program) {
 }
 
 fn port(nth: usize) -> u16 {
-    u16::try_from(3001 + nth).unwrap()
+    PORTS + u16::try_from(nth).unwrap()
 }
+
+/// The first server's; the others follow.
+const PORTS: u16 = 3001;
 
 fn start(host: &Host, role: &str, variable: &str, value: &str) -> Program {
     let exe = env::current_exe().unwrap();

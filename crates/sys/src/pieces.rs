@@ -12,7 +12,7 @@ const PIECE: usize = 256;
 const PORTION: usize = 32 * PIECE;
 
 /// Work that can be handed out piece by piece.
-pub(super) trait Pile: Sized + Send {
+pub(crate) trait Pile: Sized + Send {
     /// How many items are left.
     fn height(&self) -> usize;
 
@@ -23,10 +23,24 @@ pub(super) trait Pile: Sized + Send {
     fn give_back_memory(&mut self);
 }
 
+impl<T: Send> Pile for Vec<T> {
+    fn height(&self) -> usize {
+        self.len()
+    }
+
+    fn take_from(&mut self, first: usize) -> Self {
+        self.split_off(first)
+    }
+
+    fn give_back_memory(&mut self) {
+        self.shrink_to_fit();
+    }
+}
+
 /// Does `work` on all of `pile`, a piece at a time, on as many threads as there are cores: each is a
 /// worker from `hire`, and all of them are given back. The memory of what has been handed out is
 /// given back as the work goes on.
-pub(super) fn on_all_cores<P: Pile, W: Send>(
+pub(crate) fn on_all_cores<P: Pile, W: Send>(
     pile: P,
     hire: impl Fn() -> W + Sync,
     work: impl Fn(&mut W, P) + Sync,
@@ -72,20 +86,6 @@ pub(super) fn on_all_cores<P: Pile, W: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    impl Pile for Vec<usize> {
-        fn height(&self) -> usize {
-            self.len()
-        }
-
-        fn take_from(&mut self, first: usize) -> Self {
-            self.split_off(first)
-        }
-
-        fn give_back_memory(&mut self) {
-            self.shrink_to_fit();
-        }
-    }
 
     #[test]
     fn every_item_is_worked_on_once_at_every_boundary_of_pieces() {
