@@ -23,7 +23,7 @@ build: ## build target/release/halfopen, with BPF where its libraries are to be 
 
 test: ## install what the tests need, then run all of them, doc tests too
 	@$(NEED) cc=gcc ip=iproute2 nft=nftables conntrack=conntrack unshare=util-linux strace=strace rpcbind=rpcbind "telnet=inetutils-telnet|telnet" openssl=openssl systemd-analyze=systemd redis-server=redis-server redis-cli=redis-tools \
-	  dnsmasq=dnsmasq-base busybox=busybox pg_ctlcluster=postgresql psql=postgresql-client sshd=openssh-server ssh=openssh-client websocketd=websocketd
+	  dnsmasq=dnsmasq-base busybox=busybox pg_ctlcluster=postgresql psql=postgresql-client sshd=openssh-server ssh=openssh-client websocketd=websocketd tshark=tshark tcpdump=tcpdump
 	@$(NEED) --tool $(CARGO)
 	@# The end-to-end tests start the program itself, which no test target builds by itself.
 	@features=$$($(FEATURES)); set -ex; \
@@ -53,8 +53,8 @@ programs: ## real programs, one in Java among them, are kept and learn of a cut 
 	features=$$($(FEATURES)); $(CARGO) build --package halfopen-cli $$features
 	$(CARGO) test --package halfopen-e2e one_in_java -- --ignored --nocapture
 
-hundred: ## kill a hundred rehearsals at all moments of their lives: nothing may be left
-	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux
+hundred: ## kill a hundred rehearsals, let a hundred end, interrupt some: nothing may be left
+	@$(NEED) cc=gcc ip=iproute2 unshare=util-linux nft=nftables conntrack=conntrack
 	@$(NEED) --tool $(CARGO)
 	$(CARGO) build --package halfopen-cli
 	$(CARGO) test --package halfopen-e2e hundred -- --ignored --nocapture

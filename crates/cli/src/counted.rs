@@ -164,6 +164,7 @@ mod tests {
         aborts_on_timeout: Some(7),
         listen_overflows: None,
         listen_drops: None,
+        syn_cookies_sent: None,
     };
 
     fn counters(resets: u64, timeouts: u64) -> Counters {

@@ -3,6 +3,7 @@
 mod all;
 mod book;
 mod catalogue;
+mod clock;
 mod detection;
 mod doctor;
 mod scenario;
@@ -19,8 +20,9 @@ use std::{
 
 use halfopen_lab::{
     book::BookError,
+    clock::Clock,
     pair::{self, Role},
-    rehearsal::{Clock, Options, RehearsalError},
+    rehearsal::{Options, RehearsalError},
     requirements, rootless,
 };
 
@@ -93,11 +95,11 @@ fn options<'a>(
         pair: vec![program.to_string_lossy().into_owned(), "rehearse-pair".to_owned()],
         capture: arguments.capture.clone(),
         clock: match arguments.clock {
-            ClockKey::Real => Clock::Real,
+            ClockKey::Auto | ClockKey::Real | ClockKey::Warp => Clock::Real,
             ClockKey::Rescale => Clock::Rescale,
-            // The machine's own clock is what is warped: in there it is the real one.
-            ClockKey::Warp => Clock::Real,
         },
+        choice: None,
+        clock_because: None,
         seed: arguments.seed.unwrap_or(0),
         interrupted,
     })

@@ -27,8 +27,10 @@ use rustix::{
 pub use self::record::FrameSeen;
 use self::record::Record;
 use crate::{
+    bell::Bell,
     capture::{Capture, Side},
     topology::End,
+    trial::go_first,
     wire::{Direction, Emission, Fate, Filter, Link, Loss, Middlebox, Passage, Reset, Wire},
 };
 
@@ -179,6 +181,11 @@ impl Cable {
         self.shared.lock().capture.as_ref().map_or(0, Capture::left_out)
     }
 
+    /// Rings `bell` at every frame from now on.
+    pub(crate) fn rings(&self, bell: Arc<Bell>) {
+        self.shared.lock().bell = Some(bell);
+    }
+
     /// The frames from number `first` on, as far as they are kept.
     pub fn frames(&self, first: u64) -> Vec<FrameSeen> {
         self.shared.lock().record.from(first).cloned().collect()
@@ -246,12 +253,15 @@ struct State {
     record: Record,
     capture: Option<Capture>,
     capture_failure: Option<String>,
+    bell: Option<Arc<Bell>>,
 }
 
 impl Shared {
     fn forward_until_hung_up(&self, watch: &OwnedFd) {
         // Or the kernel wakes this thread up to 50 us late, to wake several at once. Without it nothing is wrong.
         let _ = set_current_timer_slack(NonZeroU64::new(1));
+        // A cable that waits for its turn on a busy machine would look like a slow path.
+        go_first();
         let mut buffer = vec![0; FRAME_MAX];
         loop {
             let (plugged, deadline) = {
@@ -287,6 +297,9 @@ impl Shared {
             state.flush();
             if state.record.next_number() > before {
                 self.seen.notify_all();
+                if let Some(bell) = &state.bell {
+                    bell.ring();
+                }
             }
         }
     }

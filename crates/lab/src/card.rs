@@ -27,6 +27,8 @@ pub struct Card {
     pub summary: String,
     /// The plan of hosts and cables.
     pub topology: &'static str,
+    /// By which clock: `real`, `rescale` or `warp`.
+    pub clock: &'static str,
     /// `uname -r`.
     pub kernel: String,
     /// Where the connection stood when the fault came: `idle`, `waiting` or `writing`. That of the built-in

@@ -270,9 +270,10 @@ impl fmt::Debug for Host {
 /// The first process: says its pid as the machine sees it (from the machine's /proc, before it
 /// mounts the host's own) and then lives until its standard input ends. It is a `cat`, not a
 /// `sleep` that is told of its parent's death, since the kernel reports the death of the *thread*
-/// that forked (PR_SET_PDEATHSIG), and hosts may outlive the thread that made them.
-const FIRST_PROCESS: &str = "read -r pid rest < /proc/self/stat && mount -t proc proc /proc \
-     && mount -t tmpfs tmpfs /run \
+/// that forked (PR_SET_PDEATHSIG), and hosts may outlive the thread that made them. Without `-n`
+/// mount(8) would make /run/mount, which is the machine's until another /run covers it.
+const FIRST_PROCESS: &str = "read -r pid rest < /proc/self/stat && mount -n -t proc proc /proc \
+     && mount -n -t tmpfs tmpfs /run \
      && if [ \"$1\" ]; then mkdir /run/kept && mount --bind \"$1\" /run/kept; fi \
      && mount -t tmpfs tmpfs /tmp \
      && if [ \"$1\" ]; then mkdir \"$1\" && mount --move /run/kept \"$1\" && rmdir /run/kept; fi \

@@ -7,10 +7,12 @@
 //! It touches no network but those that it makes, needs root or a user namespace ([`rootless`]) to
 //! make them, and is never linked into a program that watches production.
 
+mod bell;
 pub mod book;
 mod cable;
 mod capture;
 pub mod card;
+pub mod clock;
 mod errno;
 pub mod fault;
 pub mod forecast;

@@ -14,7 +14,7 @@ use std::{
 use halfopen_core::Moment;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::wait;
+use crate::{bell::Bell, wait};
 
 /// A program on a host. It is killed when this value is dropped, and dies with its host.
 #[derive(Debug)]
@@ -83,6 +83,11 @@ impl Program {
                 return Some(line);
             }
         }
+    }
+
+    /// Rings `bell` at every line from now on, and when the program says nothing more.
+    pub(crate) fn rings(&self, bell: Arc<Bell>) {
+        self.said.lock().bell = Some(bell);
     }
 
     /// How the program ended, if it ends `within` this time.
@@ -155,6 +160,7 @@ struct Said {
 struct Lines {
     waiting: VecDeque<Line>,
     streams_ended: usize,
+    bell: Option<Arc<Bell>>,
 }
 
 impl Said {
@@ -176,6 +182,9 @@ impl Said {
                 _ => lines.streams_ended += 1,
             }
             self.changed.notify_all();
+            if let Some(bell) = &lines.bell {
+                bell.ring();
+            }
             if !matches!(read, Ok(1..)) {
                 return;
             }

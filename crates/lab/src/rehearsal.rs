@@ -8,6 +8,7 @@ mod findings;
 mod flood;
 mod look;
 mod notice;
+mod pace;
 mod party;
 mod picture;
 mod rescale;
@@ -27,6 +28,7 @@ use halfopen_core::Moment;
 
 use crate::{
     card::Card,
+    clock::{self, Choice, Clock},
     fault::Side,
     forecast::{Foreseen, Known, forecast},
     host::HostError,
@@ -47,22 +49,24 @@ pub struct Options<'a> {
     pub pair: Vec<String>,
     /// Where to write what passes the client's cable, if anywhere.
     pub capture: Option<PathBuf>,
-    /// How time passes for the victims' timers.
+    /// How time passes for the victims' timers. [`Clock::Warp`] says that this is the machine whose
+    /// clock leaps; nothing else is done for it.
     pub clock: Clock,
+    /// Asked right before the first fault whether another clock would be better.
+    pub choice: Option<Chooses<'a>>,
+    /// Why it is this clock, for the card; `None` where nothing was to be chosen.
+    pub clock_because: Option<String>,
     /// What chance decides on the cables follows from it.
     pub seed: u64,
     /// Set from outside when the rehearsal is to end now, with everything cleared away.
     pub interrupted: &'a AtomicBool,
 }
 
-/// How time passes for the victims' timers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Clock {
-    /// As it does.
-    #[default]
-    Real,
-    /// The same number of probes and retries, with shorter pauses between them.
-    Rescale,
+/// That the clock is to be chosen by what is foreseen.
+#[derive(Debug, Clone, Copy)]
+pub struct Chooses<'a> {
+    /// Why there is no emulated machine, where there is none.
+    pub no_machine: Option<&'a str>,
 }
 
 /// Does the scenario once. Nothing is left behind in any case.
@@ -106,6 +110,8 @@ struct Play<'a> {
     next: usize,
     /// What the times of the timeline count from.
     from: Moment,
+    /// When something was done or heard last.
+    stirred: Moment,
     record: Record,
 }
 
@@ -113,7 +119,7 @@ impl<'a> Play<'a> {
     fn new(scenario: &'a Scenario, options: &'a Options<'a>) -> Self {
         let cues = timeline::cues(scenario);
         let from = halfopen_sys::now();
-        Self { scenario, options, cues, next: 0, from, record: Record::default() }
+        Self { scenario, options, cues, next: 0, from, stirred: from, record: Record::default() }
     }
 
     /// What is there before any program.
@@ -135,6 +141,7 @@ impl<'a> Play<'a> {
         while let Some(cue) = self.cues.get(self.next).filter(|cue| due(cue)).cloned() {
             self.next += 1;
             let now = halfopen_sys::now();
+            self.stirred = now;
             if cue.step.is_some() {
                 self.record.acts.push((now, cue.act.to_string()));
             }
@@ -174,17 +181,46 @@ impl<'a> Play<'a> {
                 stage.watch.dump(&stage.lab)?;
                 if self.record.first_fault.is_none() {
                     self.look_before(stage)?;
+                    self.choose_clock()?;
                     self.record.first_fault = Some(halfopen_sys::now());
                     stage.watch.note_fault();
                 }
                 self.carry_out(stage, is_due)?;
             }
-            stage.watch.dump_if_due(&stage.lab)?;
+            let quiet = now.since(self.stirred);
+            stage.watch.dump_if_due(&stage.lab, pace::readings(quiet))?;
             self.foresee(stage)?;
             if let Some(why) = self.is_over(stage) {
                 return Ok(why);
             }
-            thread::sleep(PAUSE);
+            self.rest(stage);
+        }
+    }
+
+    /// Looks away until something stirs, something is due, or it is time to look anyway.
+    fn rest(&mut self, stage: &Stage<'_>) {
+        let began = halfopen_sys::now();
+        let elapsed = began.since(self.from);
+        let cue = self.cues.get(self.next).and_then(|cue| match cue.when {
+            When::AfterEstablished(at) => Some(at),
+            When::BeforeClient => None,
+        });
+        let limit =
+            self.record.first_fault.map(|at| at.since(self.from) + self.scenario.stop.limit);
+        let due = [cue, stage.next_typed(), limit].into_iter().flatten().min();
+        let due = due.map(|at| at.saturating_sub(elapsed));
+        let pause = pace::pause(began.since(self.stirred), due);
+        // However much stirs, looks are not closer together than this.
+        thread::sleep(pause.min(pace::PAUSE));
+        while !self.options.interrupted.load(Ordering::Relaxed) {
+            let left = pause.saturating_sub(halfopen_sys::now().since(began));
+            if stage.bell.wait(left.min(HEARS_INTERRUPTIONS_WITHIN)) {
+                self.stirred = halfopen_sys::now();
+                return;
+            }
+            if left.is_zero() {
+                return;
+            }
         }
     }
 
@@ -207,6 +243,26 @@ impl<'a> Play<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Ends the rehearsal where another clock is better for what is foreseen.
+    fn choose_clock(&self) -> Result<(), RehearsalError> {
+        let (Some(chooses), Some(first)) = (self.options.choice, self.scenario.steps.first())
+        else {
+            return Ok(());
+        };
+        let foreseen = Side::BOTH.map(|side| {
+            let look = self.record.before.get(side)?;
+            let known = look.known(self.known(side, look.at, Duration::ZERO));
+            Some(forecast(&first.fault, side, known))
+        });
+        let of_pair = self.scenario.is_of_pair();
+        let foreseen = foreseen.each_ref().map(Option::as_ref);
+        let choice = clock::by_forecast(self.scenario, foreseen, of_pair, chooses.no_machine);
+        if choice.clock == self.options.clock {
+            return Ok(());
+        }
+        Err(RehearsalError::OtherClock { choice })
     }
 
     /// Looks at each victim once the fault is there, and again when what runs has changed, or when
@@ -278,11 +334,13 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// The built-in client writes all the time, whether or not something is in flight just now.
+    /// The built-in client writes all the time, whether or not something is in flight just now; one that
+    /// writes seldom is idle in between.
     fn writes(&self, side: Side) -> bool {
         side == Side::Client
             && self.scenario.client.command.is_none()
             && self.scenario.pair.state == State::Writing
+            && self.scenario.pair.every <= ALL_THE_TIME
     }
 
     fn is_over(&self, stage: &Stage<'_>) -> Option<&'static str> {
@@ -346,7 +404,10 @@ impl<'a> Play<'a> {
                 }
                 !noticed
             }
-            None if stage.watch.focus(side).is_none() => false,
+            // A client that has just been started has no connection yet.
+            None if stage.watch.focus(side).is_none() => {
+                side == Side::Client && stage.party(side).ended.is_none()
+            }
             _ => !notice::is_done(stage, side, first_fault, now),
         };
         if waits { Waits::Yes } else { Waits::No }
@@ -388,8 +449,11 @@ pub const NEVER: Duration = Duration::from_secs(10);
 /// Longer than the first retransmission time-out.
 const SETTLE: Duration = Duration::from_millis(400);
 
-/// Short beside 50 ms, at which the tables are read.
-const PAUSE: Duration = Duration::from_millis(5);
+/// A second: as long as the shortest keepalive time, and longer than the measurement adds.
+const ALL_THE_TIME: Duration = Duration::from_secs(1);
+
+/// Nobody who presses Ctrl-C waits longer.
+const HEARS_INTERRUPTIONS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Idle, in flight, window shut, and one to spare: each look reads all of /proc.
 const LOOKS_MAX: u8 = 4;
@@ -439,7 +503,7 @@ fn patiently<T>(
         if Instant::now() >= deadline {
             return Ok(None);
         }
-        thread::sleep(PAUSE);
+        thread::sleep(pace::PAUSE);
     }
 }
 
@@ -450,6 +514,12 @@ pub enum RehearsalError {
     /// The machine lacks something.
     #[error(transparent)]
     Missing(#[from] Missing),
+    /// Another clock is better for what is foreseen; nothing was done to the connection yet.
+    #[error("rehearse by the {} clock: {}; do it by the {} clock", Clock::Real.word(), choice.why, choice.clock.word())]
+    OtherClock {
+        /// Which, and why.
+        choice: Choice,
+    },
     /// It was asked to end.
     #[error("end the rehearsal as the scenario wants: it was interrupted; nothing is left of it")]
     Interrupted,

@@ -222,6 +222,8 @@ pub struct Stop {
     pub when_both_noticed: bool,
     /// At the latest so long after the first fault (or the client's start).
     pub limit: Duration,
+    /// Somebody has asked for that limit, in the file or outside of it.
+    pub is_given: bool,
 }
 
 /// What is expected.
@@ -472,9 +474,11 @@ fn stop(table: Option<Table<'_>>) -> Result<Stop, Slip> {
     let Some(table) = table else { return Ok(Stop::default()) };
     let plain = Stop::default();
     let whens = [("both noticed", true), ("limit", false)];
+    let limit = table.span("limit")?;
     let stop = Stop {
         when_both_noticed: table.word("when", &whens)?.unwrap_or(plain.when_both_noticed),
-        limit: table.span("limit")?.unwrap_or(plain.limit),
+        limit: limit.unwrap_or(plain.limit),
+        is_given: limit.is_some(),
     };
     table.finish()?;
     Ok(stop)
@@ -483,7 +487,7 @@ fn stop(table: Option<Table<'_>>) -> Result<Stop, Slip> {
 impl Default for Stop {
     fn default() -> Self {
         // Longer than what good settings take, short enough to wait for.
-        Self { when_both_noticed: true, limit: Duration::from_secs(60) }
+        Self { when_both_noticed: true, limit: Duration::from_secs(60), is_given: false }
     }
 }
 

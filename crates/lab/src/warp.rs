@@ -11,6 +11,7 @@ mod machine;
 mod modules;
 mod packages;
 mod record;
+mod scratch;
 mod script;
 
 use std::{
@@ -24,12 +25,20 @@ pub use kernel::{Kernel, Source};
 pub use record::Record;
 pub use script::Step;
 
-use self::initramfs::Archive;
+use self::{initramfs::Archive, machine::Files, scratch::Scratch};
 
 /// What a machine has in the way of files, and what it does once it has booted.
 #[derive(Debug, Default)]
 pub struct Machine {
     archive: Archive,
+    outlets: Vec<Outlet>,
+}
+
+/// A file that is made in a machine and wanted here.
+#[derive(Debug)]
+struct Outlet {
+    inside: String,
+    outside: PathBuf,
 }
 
 impl Machine {
@@ -56,11 +65,20 @@ impl Machine {
     /// # Errors
     /// [`WarpError::File`] for what cannot be read.
     pub fn add_program(&mut self, program: &Path, directory: &str) -> Result<(), WarpError> {
-        let read = |path: &Path| fs::read(path).map_err(|cause| WarpError::file(path, cause));
         let Some(name) = program.file_name().and_then(|name| name.to_str()) else {
             return Err(WarpError::file(program, io::ErrorKind::InvalidFilename.into()));
         };
-        self.archive.file(&format!("{directory}/{name}"), 0o755, read(program)?);
+        self.add_program_as(program, &format!("{directory}/{name}"))
+    }
+
+    /// As [`Machine::add_program`], under a name of its own: whatever the program is called here,
+    /// steps call it by that.
+    ///
+    /// # Errors
+    /// [`WarpError::File`] for what cannot be read.
+    pub fn add_program_as(&mut self, program: &Path, inside: &str) -> Result<(), WarpError> {
+        let read = |path: &Path| fs::read(path).map_err(|cause| WarpError::file(path, cause));
+        self.archive.file(inside, 0o755, read(program)?);
         for library in closure::libraries(program)? {
             self.archive.file(&library, 0o755, read(Path::new(&library))?);
         }
@@ -130,7 +148,14 @@ impl Machine {
         self.archive.file(path, 0o644, bytes);
     }
 
-    /// Boots `kernel`, takes the `steps` one after the other, and returns what each said. Logs stay below `place`.
+    /// Has the file `inside` of the machine written to `outside` once it has ended, if it is there
+    /// and not empty. Not more than 30: a controller has no more ports.
+    pub fn bring_out(&mut self, inside: &str, outside: &Path) {
+        self.outlets.push(Outlet { inside: inside.to_owned(), outside: outside.to_owned() });
+    }
+
+    /// Boots `kernel`, takes the `steps` one after the other, and returns what each said. The words of
+    /// its console stay below `place`, an existing directory.
     ///
     /// # Errors
     /// [`WarpError`]; beyond the limit of real time [`WarpError::Overdue`].
@@ -142,7 +167,9 @@ impl Machine {
         limits: &Limits<'_>,
     ) -> Result<Vec<Record>, WarpError> {
         let mut inserted = Vec::new();
-        let wanted = script::MODULES.iter().chain(limits.modules).copied().collect::<Vec<_>>();
+        let ports = if self.outlets.is_empty() { &[][..] } else { script::PORT_MODULES };
+        let wanted = script::MODULES.iter().chain(ports).chain(limits.modules).copied();
+        let wanted = wanted.collect::<Vec<_>>();
         for module in modules::in_order(&kernel.modules, &wanted)? {
             let path = format!("/modules/{}.ko", module.name);
             self.archive.file(&path, 0o644, module.bytes);
@@ -150,11 +177,30 @@ impl Machine {
         }
         self.archive.directories(["/proc", "/sys", "/dev", "/run", "/tmp"]);
         self.archive.console();
-        self.archive.file("/init", 0o755, script::text(&inserted, steps).into_bytes());
-        let initrd = place.join("initramfs");
-        fs::write(&initrd, self.archive.to_bytes())
-            .map_err(|cause| WarpError::file(&initrd, cause))?;
-        Ok(record::parse(&machine::run(&kernel.image, &initrd, place, limits)?))
+        let made: Vec<&str> = self.outlets.iter().map(|outlet| outlet.inside.as_str()).collect();
+        self.archive.file("/init", 0o755, script::text(&inserted, steps, &made).into_bytes());
+        let here = |cause| WarpError::file(place, cause);
+        let scratch = || Scratch::new(place).map_err(here);
+        let files = Files {
+            initrd: scratch()?,
+            console: scratch()?,
+            results: scratch()?,
+            ports: self.outlets.iter().map(|_| scratch()).collect::<Result<_, _>>()?,
+        };
+        fs::write(files.initrd.path(), self.archive.to_bytes()).map_err(here)?;
+        let ran = machine::run(&kernel.image, &files, place, limits);
+        // For whoever has to find out why it ended as it did; without it nothing else is wrong.
+        let _ = files.console.read().and_then(|said| fs::write(place.join(machine::CONSOLE), said));
+        ran?;
+        for (outlet, port) in self.outlets.iter().zip(&files.ports) {
+            let bytes = port.read().map_err(here)?;
+            if !bytes.is_empty() {
+                fs::write(&outlet.outside, bytes)
+                    .map_err(|cause| WarpError::file(&outlet.outside, cause))?;
+            }
+        }
+        let results = files.results.read().map_err(here)?;
+        Ok(record::parse(&String::from_utf8_lossy(&results)))
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Counters {
     pub listen_overflows: Option<u64>,
     /// `TcpExt: ListenDrops`: connections dropped by a listener for whatever reason.
     pub listen_drops: Option<u64>,
+    /// `TcpExt: SyncookiesSent`: SYNs that were answered with a cookie, and not queued.
+    pub syn_cookies_sent: Option<u64>,
 }
 
 /// The counters of the calling thread's namespace.
@@ -62,6 +64,7 @@ pub(crate) fn parse(text: &str, counters: &mut Counters) {
                 (Some("TcpExt:"), "TCPAbortOnTimeout") => &mut counters.aborts_on_timeout,
                 (Some("TcpExt:"), "ListenOverflows") => &mut counters.listen_overflows,
                 (Some("TcpExt:"), "ListenDrops") => &mut counters.listen_drops,
+                (Some("TcpExt:"), "SyncookiesSent") => &mut counters.syn_cookies_sent,
                 _ => continue,
             };
             *field = value.parse().ok();
@@ -77,13 +80,17 @@ mod tests {
     fn counters_are_found_by_name_whatever_their_place() {
         let mut counters = Counters::default();
         parse("Tcp: MaxConn EstabResets AttemptFails\nTcp: -1 7 8\n", &mut counters);
-        parse("TcpExt: ListenDrops New TCPAbortOnTimeout\nTcpExt: 3 4 5\n", &mut counters);
+        parse(
+            "TcpExt: SyncookiesSent ListenDrops New TCPAbortOnTimeout\nTcpExt: 6 3 4 5\n",
+            &mut counters,
+        );
         let expected = Counters {
             established_resets: Some(7),
             attempt_fails: Some(8),
             aborts_on_timeout: Some(5),
             listen_overflows: None,
             listen_drops: Some(3),
+            syn_cookies_sent: Some(6),
         };
         assert_eq!(counters, expected);
     }

@@ -48,7 +48,7 @@ pub struct Rehearse {
     /// Print what would be done, and do nothing
     #[arg(long, help_heading = "Scenario")]
     pub dry_run: bool,
-    /// By which clock
+    /// How time passes: by which clock
     #[arg(long, value_enum, default_value_t, help_heading = "Clock")]
     pub clock: ClockKey,
     /// With --clock warp, what the clock says at first: YYYY-MM-DDTHH:MM:SS [default: a Friday evening]
@@ -61,6 +61,9 @@ pub struct Rehearse {
     /// With --clock warp, for how long of real time the machine may run [default: 1h]
     #[arg(long, value_name = "DUR", help_heading = "Clock")]
     pub real_limit: Option<Given>,
+    /// Of the machine of --clock warp: that this is it, and why
+    #[arg(long, value_name = "WHY", hide = true)]
+    pub in_machine: Option<String>,
     /// Exit 1 if a side that is left notices later than this
     #[arg(long, value_name = "DUR", help_heading = "Expectations")]
     pub expect_detect_within: Option<Given>,
@@ -70,6 +73,9 @@ pub struct Rehearse {
     /// Write the report card as one HTML file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub html: Option<PathBuf>,
+    /// Write the sequence diagram of the client's cable (SVG)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub svg: Option<PathBuf>,
     /// Write every frame of the client's cable to this file (pcapng)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub capture: Option<PathBuf>,
@@ -84,8 +90,11 @@ pub struct Rehearse {
 /// How time passes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum ClockKey {
-    /// As it does.
+    /// The real one where what is foreseen takes two minutes at the most; else warp, or rescale where
+    /// there is no emulated machine. The card says which it was, and why.
     #[default]
+    Auto,
+    /// As it does.
     Real,
     /// Shorter pauses between the same number of probes and retries, set on the programs' own sockets
     /// from outside; the card says what was changed, and when the untouched sockets would have learnt.

@@ -56,11 +56,16 @@ pub(super) fn run(out: &mut impl Write) -> Result<Exit, Failure> {
         }
     }
     match warp::check() {
-        Ok(()) => writeln!(out, "ok       an emulated machine (--clock warp)")?,
-        Err(error) => writeln!(out, "missing  --clock warp: failed to {error}")?,
+        Ok(()) => {
+            writeln!(out, "ok       an emulated machine for hours in seconds (--clock warp)")?
+        }
+        Err(error) => writeln!(
+            out,
+            "missing  hours in seconds (--clock warp; --clock auto takes rescale instead): failed to {error}"
+        )?,
     }
     for (sysctl, what) in [
-        ("net/ipv4/tcp_rto_max_ms", "shorter retransmission time-outs for whole hosts"),
+        ("net/ipv4/tcp_rto_max_ms", "--clock rescale shortens retransmissions by it"),
         ("net/ipv4/tcp_syn_linear_timeouts", "the SYN times of kernels since 6.5"),
     ] {
         let there = fs::exists(format!("/proc/sys/{sysctl}")).unwrap_or(false);

@@ -3,18 +3,24 @@
 use std::{
     fs,
     io::Write,
+    path::Path,
+    slice,
     sync::{Arc, atomic::AtomicBool},
 };
 
 use halfopen_lab::{
     card::{self, Card},
-    rehearsal,
+    clock::{Choice, Clock},
+    rehearsal::{self, Chooses, RehearsalError},
     scenario::{self, Scenario},
     timeline,
 };
 use serde::Serialize;
 
-use super::{failed, options, privileged, progress, warp};
+use super::{
+    clock::{self, Plan},
+    failed, options, privileged, progress, warp,
+};
 use crate::{
     args::{ClockKey, Rehearse},
     exit::{Exit, Failure},
@@ -26,29 +32,91 @@ use crate::{
 /// # Errors
 /// [`Failure`] where there is no such scenario, or it cannot be done.
 pub(super) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Failure> {
-    let scenario = read(arguments)?;
+    let mut scenario = read(arguments)?;
+    let mut no_machine = clock::no_machine();
+    let mut plan = clock::plan(arguments.clock, &scenario, no_machine.as_deref());
     if arguments.dry_run {
         out.write_all(timeline::script(&scenario).as_bytes())?;
+        writeln!(out, "{:>22}  {}", "", plan.in_words(no_machine.as_deref()))?;
         return Ok(Exit::Fine);
     }
-    if arguments.clock == ClockKey::Warp {
-        return warp::run(arguments, &scenario, out);
+    loop {
+        if plan.clock() == Clock::Warp {
+            match warp::Warp::ready() {
+                Ok(ready) => return ready.run(arguments, &scenario, &plan, out),
+                // What was asked for is not replaced by something else.
+                Err(why) if arguments.clock == ClockKey::Warp => return Err(why),
+                Err(why) => no_machine = Some(why.to_string()),
+            }
+            plan = clock::plan(arguments.clock, &scenario, no_machine.as_deref());
+            continue;
+        }
+        match here(arguments, &scenario, &plan, no_machine.as_deref()) {
+            Ok(card) => return show(arguments, &card, out),
+            Err(Undone::OtherClock(choice)) => {
+                let clock = choice.clock.word();
+                progress(&format!("{}: once more, by --clock {clock}", choice.why));
+                scenario.stop.limit = choice.limit.unwrap_or(scenario.stop.limit);
+                plan = Plan::Chosen(choice);
+            }
+            Err(Undone::Failed(failure)) => return Err(failure),
+        }
     }
-    privileged()?;
+}
+
+/// Why there is no card.
+enum Undone {
+    /// It is to be done by this clock.
+    OtherClock(Choice),
+    Failed(Failure),
+}
+
+/// Does one scenario in a lab on this host.
+fn here(
+    arguments: &Rehearse,
+    scenario: &Scenario,
+    plan: &Plan,
+    no_machine: Option<&str>,
+) -> Result<Card, Undone> {
+    privileged().map_err(Undone::Failed)?;
     progress(&format!(
         "{} may take {} at the most; Ctrl-C ends it and clears everything away",
         scenario.name,
         halfopen_core::Span(scenario.stop.limit)
     ));
     let interrupted = Arc::new(AtomicBool::new(false));
-    let card = rehearsal::run(&scenario, &options(arguments, &interrupted)?).map_err(failed)?;
+    let mut options = options(arguments, &interrupted).map_err(Undone::Failed)?;
+    options.clock = plan.clock();
+    // That nothing takes long is no news; that the machine for it is missing is.
+    let is_news = |why: &String| {
+        plan.clock() != Clock::Real || no_machine.is_some_and(|missing| why.contains(missing))
+    };
+    options.clock_because = plan.why().filter(is_news);
+    if let Some(why) = &arguments.in_machine {
+        options.clock = Clock::Warp;
+        options.clock_because = Some(why.clone());
+    }
+    options.choice = (*plan == Plan::Open).then_some(Chooses { no_machine });
+    rehearsal::run(scenario, &options).map_err(|error| match error {
+        RehearsalError::OtherClock { choice } => Undone::OtherClock(choice),
+        error => Undone::Failed(failed(error)),
+    })
+}
+
+/// Shows a card, and writes the files that were asked for.
+fn show(arguments: &Rehearse, card: &Card, out: &mut impl Write) -> Result<Exit, Failure> {
     if let Some(path) = &arguments.html {
-        write_page(path, std::slice::from_ref(&card))?;
+        write_page(path, slice::from_ref(card))?;
+    }
+    if let Some(path) = &arguments.svg {
+        let nothing =
+            || Failure::System("cannot draw a picture: nothing passed the cable".to_owned());
+        write_file(path, card.picture.as_ref().ok_or_else(nothing)?)?;
     }
     if arguments.face.json {
-        json::write_document(out, &Document::of(std::slice::from_ref(&card)))?;
+        json::write_document(out, &Document::of(slice::from_ref(card)))?;
     } else {
-        out.write_all(card::text(&card).as_bytes())?;
+        out.write_all(card::text(card).as_bytes())?;
     }
     out.flush()?;
     Ok(if card.is_met() { Exit::Fine } else { Exit::Problem })
@@ -91,6 +159,8 @@ pub(super) fn expect(scenario: &mut Scenario, arguments: &Rehearse) -> Result<()
         scenario.expect.server_within = Some(limit.0);
         // Who is to learn in time has to be watched for so long.
         scenario.stop.limit = scenario.stop.limit.max(limit.0 + limit.0 / 4);
+        // Longer than that tells nothing more of it.
+        scenario.stop.is_given = true;
     }
     scenario.expect.no_loss |= arguments.expect_no_loss;
     Ok(())
@@ -110,8 +180,12 @@ fn no_such(what: &str, cause: &std::io::Error) -> Failure {
 ///
 /// # Errors
 /// [`Failure::System`] where the file cannot be written.
-pub(super) fn write_page(path: &std::path::Path, cards: &[Card]) -> Result<(), Failure> {
-    fs::write(path, card::html(cards))
+pub(super) fn write_page(path: &Path, cards: &[Card]) -> Result<(), Failure> {
+    write_file(path, &card::html(cards))
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text)
         .map_err(|cause| Failure::System(format!("cannot write {}: {cause}", path.display())))
 }
 

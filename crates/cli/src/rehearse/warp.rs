@@ -12,42 +12,75 @@ use halfopen_lab::{
     warp::{self, Kernel, Limits, Machine, Record, Source, Step, WarpError},
 };
 
-use super::progress;
+use super::{clock::Plan, progress};
 use crate::{
     args::Rehearse,
     exit::{Exit, Failure},
 };
 
-/// Does the rehearsal in the machine and passes on what it said there.
-///
-/// # Errors
-/// [`Failure`] where there is no machine, or the rehearsal failed in it.
-pub(super) fn run(
-    arguments: &Rehearse,
-    scenario: &Scenario,
-    out: &mut impl Write,
-) -> Result<Exit, Failure> {
-    if arguments.html.is_some() || arguments.capture.is_some() {
-        let why =
-            "--clock warp shows the card here, and keeps no files: leave --html and --capture out";
-        return Err(Failure::Usage(why.to_owned()));
+/// An empty machine, and the kernel for it.
+pub(super) struct Warp {
+    machine: Machine,
+    kernel: Kernel,
+    place: PathBuf,
+}
+
+impl Warp {
+    /// Sees to it that there is a machine.
+    ///
+    /// # Errors
+    /// [`Failure::System`] with what is missing.
+    pub(super) fn ready() -> Result<Self, Failure> {
+        let machine = Machine::new().map_err(failed)?;
+        let place = place()?;
+        let kernel = Kernel::fetch(Source::Suite(KERNEL), &place, &mut progress).map_err(failed)?;
+        Ok(Self { machine, kernel, place })
     }
-    let failed =
-        |error: WarpError| Failure::System(format!("cannot warp the clock: failed to {error}"));
-    let mut machine = Machine::new().map_err(failed)?;
-    furnish(&mut machine, arguments, scenario).map_err(failed)?;
-    let place = place()?;
-    let kernel = Kernel::fetch(Source::Suite(KERNEL), &place, &mut progress).map_err(failed)?;
-    progress(&format!(
-        "Linux {} boots in an emulated machine; while it idles its clock leaps, so that hours take seconds",
-        kernel.release
-    ));
-    let step = Step { name: "rehearse".to_owned(), command: line(arguments) };
-    let date = arguments.date.as_deref().unwrap_or(DATE);
-    let within = arguments.real_limit.map_or(WITHIN, |given| given.0);
-    let limits = Limits { within, date, modules: warp::FIREWALL };
-    let records = machine.run(&kernel, &[step], &place, &limits).map_err(failed)?;
-    pass_on(records.first(), &place, out)
+
+    /// Does the rehearsal in the machine and passes on what it said there.
+    ///
+    /// # Errors
+    /// [`Failure`] where it failed in there.
+    pub(super) fn run(
+        self,
+        arguments: &Rehearse,
+        scenario: &Scenario,
+        plan: &Plan,
+        out: &mut impl Write,
+    ) -> Result<Exit, Failure> {
+        let Self { mut machine, kernel, place } = self;
+        furnish(&mut machine, arguments, scenario).map_err(failed)?;
+        progress(&format!(
+            "Linux {} boots in an emulated machine; while it idles its clock leaps, so that hours take seconds",
+            kernel.release
+        ));
+        let why = plan.why().unwrap_or_else(|| "it was asked for".to_owned());
+        let command = line(arguments, scenario, &why);
+        let step = Step { name: "rehearse".to_owned(), command };
+        let date = arguments.date.as_deref().unwrap_or(DATE);
+        let within = arguments.real_limit.map_or(WITHIN, |given| given.0);
+        let limits = Limits { within, date, modules: warp::FIREWALL };
+        let records = machine.run(&kernel, &[step], &place, &limits).map_err(failed)?;
+        pass_on(records.first(), &place, out)
+    }
+}
+
+fn failed(error: WarpError) -> Failure {
+    Failure::System(format!("cannot warp the clock: failed to {error}"))
+}
+
+/// The files that the rehearsal writes: the flag, where it writes them in the machine, and where
+/// they are wanted here.
+fn files(arguments: &Rehearse) -> impl Iterator<Item = (&'static str, &'static str, &Path)> {
+    let Rehearse { html, svg, capture, .. } = arguments;
+    let files = [
+        ("html", "/tmp/card.html", html),
+        ("svg", "/tmp/sequence.svg", svg),
+        ("capture", "/tmp/capture.pcapng", capture),
+    ];
+    files
+        .into_iter()
+        .filter_map(|(flag, inside, outside)| Some((flag, inside, outside.as_deref()?)))
 }
 
 /// What the machine needs beside what the lab does.
@@ -57,7 +90,7 @@ fn furnish(
     scenario: &Scenario,
 ) -> Result<(), WarpError> {
     let program = env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
-    machine.add_program(&program, "/usr/bin")?;
+    machine.add_program_as(&program, "/usr/bin/halfopen")?;
     // Those that the lab may ask for; what is missing here is missing there, and is said there.
     machine.add_command("nft conntrack ss dnsmasq timeout env")?;
     for file in ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/services"] {
@@ -83,11 +116,14 @@ fn furnish(
         let text = text.map_err(|cause| WarpError::File { path: scenario.to_owned(), cause })?;
         machine.add_file(SCENARIO, text);
     }
+    for (_, inside, outside) in files(arguments) {
+        machine.bring_out(inside, outside);
+    }
     Ok(())
 }
 
-/// The line for the machine's shell: this rehearsal, by that machine's real clock.
-fn line(arguments: &Rehearse) -> String {
+/// The line for the machine's shell: this rehearsal, by that machine's own clock.
+fn line(arguments: &Rehearse, scenario: &Scenario, why: &str) -> String {
     let is_file = Path::new(&arguments.what).is_file();
     let what = if is_file { SCENARIO } else { arguments.what.as_str() };
     let mut words = vec!["halfopen".to_owned(), "rehearse".to_owned(), what.to_owned()];
@@ -103,6 +139,13 @@ fn line(arguments: &Rehearse) -> String {
     for set in &arguments.set {
         add("set", Some(set.clone()));
     }
+    // The last one wins: it is that of the file and the flags, unless what is foreseen takes longer.
+    add("set", Some(format!("stop.limit={}ms", scenario.stop.limit.as_millis())));
+    for (flag, inside, _) in files(arguments) {
+        add(flag, Some(inside.to_owned()));
+    }
+    add("clock", Some("real".to_owned()));
+    add("in-machine", Some(why.to_owned()));
     if arguments.expect_no_loss {
         words.push("--expect-no-loss".to_owned());
     }
@@ -178,11 +221,14 @@ mod tests {
             client: Some("sh -c 'echo \"$SERVER\"'".to_owned()),
             set: vec!["stop.limit=9000s".to_owned()],
             expect_no_loss: true,
+            svg: Some(PathBuf::from("/home/me/picture.svg")),
             ..Rehearse::default()
         };
+        let scenario =
+            halfopen_lab::scenario::builtin("nat-forgets", &arguments.set).unwrap().unwrap();
         assert_eq!(
-            line(&arguments),
-            r#"'halfopen' 'rehearse' 'nat-forgets' '--client=sh -c '\''echo "$SERVER"'\''' '--set=stop.limit=9000s' '--expect-no-loss'"#
+            line(&arguments, &scenario, "it's long"),
+            r#"'halfopen' 'rehearse' 'nat-forgets' '--client=sh -c '\''echo "$SERVER"'\''' '--set=stop.limit=9000s' '--set=stop.limit=9000000ms' '--svg=/tmp/sequence.svg' '--clock=real' '--in-machine=it'\''s long' '--expect-no-loss'"#
         );
     }
 }

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::{halfopen, json, only, requires_lab, says};
 
+const JSON_PAGE: &str = include_str!("../../../../docs/json.md");
+
 /// Far longer than a connection takes to be quiet for a second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -100,6 +102,11 @@ fn rehearse_book_goes_from_alive_by_quiet_to_half_open() {
         .collect();
     assert_eq!(verdicts, ["alive", "alive", "alive", "alive", "alive", "quiet", "gone"]);
     assert_eq!(document["end"]["verdict"], "half-open");
+    let steps = document["steps"][0].as_object().unwrap().keys();
+    let steps = steps.map(|key| format!("steps[].{key}"));
+    for key in document.as_object().unwrap().keys().cloned().chain(steps) {
+        assert!(JSON_PAGE.contains(&format!("| `{key}` |")), "{key} is not in docs/json.md");
+    }
     assert_eq!(document["established_resets"], 1);
     let ladder = document["ladder"].as_str().unwrap();
     assert!(ladder.contains("RST seq=1"), "{ladder}");

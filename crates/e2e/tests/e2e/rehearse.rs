@@ -1,7 +1,9 @@
 //! Goal: what a rehearsal predicts is what the kernel does, its card and exit code say so, and nothing
 //! is left of it. Method: the program itself, with the built-in pair and with redis, timers of seconds.
 
+mod clock;
 mod leftovers;
+mod power;
 mod programs;
 
 use std::{fmt::Write as _, thread};
@@ -64,7 +66,11 @@ fn every_scenario_that_is_built_in_can_be_done() {
     );
     let names: Vec<_> = halfopen_lab::scenario::builtin_names().collect();
     let one = |name: &str| {
-        let set = ["--set", "pair.keepalive=2s/1s/1", "--set", "stop.limit=6s"];
+        let mut set = vec!["--set", "pair.keepalive=2s/1s/1", "--set", "stop.limit=6s"];
+        if name.starts_with("week-") {
+            // By the real clock its Saturday comes soon.
+            set.extend(["--set", "at.0.when=1s after established"]);
+        }
         let output = halfopen(&[&["rehearse", name, "--json"][..], &set].concat());
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(0), "{name}: {errors}");
@@ -98,6 +104,45 @@ fn a_slip_in_a_scenario_is_a_usage_error_with_line_and_remedy() {
     assert!(said.contains("line 3") && said.contains("did you mean `cut`?"), "{said}");
     let (said, code) = says(&["rehearse", "cable-puled"]);
     assert!(code == 2 && said.contains("rehearse list"), "{said}");
+}
+
+/// tcp_syncookies 0, 1 and 2, from the flag to the card.
+#[test]
+fn a_flood_keeps_the_client_out_unless_the_server_gives_cookies() {
+    requires_lab!();
+    let card = |cookies: &str| {
+        let cookies = format!("cookies={cookies}");
+        let set = ["--set", &cookies, "--set", "client.sysctls.tcp_syn_retries=2"];
+        let document = json(&[&["rehearse", "syn-flood", "--json"][..], &set].concat());
+        document["cards"][0].clone()
+    };
+    let cards = thread::scope(|scope| {
+        let all = ["off", "when-full", "always"].map(|cookies| scope.spawn(move || card(cookies)));
+        all.map(|card| card.join().unwrap())
+    });
+    // How many of the flood waited at once, and how many cookies the server's kernel gave.
+    let noted = |card: &Value, words: &str| -> u64 {
+        let notes = card["notes"].as_array().unwrap().iter();
+        let note = notes.filter_map(Value::as_str).find(|note| note.contains(words));
+        let number = note.and_then(|note| note.split(' ').find_map(|word| word.parse().ok()));
+        number.unwrap_or(0)
+    };
+    let [off, when_full, always] = &cards;
+    let client = &off["sides"][0];
+    // Whether a SYN finds room is chance, and becomes the less likely the longer the queue is full.
+    assert_eq!(client["predicted"]["kind"], "open", "{off:#}");
+    assert!(client["kernel"]["what"].as_str().unwrap().contains("ETIMEDOUT"), "{off:#}");
+    assert!(client["began"].as_str().unwrap().starts_with("SYN-SENT"), "{off:#}");
+    for card in [when_full, always] {
+        let client = &card["sides"][0];
+        assert_eq!(client["predicted"]["kind"], "never", "{card:#}");
+        assert_eq!(client["as_predicted"], true, "{card:#}");
+        assert_eq!(client["believes"], "holds it: ESTABLISHED", "{card:#}");
+        assert!(noted(card, "SYN cookies") > 50, "{card:#}");
+    }
+    assert_eq!(noted(off, "SYN cookies"), 0, "{off:#}");
+    assert!(noted(off, "embryonic") > 5 && noted(when_full, "embryonic") > 5);
+    assert_eq!(noted(always, "embryonic"), 0, "{always:#}");
 }
 
 #[test]

@@ -33,11 +33,12 @@ const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;ma
 fn section(card: &Card) -> String {
     let state = card.state.map(|state| format!(", connection {state}")).unwrap_or_default();
     let mut text = format!(
-        "<section>\n<h2>{}</h2>\n<p>{}</p>\n<p>kernel {}, topology {}{state}</p>\n",
+        "<section>\n<h2>{}</h2>\n<p>{}</p>\n<p>kernel {}, topology {}, clock {}{state}</p>\n",
         escaped(&card.scenario),
         escaped(&card.summary),
         escaped(&card.kernel),
-        card.topology
+        card.topology,
+        card.clock
     );
     text += "<table><tr><th>when</th><th>what was done</th></tr>\n";
     for act in &card.acts {

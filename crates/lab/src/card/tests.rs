@@ -1,7 +1,13 @@
 //! One card, in every face.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use super::*;
 use crate::forecast::Decides;
+
+const PAGE: &str = include_str!("../../../../docs/json.md");
 
 fn at(millis: u64, what: &str) -> Happened {
     Happened { at: Duration::from_millis(millis), what: what.to_owned() }
@@ -49,6 +55,7 @@ pub(crate) fn card() -> Card {
         scenario: "cable-pulled".to_owned(),
         summary: "The cable is cut.".to_owned(),
         topology: "routed",
+        clock: "real",
         kernel: "6.18.44".to_owned(),
         state: Some("waiting"),
         acts: vec![at(0, "cable 1 drops every frame")],
@@ -69,6 +76,32 @@ pub(crate) fn card() -> Card {
         picture: Some("<svg/>".to_owned()),
         notes: vec!["something to know".to_owned()],
     }
+}
+
+/// The keys of `value` and all below, as paths behind `prefix`.
+fn keys(prefix: &str, value: &Value, into: &mut BTreeSet<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let path = format!("{prefix}{key}");
+        match value {
+            Value::Array(items) => {
+                items.iter().for_each(|item| keys(&format!("{path}[]."), item, into));
+            }
+            other => keys(&format!("{path}."), other, into),
+        }
+        into.insert(path);
+    }
+}
+
+#[test]
+fn every_field_of_a_card_is_documented_and_every_documented_field_is_there() {
+    let mut seen = BTreeSet::new();
+    keys("cards[].", &serde_json::to_value(card()).unwrap(), &mut seen);
+    // What happened looks alike everywhere, and is spelt out at the first.
+    let alike = ["kernel.", "application.", "again."].map(|what| format!("sides[].{what}"));
+    seen.retain(|path| !alike.iter().any(|alike| path.contains(alike)));
+    let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `cards[].")?.split_once('`'));
+    let documented: BTreeSet<_> = rows.map(|(path, _)| format!("cards[].{path}")).collect();
+    assert_eq!(seen, documented);
 }
 
 #[test]

@@ -498,7 +498,7 @@ pub const CATALOGUE: &[Entry] = &[
         group: Group::Birth,
         what: "the server is given SYNs of senders that do not exist",
         wire: "SYNs without end, and SYN-ACKs that nobody answers",
-        learns: "without SYN cookies, ETIMEDOUT on connect while the queue of embryonic connections is full; with them it connects",
+        learns: "without SYN cookies (off), ETIMEDOUT on connect once the queue of embryonic connections is full; with them it connects, once the queue is full (when-full) or in any case (always, which queues nobody)",
         how: "a thread in the client host's network sends SYNs from 10.99.0.0/16, which the path drops on the way back",
         parameters: &[
             Parameter {

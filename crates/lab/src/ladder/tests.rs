@@ -65,9 +65,15 @@ fn a_story_with_states_losses_repeats_and_pauses_is_drawn() {
     insta::assert_snapshot!(draw(["client 10.0.0.1", "server 10.0.0.7"], &events()));
 }
 
+/// The example in docs/capture.md. Run with HALFOPEN_WRITE_EXAMPLES=1 to write it anew.
 #[test]
 fn the_same_story_is_drawn_as_svg() {
-    insta::assert_snapshot!(draw_svg(["client 10.0.0.1", "server 10.0.0.7"], &events()));
+    let drawn = draw_svg(["client 10.0.0.1", "server 10.0.0.7"], &events());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/sequence.svg");
+    if std::env::var_os("HALFOPEN_WRITE_EXAMPLES").is_some() {
+        std::fs::write(path, &drawn).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), drawn);
 }
 
 /// Events with words that are long, and that are not meant as words.

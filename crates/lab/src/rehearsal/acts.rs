@@ -12,7 +12,7 @@ use rustix::process::Signal as Sig;
 use super::{
     RehearsalError,
     flood::{Course, Flood},
-    patiently,
+    pace, patiently,
     stage::{READY_WITHIN, Stage},
 };
 use crate::{
@@ -92,7 +92,7 @@ impl Stage<'_> {
         let interrupted = self.options.interrupted;
         let unread = patiently(READY_WITHIN, interrupted, || {
             self.listen();
-            self.watch.dump_if_due(&self.lab)?;
+            self.watch.dump_if_due(&self.lab, pace::readings(Duration::ZERO))?;
             let focus = self.watch.focus(side);
             Ok(focus.filter(|track| track.last.receive_queue > 0).map(|_| ()))
         })?;

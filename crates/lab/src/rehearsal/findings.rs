@@ -80,6 +80,7 @@ pub(super) fn card(
         scenario: scenario.name.clone(),
         summary: scenario.summary.clone(),
         topology: scenario.plan.word(),
+        clock: stage.options.clock.word(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         state: if is_pair { Some(scenario.pair.state) } else { record.state }.map(State::word),
         acts: record
@@ -94,7 +95,7 @@ pub(super) fn card(
         watched: now.since(from),
         ended,
         picture,
-        notes: record.notes.into_iter().chain(notes).collect(),
+        notes: clock_note(stage).into_iter().chain(record.notes).chain(notes).collect(),
     })
 }
 
@@ -255,6 +256,11 @@ fn said(stage: &Stage<'_>, from: Moment) -> Vec<Said> {
     said
 }
 
+fn clock_note(stage: &Stage<'_>) -> Option<String> {
+    let why = stage.options.clock_because.as_ref()?;
+    Some(format!("clock {}: {why}", stage.options.clock.word()))
+}
+
 fn notes(stage: &Stage<'_>, record: &Record, sides: &[SideCard]) -> Vec<String> {
     let mut notes = Vec::new();
     let is_unsure = |side: &SideCard| side.kernel.is_some() && side.as_predicted.is_none();
@@ -273,6 +279,14 @@ fn notes(stage: &Stage<'_>, record: &Record, sides: &[SideCard]) -> Vec<String> 
     if flooded > 0 {
         notes.push(format!(
             "at most {flooded} embryonic connections of senders that do not exist were in the server's queue"
+        ));
+    }
+    if stage.flood.is_some() {
+        let host = stage.lab.host(Side::Server.word()).ok();
+        let counters = host.and_then(|host| host.enter(halfopen_sys::counters).ok()?.ok());
+        notes.push(counters.and_then(|counters| counters.syn_cookies_sent).map_or_else(
+            || "the server's kernel does not say how many SYN cookies it sent".to_owned(),
+            |sent| format!("{sent} SYN cookies were sent by the server's kernel"),
         ));
     }
     notes

@@ -1,7 +1,13 @@
 //! Owns the stage of a rehearsal: the lab, the programs of both sides, and what passes their cables.
 //! Chooses no times; `acts` changes it.
 
-use std::{collections::BTreeMap, fs, net::Ipv4Addr, sync::atomic::AtomicBool, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::Ipv4Addr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use halfopen_core::{Moment, Sample, TcpState};
 use halfopen_sys::SocketDiag;
@@ -10,18 +16,20 @@ use super::{
     BySide, Options, RehearsalError,
     dhcp::Dhcp,
     flood::Flood,
+    pace,
     party::{Count, Party},
     patiently,
     watch::Watch,
 };
 use crate::{
+    bell::Bell,
     fault::{Fault, Side},
     frame::Frame,
     lab::Lab,
     pair::{self, Role},
     program::Program,
     requirements,
-    scenario::{Plan, Ready, Scenario},
+    scenario::{Plan, Ready, Scenario, Typed},
     timeline::plug,
     topology::{CLIENT, ROUTER, SECOND_SERVER},
     wire::Fate,
@@ -39,6 +47,8 @@ pub(super) struct Stage<'a> {
     pub(super) lab: Lab,
     pub(super) scenario: &'a Scenario,
     pub(super) options: &'a Options<'a>,
+    /// Rings at every frame and every word of a program.
+    pub(super) bell: Arc<Bell>,
     wire: [Vec<OnWire>; 2],
     next_frame: [u64; 2],
     lost_power: [bool; 2],
@@ -76,6 +86,10 @@ impl<'a> Stage<'a> {
             let failed = |cause| RehearsalError::Capture { path: path.clone(), cause };
             lab.cable(0)?.capture_to(path).map_err(failed)?;
         }
+        let bell = Arc::new(Bell::default());
+        for index in 0..lab.topology().cables.len() {
+            lab.cable(index)?.rings(Arc::clone(&bell));
+        }
         let mut stage = Self {
             flood: None,
             dhcp: Dhcp::default(),
@@ -85,6 +99,7 @@ impl<'a> Stage<'a> {
             lab,
             scenario,
             options,
+            bell,
             wire: Default::default(),
             next_frame: [0; 2],
             lost_power: [false; 2],
@@ -266,14 +281,25 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// What is typed into the program of a side.
+    const fn types(&self, side: Side) -> &'a [Typed] {
+        let scenario = self.scenario;
+        match side {
+            Side::Client => scenario.client.types.as_slice(),
+            Side::Server => scenario.server.types.as_slice(),
+        }
+    }
+
+    /// When something is to be typed next, after both ends were established.
+    pub(super) fn next_typed(&self) -> Option<Duration> {
+        let next = |side| self.types(side).get(self.party(side).typed);
+        Side::BOTH.into_iter().filter_map(next).map(|typed| typed.after).min()
+    }
+
     /// Types what is due.
     pub(super) fn type_due(&mut self, elapsed: Duration) -> Result<(), RehearsalError> {
         for side in Side::BOTH {
-            let scenario = self.scenario;
-            let types = match side {
-                Side::Client => &scenario.client.types,
-                Side::Server => &scenario.server.types,
-            };
+            let types = self.types(side);
             let party = self.party_mut(side);
             while let Some(typed) = types.get(party.typed).filter(|typed| typed.after <= elapsed) {
                 party.typed += 1;
@@ -309,7 +335,9 @@ impl<'a> Stage<'a> {
                 arguments.extend(role.iter().map(String::as_str));
             }
         }
-        Ok(self.lab.host(host)?.spawn_as_user("env", &arguments)?)
+        let program = self.lab.host(host)?.spawn_as_user("env", &arguments)?;
+        program.rings(Arc::clone(&self.bell));
+        Ok(program)
     }
 
     fn role(&self, side: Side) -> Role {
@@ -343,7 +371,7 @@ impl<'a> Stage<'a> {
         };
         let reached = patiently(READY_WITHIN, interrupted, || {
             self.listen();
-            self.watch.dump_if_due(&self.lab)?;
+            self.watch.dump_if_due(&self.lab, pace::readings(Duration::ZERO))?;
             let listening = self.watch.listening(side);
             let party = self.party(side);
             let is_ready = match &ready {
@@ -430,7 +458,7 @@ impl<'a> Stage<'a> {
     ) -> Result<(), RehearsalError> {
         let reached = patiently(READY_WITHIN, interrupted, || {
             self.listen();
-            self.watch.dump_if_due(&self.lab)?;
+            self.watch.dump_if_due(&self.lab, pace::readings(Duration::ZERO))?;
             if self.watch.choose() {
                 return Ok(Some(true));
             }

@@ -1,4 +1,4 @@
-//! Owns watching the sockets of both hosts: a dump every 50 ms, and what has changed since the last.
+//! Owns watching the sockets of both hosts: a dump every so often, and what has changed since the last.
 //! Reads tables and nothing else. Read: sock_diag(7).
 
 use std::time::Duration;
@@ -56,9 +56,14 @@ impl Watch {
         } = None;
     }
 
-    pub(super) fn dump_if_due(&mut self, lab: &Lab) -> Result<(), RehearsalError> {
+    /// Reads the tables if that was not done `within` this time.
+    pub(super) fn dump_if_due(
+        &mut self,
+        lab: &Lab,
+        within: Duration,
+    ) -> Result<(), RehearsalError> {
         let now = halfopen_sys::now();
-        if self.last.is_none_or(|last| now.since(last) >= PERIOD) {
+        if self.last.is_none_or(|last| now.since(last) >= within) {
             self.dump(lab)?;
         }
         Ok(())
@@ -248,9 +253,6 @@ impl Track {
         super::flood::is_of_flood(self.last.endpoints.peer.ip())
     }
 }
-
-/// How often the tables are read.
-const PERIOD: Duration = Duration::from_millis(50);
 
 /// 4,096: what a flood leaves in a queue is part of it.
 const TRACKS_MAX: usize = 4_096;

@@ -29,6 +29,7 @@ const FILES: &[(&str, &str)] = files![
     "server-reboots-behind-a-firewall",
     "syn-flood",
     "third-ack-lost",
+    "week-with-its-saturday",
 ];
 
 /// The names of all, in the order of the alphabet.

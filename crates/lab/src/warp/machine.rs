@@ -2,25 +2,37 @@
 //! Read: qemu-system-x86_64(1), the QEMU documentation's page on TCG instruction counting.
 
 use std::{
-    fs,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
-use super::{Limits, WarpError};
+use super::{Limits, WarpError, scratch::Scratch};
 
-/// Boots `image` with `initrd`, waits until the machine switches itself off, and returns what came
-/// over its second serial line. The first is kept in `console.log` below `place`.
+/// What a machine reads and writes on this host.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// Its first file system.
+    pub(super) initrd: Scratch,
+    /// What its first serial line says.
+    pub(super) console: Scratch,
+    /// What its second one says.
+    pub(super) results: Scratch,
+    /// What is written to /dev/vport0p1 and so on.
+    pub(super) ports: Vec<Scratch>,
+}
+
+/// Boots `image` and waits until the machine switches itself off; what it said is in `files` then.
+/// `place` is only named, where it did not end in time.
 ///
 /// # Errors
 /// [`WarpError::Overdue`] after the limit of real time, else why the machine did not run.
 pub(super) fn run(
     image: &Path,
-    initrd: &Path,
+    files: &Files,
     place: &Path,
     limits: &Limits<'_>,
-) -> Result<String, WarpError> {
-    let [console, results] = ["console.log", "results.log"].map(|name| place.join(name));
+) -> Result<(), WarpError> {
+    let Files { initrd, console, results, ports } = files;
     // Ends with this process, in whatever way that ends: the machine, and who minds its time.
     let mut machine = Command::new("setpriv");
     machine.args(["--pdeathsig", "TERM", "timeout", "--foreground", "--kill-after=10"]);
@@ -32,28 +44,43 @@ pub(super) fn run(
     // So this machine's load does not reach the measurements.
     machine.args(["-accel", "tcg", "-icount", "shift=2,sleep=off,align=off"]);
     machine.arg("-rtc").arg(format!("base={},clock=vm", limits.date));
-    for log in [&console, &results] {
-        machine.arg("-serial").arg(format!("file:{}", log.display()));
+    for log in [console, results] {
+        machine.arg("-serial").arg(format!("file:{}", log.path().display()));
     }
-    machine.arg("-kernel").arg(image).arg("-initrd").arg(initrd);
-    machine.args([
-        "-append",
-        "console=ttyS0 quiet panic=-1 nowatchdog clocksource=tsc tsc=reliable mitigations=off",
-    ]);
+    if !ports.is_empty() {
+        machine.args(["-device", "virtio-serial-pci"]);
+    }
+    for (number, port) in (1..).zip(ports) {
+        machine.arg("-chardev").arg(format!("file,id=port{number},path={}", port.path().display()));
+        machine
+            .arg("-device")
+            .arg(format!("virtserialport,chardev=port{number},nr={number},name=port{number}"));
+    }
+    machine.arg("-kernel").arg(image).arg("-initrd").arg(initrd.path());
+    machine.args(["-append", PARAMETERS]);
     let failed = |cause: &dyn std::fmt::Display| WarpError::program("qemu-system-x86_64", cause);
     let output = machine.stdin(Stdio::null()).output().map_err(|cause| failed(&cause))?;
-    if output.status.code() == Some(TIMED_OUT) {
-        return Err(WarpError::Overdue { within: limits.within, console });
+    if is_overdue(output.status) {
+        return Err(WarpError::Overdue { within: limits.within, console: place.join(CONSOLE) });
     }
     if !output.status.success() {
         return Err(failed(&String::from_utf8_lossy(&output.stderr).trim()));
     }
-    let bytes = fs::read(&results).map_err(|cause| WarpError::file(&results, cause))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(())
 }
+
+/// Below the machine's place, what its console showed last.
+pub(super) const CONSOLE: &str = "console.log";
+
+/// For the kernel. Whoever lists sockets walks through the whole table, so it is as short as the
+/// machine's few connections allow.
+const PARAMETERS: &str = "console=ttyS0 quiet panic=-1 nowatchdog clocksource=tsc tsc=reliable \
+                          mitigations=off thash_entries=512";
 
 /// Megabytes: the archive is unpacked into it, beside the programs that run.
 const MEMORY: &str = "1024";
 
-/// What timeout(1) exits with.
-const TIMED_OUT: i32 = 124;
+/// What timeout(1) exits with, also where the machine had to be killed.
+fn is_overdue(status: ExitStatus) -> bool {
+    [Some(124), Some(137)].contains(&status.code())
+}

@@ -1,5 +1,6 @@
 //! Owns what the first process of the machine does: mounts, modules, steps, power off. Pure.
-//! The steps' output goes to the second serial port in the frames that `record` reads.
+//! The steps' output goes to the second serial port in the frames that `record` reads, files to ports
+//! of their own.
 
 use std::fmt::Write as _;
 
@@ -24,11 +25,14 @@ pub(super) const APPLETS: [&str; 14] = [
 /// the machine does not have.
 pub(super) const MODULES: &[&str] = &["tcp_diag", "veth"];
 
-/// The script, for the modules at these paths.
-pub(super) fn text(modules: &[String], steps: &[Step]) -> String {
+/// What /dev/vport0p1 and so on take, through which files come out.
+pub(super) const PORT_MODULES: &[&str] = &["virtio_pci", "virtio_console"];
+
+/// The script, for the modules at these paths. The files `outlets` go out by a port each in the end.
+pub(super) fn text(modules: &[String], steps: &[Step], outlets: &[&str]) -> String {
     let mut text = String::from(
         "#!/bin/sh\n\
-         export PATH=/usr/bin:/bin\n\
+         export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n\
          mount -t proc proc /proc\n\
          mount -t sysfs sysfs /sys\n\
          mount -t devtmpfs devtmpfs /dev\n\
@@ -50,6 +54,10 @@ pub(super) fn text(modules: &[String], steps: &[Step]) -> String {
              echo\necho '{STDERR}'\ncat /tmp/stderr\necho\necho '{END}'$code\n"
         );
     }
+    for (number, file) in (1..).zip(outlets) {
+        // What was not made does not come out.
+        let _ = writeln!(text, "[ -s {file} ] && cat {file} > /dev/vport0p{number}");
+    }
     text + "poweroff -f\n"
 }
 
@@ -60,11 +68,12 @@ mod tests {
     #[test]
     fn modules_go_in_before_the_first_step_and_the_power_goes_off_after_the_last() {
         let steps = [Step { name: "look".to_owned(), command: "halfopen ls".to_owned() }];
-        let text = text(&["/modules/veth.ko".to_owned()], &steps);
+        let text = text(&["/modules/veth.ko".to_owned()], &steps, &["/tmp/card.html"]);
         let at = |word: &str| text.find(word).unwrap_or_else(|| panic!("{word} in {text}"));
         assert!(at("mount -t proc") < at("insmod /modules/veth.ko"));
         assert!(at("insmod") < at("exec > /dev/ttyS1") && at("exec") < at("halfopen ls"));
         assert!(at("{ halfopen ls; } 2> /tmp/stderr\ncode=$?") < at("poweroff -f"));
-        assert!(text.ends_with("poweroff -f\n"));
+        let last = "[ -s /tmp/card.html ] && cat /tmp/card.html > /dev/vport0p1\npoweroff -f\n";
+        assert!(text.ends_with(last), "{text}");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use halfopen_lab::{
-    End, Frame, Lab, Topology, requirements,
+    End, Frame, Lab, Topology,
     wire::{Direction, Link},
 };
 
@@ -76,16 +76,6 @@ fn rows(path: &Path, fields: &[&str]) -> Vec<Vec<String>> {
     text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect()
 }
 
-/// Whether this reader is here. Too big to be asked for where tests must run, so its absence is told and is
-/// no failure: [`the_file_is_whole_to_the_last_block`] needs none of them.
-fn has(program: &'static str) -> bool {
-    let found = requirements::find(program, program);
-    if let Err(missing) = &found {
-        eprintln!("skipped: needs to {missing}");
-    }
-    found.is_ok()
-}
-
 #[test]
 fn the_file_is_whole_to_the_last_block_and_every_frame_has_its_fate() {
     requires_lab!();
@@ -118,10 +108,7 @@ const PACKET: u32 = 6;
 
 #[test]
 fn tshark_reads_every_frame_with_its_fate_and_finds_nothing_malformed() {
-    requires_lab!();
-    if !has("tshark") {
-        return;
-    }
+    requires_lab!("tshark" from "tshark");
     let file = File::new("tshark");
     let count = record(&file.0);
     let rows = rows(
@@ -145,10 +132,7 @@ fn tshark_reads_every_frame_with_its_fate_and_finds_nothing_malformed() {
 
 #[test]
 fn tcpdump_reads_every_frame_without_a_complaint() {
-    requires_lab!();
-    if !has("tcpdump") {
-        return;
-    }
+    requires_lab!("tcpdump" from "tcpdump");
     let file = File::new("tcpdump");
     let count = record(&file.0);
     let output = Command::new("tcpdump").arg("-nr").arg(&file.0).output().unwrap();
