@@ -1,6 +1,8 @@
 //! Owns the list of judged connections: there may be very many, and they are large, so they stay
 //! where they were put, and are put in order by their places. Judges nothing.
 
+use std::{panic::resume_unwind, thread};
+
 use halfopen_core::Diagnosis;
 
 /// Judged connections, in an order.
@@ -16,6 +18,9 @@ type Place = (u32, u32);
 /// Rooms begin small and double up to this, some 30 MB. What is reserved and not used yet takes no memory.
 const ROOM_MAX: usize = 1 << 15;
 const ROOM_MIN: usize = 1 << 6;
+
+/// To put fewer than so many in order takes no longer than to start a thread.
+const PART_MIN: usize = 1 << 10;
 
 impl Connections {
     /// Adds one at the end.
@@ -38,10 +43,43 @@ impl Connections {
         self.order.extend(other.order.into_iter().map(|(room, at)| (first + room, at)));
     }
 
-    /// Puts them in order by `key`, which is asked once for each.
-    pub(crate) fn sort_by_cached_key<K: Ord>(&mut self, key: impl Fn(&Diagnosis) -> K) {
+    /// Puts them in order by `key`, which is asked once for each, of very many on all cores. Those
+    /// that are alike stay in the order that they are in.
+    pub(crate) fn sort_by_cached_key<K: Ord + Send>(
+        &mut self,
+        key: impl Fn(&Diagnosis) -> K + Sync,
+    ) {
         let Self { rooms, order } = self;
-        order.sort_by_cached_key(|place| at(rooms, *place).map(&key));
+        let by_key = |(one, _): &(Option<K>, Place), (other, _): &(_, _)| one.cmp(other);
+        let in_order = |places: &[Place]| {
+            let keyed = places.iter().map(|place| (at(rooms, *place).map(&key), *place));
+            let mut keyed: Vec<_> = keyed.collect();
+            keyed.sort_by(by_key);
+            keyed
+        };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let mut parts = order.chunks(order.len().div_ceil(cores).max(PART_MIN));
+        let first = parts.next().unwrap_or_default();
+        let mut all = thread::scope(|scope| {
+            let in_order = &in_order;
+            let begin = |places| {
+                let begun = thread::Builder::new().spawn_scoped(scope, move || in_order(places));
+                (places, begun.ok())
+            };
+            let others: Vec<_> = parts.map(begin).collect();
+            let mut all = in_order(first);
+            for (places, thread) in others {
+                // Where no thread could be started the work is done here.
+                all.extend(thread.map_or_else(
+                    || in_order(places),
+                    |thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                ));
+            }
+            all
+        });
+        // Parts that are in order are merged in one pass.
+        all.sort_by(by_key);
+        *order = all.into_iter().map(|(_, place)| place).collect();
     }
 
     /// Keeps those that `is_meant`.
@@ -167,6 +205,15 @@ mod tests {
         let odd: Vec<u64> = (0..100).map(|half| half * 2 + 1).collect();
         assert_eq!((numbers(&all), all.first().map(number)), (odd.clone(), Some(1)));
         assert_eq!(all.into_iter().map(|one| number(&one)).collect::<Vec<_>>(), odd);
+    }
+
+    #[test]
+    fn those_that_are_alike_stay_in_their_order_however_many_there_are() {
+        let count = 3 * PART_MIN as u64 + 7;
+        let mut all = numbered((0..count).rev());
+        all.sort_by_cached_key(|one| number(one) % 3);
+        let expected = (0..3).flat_map(|rest| (0..count).rev().filter(move |one| one % 3 == rest));
+        assert_eq!(numbers(&all), expected.collect::<Vec<_>>());
     }
 
     #[test]

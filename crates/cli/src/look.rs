@@ -94,8 +94,9 @@ impl Look {
         let scope = self.selection.scope();
         let long = LongLook::begin(&scope);
         let taken_at = Timestamp::now();
-        let (sources, options) = (self.sources, self.options == OptionsOf::Many);
-        let ask = Ask { scope, sources, owners: self.owners, options };
+        let (sources, is_only_a_look) = (self.sources, self.options == OptionsOf::Many);
+        let (owners, options, siblings) = (self.owners, is_only_a_look, !is_only_a_look);
+        let ask = Ask { scope, sources, owners, options, siblings };
         let take = |bench: &mut Bench<'_>, piece: Vec<_>| {
             long.judged(piece.len());
             bench.take(piece);

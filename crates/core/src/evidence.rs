@@ -14,12 +14,7 @@ pub enum Evidence {
         ago: Duration,
     },
     /// When the peer was heard is known but for a multiple of `range`: the kernel counts no further, and the host was up already so long ago.
-    AgeMayHaveWrapped {
-        /// How far ages are counted.
-        range: Duration,
-        /// How long the host is up.
-        up: Duration,
-    },
+    AgeMayHaveWrapped(Box<WrappedAge>),
     /// Nothing of ours waits for an answer.
     NothingInFlight,
     /// Segments of ours wait for an acknowledgement.
@@ -124,8 +119,8 @@ pub enum Evidence {
     },
     /// As [`Evidence::TrackingExpires`], and no keepalive probe passes before that.
     TrackingExpiresBeforeKeepalive {
-        /// After this time, rounded down to seconds.
-        expires_in: Duration,
+        /// After so many seconds, rounded down.
+        expires_in_s: u32,
         /// When the next probe is due at the earliest.
         probe_in: Duration,
     },
@@ -138,6 +133,15 @@ pub enum Evidence {
     InState(crate::state::TcpState),
     /// Something could not be seen. Rare, and boxed, since every verdict holds evidence.
     Unavailable(Box<Unavailable>),
+}
+
+/// What an age that may have wrapped is to be measured by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrappedAge {
+    /// How far ages are counted.
+    pub range: Duration,
+    /// How long the host is up.
+    pub up: Duration,
 }
 
 /// Something that could not be seen.
@@ -154,7 +158,7 @@ impl Evidence {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::PeerHeard { .. } => "peer-heard",
-            Self::AgeMayHaveWrapped { .. } => "age-may-have-wrapped",
+            Self::AgeMayHaveWrapped(_) => "age-may-have-wrapped",
             Self::NothingInFlight => "nothing-in-flight",
             Self::Unacknowledged { .. } => "unacknowledged",
             Self::RetransmissionsUnanswered { .. } => "retransmissions-unanswered",
@@ -191,8 +195,8 @@ impl Evidence {
         let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         match *self {
             Self::PeerHeard { ago } | Self::ResetReceived { ago } => vec![("ago_ms", ms(ago))],
-            Self::AgeMayHaveWrapped { range, up } => {
-                vec![("wraps_ms", ms(range)), ("up_ms", ms(up))]
+            Self::AgeMayHaveWrapped(ref age) => {
+                vec![("wraps_ms", ms(age.range)), ("up_ms", ms(age.up))]
             }
             Self::Unacknowledged { segments } => vec![("segments", segments.into())],
             Self::RetransmissionsUnanswered { count }
@@ -218,8 +222,9 @@ impl Evidence {
                 vec![("queue", queue.into()), ("backlog", backlog.into())]
             }
             Self::TrackingExpires { expires_in } => vec![("expires_in_ms", ms(expires_in))],
-            Self::TrackingExpiresBeforeKeepalive { expires_in, probe_in } => {
-                vec![("expires_in_ms", ms(expires_in)), ("probe_in_ms", ms(probe_in))]
+            Self::TrackingExpiresBeforeKeepalive { expires_in_s, probe_in } => {
+                let expires_in_ms = u64::from(expires_in_s).saturating_mul(1000);
+                vec![("expires_in_ms", expires_in_ms), ("probe_in_ms", ms(probe_in))]
             }
             Self::TrackingForgot { others } => vec![("others", others.into())],
             _ => Vec::new(),
@@ -231,7 +236,7 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PeerHeard { ago } => write!(f, "the peer was heard {} ago", Span(*ago)),
-            Self::AgeMayHaveWrapped { range, up } => age_may_have_wrapped(f, *range, *up),
+            Self::AgeMayHaveWrapped(age) => age_may_have_wrapped(f, **age),
             Self::NothingInFlight => f.write_str("nothing is in flight"),
             Self::Unacknowledged { segments } => {
                 write!(f, "{} not acknowledged", plural(*segments, "segment"))
@@ -293,7 +298,8 @@ impl fmt::Display for Evidence {
     }
 }
 
-fn age_may_have_wrapped(f: &mut fmt::Formatter<'_>, range: Duration, up: Duration) -> fmt::Result {
+fn age_may_have_wrapped(f: &mut fmt::Formatter<'_>, age: WrappedAge) -> fmt::Result {
+    let WrappedAge { range, up } = age;
     write!(
         f,
         "that, or a multiple of {} earlier: the kernel counts no further, and this host is up for {}",
@@ -329,10 +335,10 @@ fn tracking(f: &mut fmt::Formatter<'_>, told: &Evidence) -> fmt::Result {
         Evidence::TrackingExpires { expires_in } => {
             write!(f, "forgets it in {} unless a segment passes", Span(*expires_in))
         }
-        Evidence::TrackingExpiresBeforeKeepalive { expires_in, probe_in } => write!(
+        Evidence::TrackingExpiresBeforeKeepalive { expires_in_s, probe_in } => write!(
             f,
             "forgets it in {}, before the next keepalive probe in {}",
-            Span(*expires_in),
+            Span(Duration::from_secs((*expires_in_s).into())),
             Span(*probe_in)
         ),
         Evidence::TrackingForgot { others } => write!(

@@ -58,7 +58,7 @@ pub mod world;
 pub use chance::Chance;
 pub use connection::{ConnectionId, Cookie, Endpoints, Family, NetnsId, NotAnId};
 pub use diagnosis::{Diagnosis, Judge};
-pub use evidence::{Evidence, Unavailable};
+pub use evidence::{Evidence, Unavailable, WrappedAge};
 pub use listener::Listener;
 pub use observation::{Observation, Proof, Siblings, Thresholds};
 pub use options::{OptionsSeen, SocketOptions, Sysctls};

@@ -22,7 +22,7 @@ pub struct Observation {
     pub owners: Owners,
     /// The listener that its local end belongs to, if there is one in the same namespace.
     pub listener: Option<Arc<Listener>>,
-    /// How other connections to the same peer address fare.
+    /// How other connections to the same peer address fare; nothing where that was not asked.
     pub siblings: Siblings,
     /// What connection tracking in its namespace has of it.
     pub tracking: Tracking,

@@ -15,7 +15,7 @@ mod unknown;
 
 use crate::{
     detection::DetectionTime,
-    evidence::Evidence,
+    evidence::{Evidence, WrappedAge},
     observation::{Observation, Thresholds},
     verdict::Verdict,
 };
@@ -63,8 +63,8 @@ fn heard(case: Case<'_>) -> impl Iterator<Item = Evidence> {
 /// That the age of what was heard may have wrapped, if it may.
 fn wrapped(case: Case<'_>) -> Option<Evidence> {
     let (range, up) = (case.seen.age_range(), case.seen.sample.taken_at.0);
-    let wrapped = Evidence::AgeMayHaveWrapped { range, up };
-    case.seen.last_heard_may_have_wrapped().then_some(wrapped)
+    let wrapped = || Evidence::AgeMayHaveWrapped(Box::new(WrappedAge { range, up }));
+    case.seen.last_heard_may_have_wrapped().then(wrapped)
 }
 
 #[cfg(test)]

@@ -13,16 +13,27 @@ pub struct PeerTallies {
 }
 
 impl PeerTallies {
-    /// The counts of `samples`.
-    pub fn of<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Self {
-        let mut by_peer: HashMap<_, Tally> = HashMap::new();
-        for sample in samples {
-            by_peer.entry(key(sample)).or_default().count(sample);
-        }
-        for tally in by_peer.values_mut() {
+    /// Counts one connection.
+    pub fn count(&mut self, sample: &Sample) {
+        self.by_peer.entry(key(sample)).or_default().count(sample);
+    }
+
+    /// To be called once all are counted.
+    pub fn close(&mut self) {
+        for tally in self.by_peer.values_mut() {
             tally.heard_ages_ms.sort_unstable();
         }
-        Self { by_peer }
+    }
+
+    /// Whether anything may depend on how others to the same peer fare, as long as it was not tested:
+    /// something of its own is unanswered (`rules::silent`).
+    pub fn may_matter_to(sample: &Sample) -> bool {
+        match sample.timer {
+            KernelTimer::Retransmit { retransmits: count, .. }
+            | KernelTimer::Keepalive { probes: count, .. }
+            | KernelTimer::WindowProbe { probes: count, .. } => count > 0,
+            KernelTimer::Off | KernelTimer::TimeWait { .. } | KernelTimer::Other { .. } => false,
+        }
     }
 
     /// How the other connections to the peer address of `sample` fare, which was counted too.

@@ -179,7 +179,10 @@ pub(crate) fn evidence(seen: &Observation) -> Option<Evidence> {
             let probe_in = detection::next_probe(seen).map(|probe| probe.min());
             // A probe that may still come in time saves the entry, so only a clear case is told.
             Some(match probe_in.filter(|&probe| expires_in.saturating_add(SLACK) <= probe) {
-                Some(probe_in) => Evidence::TrackingExpiresBeforeKeepalive { expires_in, probe_in },
+                Some(probe_in) => Evidence::TrackingExpiresBeforeKeepalive {
+                    expires_in_s: u32::try_from(expires_in.as_secs()).unwrap_or(u32::MAX),
+                    probe_in,
+                },
                 None => Evidence::TrackingExpires { expires_in },
             })
         }

@@ -1,9 +1,12 @@
 //! Owns Verdict: a claim, the evidence it rests on, what would refute it, and what to do.
 //! A verdict without evidence cannot be constructed.
 
+mod further;
+
 use std::{borrow::Cow, fmt};
 
 use crate::{evidence::Evidence, remedy::Remedy};
+use further::Further;
 
 /// The kinds of verdict, worst first: this is the order in which `ls` shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,7 +135,7 @@ pub struct Verdict {
     headline: Option<Cow<'static, str>>,
     refuter: &'static str,
     first: Evidence,
-    rest: Vec<Evidence>,
+    rest: Further,
     remedies: [Option<Remedy>; Remedy::KINDS],
 }
 
@@ -163,7 +166,7 @@ impl Verdict {
             headline: None,
             refuter,
             first: evidence,
-            rest: Vec::new(),
+            rest: Further::NONE,
             remedies: [None; Remedy::KINDS],
         }
     }
@@ -171,10 +174,7 @@ impl Verdict {
     /// With further evidence.
     #[must_use]
     pub fn and(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
-        let evidence = evidence.into_iter();
-        // There are as many of these lists as connections, and hardly any of them grows twice.
-        self.rest.reserve_exact(evidence.size_hint().0);
-        self.rest.extend(evidence);
+        evidence.into_iter().for_each(|one| self.rest.push(one));
         self
     }
 
@@ -215,7 +215,7 @@ impl Verdict {
 
     /// The facts that the claim rests on. Never empty.
     pub fn evidence(&self) -> impl Iterator<Item = &Evidence> {
-        std::iter::once(&self.first).chain(&self.rest)
+        std::iter::once(&self.first).chain(self.rest.iter())
     }
 
     /// What can be done, best first.

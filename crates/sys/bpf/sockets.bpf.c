@@ -75,15 +75,17 @@ static __always_inline void episodes(struct record *r, struct tcp_sock *tp)
 {
 	struct tcp_sock___rto *rto = (void *)tp;
 	struct tcp_sock___usec *usec = (void *)tp;
-	__u64 now = bpf_ktime_get_ns();
+	__u32 begun = tp->retrans_stamp;
 
-	if (tp->retrans_stamp) {
+	if (begun) {
+		__u64 now = bpf_ktime_get_ns();
+
 		r->flags |= HAS_RETRANSMITTING;
 		if (bpf_core_field_exists(usec->tcp_usec_ts) &&
 		    BPF_CORE_READ_BITFIELD(usec, tcp_usec_ts))
-			r->retransmitting_ms = ((__u32)(now / 1000) - tp->retrans_stamp) / 1000;
+			r->retransmitting_ms = ((__u32)(now / 1000) - begun) / 1000;
 		else
-			r->retransmitting_ms = (__u32)(now / 1000000) - tp->retrans_stamp;
+			r->retransmitting_ms = (__u32)(now / 1000000) - begun;
 	}
 	if (!bpf_core_field_exists(rto->total_rto_time))
 		return;
@@ -93,7 +95,7 @@ static __always_inline void episodes(struct record *r, struct tcp_sock *tp)
 	r->total_rto_recoveries = rto->total_rto_recoveries;
 	r->total_rto_time_ms = rto->total_rto_time;
 	if (stamp)
-		r->total_rto_time_ms += (__u32)(now / 1000000) - stamp;
+		r->total_rto_time_ms += (__u32)(bpf_ktime_get_ns() / 1000000) - stamp;
 }
 
 static __always_inline void timers(struct record *r, struct tcp_sock *tp)
@@ -209,6 +211,24 @@ static __always_inline void full(struct record *r, struct tcp_sock *tp)
 		r->flags |= LOSS_PROBE_OUT;
 }
 
+/* Reading the clock takes as long as all else that is read of a socket that is in the cache, so a
+ * moment is good for some sockets in a row, but never once the kernel's tick, by which it tells ages,
+ * has moved on. Looks that run at once share it: any of them leaves a moment that is no older. */
+static __u64 moment_ns;
+static __u32 moment_jiffies;
+
+static __always_inline void moment(struct record *r, struct bpf_iter_meta *meta)
+{
+	__u32 jiffies = bpf_jiffies64();
+
+	if (jiffies != moment_jiffies || !(meta->seq_num & 15)) {
+		moment_ns = bpf_ktime_get_boot_ns();
+		moment_jiffies = jiffies;
+	}
+	r->boot_ns = moment_ns;
+	r->now_jiffies = jiffies;
+}
+
 SEC("iter/tcp")
 int sockets(struct bpf_iter__tcp *ctx)
 {
@@ -221,8 +241,7 @@ int sockets(struct bpf_iter__tcp *ctx)
 	if (!sk)
 		return 0;
 	__builtin_memset(&r, 0, sizeof(r));
-	r.boot_ns = bpf_ktime_get_boot_ns();
-	r.now_jiffies = bpf_jiffies64();
+	moment(&r, ctx->meta);
 	common(&r, sk);
 	if ((tp = bpf_skc_to_tcp_sock(sk))) {
 		full(&r, tp);

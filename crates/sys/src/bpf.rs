@@ -8,16 +8,20 @@ pub mod keep;
 mod object;
 mod reading;
 pub mod record;
+pub(crate) mod records;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    thread,
+};
 
-use halfopen_core::{Sample, Sysctls, detection::Tick};
+use halfopen_core::{Sysctls, detection::Tick};
 use reading::read_each;
 use rustix::io::Errno;
 
-use crate::{options::SharedOptions, progress, sources::tcp_sockets_expected, wire::WireError};
+use crate::{options::SharedOptions, progress, wire::WireError};
 use descriptor::Descriptor;
-use record::{Beyond, Record};
+use record::Record;
 
 /// The two programs, loaded and attached. Opening costs some 20 ms; after that any thread may list
 /// as often as it likes, in any network namespace that it has joined.
@@ -25,17 +29,6 @@ use record::{Beyond, Record};
 pub struct Bpf {
     sockets: OwnedFd,
     descriptors: OwnedFd,
-}
-
-/// The sockets of one namespace, at about one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sockets {
-    /// Listeners included. Where the tables change meanwhile a socket may be met twice.
-    pub samples: Vec<Sample>,
-    /// What is known of each beyond its sample, in their order.
-    pub beyond: Vec<Beyond>,
-    /// What could not be decoded; the first such error, and how many there were.
-    pub malformed: Option<(WireError, usize)>,
 }
 
 impl Bpf {
@@ -49,34 +42,38 @@ impl Bpf {
         Ok(Self { sockets, descriptors })
     }
 
-    /// Every TCP socket of the calling thread's network namespace, whose sysctls are `sysctls`.
+    /// Hands every TCP socket of the calling thread's network namespace, whose sysctls are `sysctls`,
+    /// to `take`, listeners first, with the bytes that said it. Where the tables change meanwhile a
+    /// socket may be met twice.
+    ///
+    /// Told is what could not be decoded: the first such error, and how many there were.
     ///
     /// # Errors
     /// [`BpfError::Read`] where the kernel ends the listing.
-    pub fn sockets(&self, tick: Tick, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
-        let expected = tcp_sockets_expected();
+    pub fn sockets(
+        &self,
+        tick: Tick,
+        sysctls: &Sysctls,
+        mut take: impl FnMut(Record, &[u8]),
+    ) -> Result<Option<(WireError, usize)>, BpfError> {
         let mut shared = SharedOptions::default();
-        let mut sockets = Sockets {
-            samples: Vec::with_capacity(expected),
-            beyond: Vec::with_capacity(expected),
-            malformed: None,
-        };
+        let (mut count, mut malformed) = (0_usize, None);
         read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {
             match record::decode(bytes, tick, sysctls, &mut shared) {
-                Ok(Record { sample, beyond }) => {
-                    sockets.samples.push(sample);
-                    sockets.beyond.push(beyond);
-                    if sockets.samples.len().is_multiple_of(COUNTED) {
+                Ok(record) => {
+                    take(record, bytes);
+                    count += 1;
+                    if count.is_multiple_of(COUNTED) {
                         progress::count(COUNTED);
                     }
                 }
                 Err(error) => {
-                    let (first, count) = sockets.malformed.take().unwrap_or((error, 0));
-                    sockets.malformed = Some((first, count + 1));
+                    let (first, count) = malformed.take().unwrap_or((error, 0));
+                    malformed = Some((first, count + 1));
                 }
             }
         })?;
-        Ok(sockets)
+        Ok(malformed)
     }
 
     /// Every descriptor of a socket that a process of our own pid namespace holds, in all network
@@ -90,6 +87,26 @@ impl Bpf {
             found.extend(descriptor::decode(bytes));
         })?;
         Ok(found)
+    }
+}
+
+impl Bpf {
+    /// Has the kernel write both listings at once, and looks at nothing of them: what no look by them
+    /// can undercut, for benchmarks. Told is how many sockets and descriptors there were.
+    ///
+    /// # Errors
+    /// As [`Bpf::sockets`].
+    pub fn floor(&self) -> Result<(usize, usize), BpfError> {
+        let (mut sockets, mut descriptors) = (0, 0);
+        thread::scope(|scope| {
+            let beside = scope.spawn(|| {
+                let link = self.descriptors.as_fd();
+                read_each::<{ descriptor::LENGTH }>(link, |_| descriptors += 1)
+            });
+            read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |_| sockets += 1)?;
+            beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        Ok((sockets, descriptors))
     }
 }
 

@@ -17,7 +17,7 @@ pub use activity::Activity;
 pub use conversation::{Conntrack, ConntrackError};
 
 /// What connection tracking has of some connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrackingSeen {
     /// One for each sample, in their order.
     pub each: Vec<Tracking>,
@@ -62,6 +62,11 @@ pub fn tracking(samples: &[Sample]) -> TrackingSeen {
 fn unseen(samples: &[Sample], why: String) -> TrackingSeen {
     let shared: Arc<str> = why.as_str().into();
     TrackingSeen { each: vec![Tracking::Unseen(shared); samples.len()], missed: Some(why) }
+}
+
+/// Whether there is anything to see, or something that hides it.
+pub(crate) fn is_at_work() -> bool {
+    !matches!(Activity::of_this_namespace(), Activity::Absent | Activity::Entries(0))
 }
 
 /// A dump walks the table of the whole host, empty buckets and other namespaces' entries included.

@@ -17,6 +17,7 @@ use std::{
 
 use halfopen_core::{Owner, Process};
 
+use crate::scatter::scattered;
 pub(crate) use process::{is_user_process, pids};
 pub use unit::unit_of;
 
@@ -261,12 +262,6 @@ impl Index {
 
 fn first_bits(scattered: u64, bits: u32) -> usize {
     usize::try_from(scattered >> (u64::BITS - bits.max(1))).unwrap_or(usize::MAX)
-}
-
-/// Inodes are numbered one after the other, and addresses are multiples of a size; multiplied by
-/// 2^64 / golden ratio they are spread evenly (Knuth, TAOCP volume 3, section 6.4).
-const fn scattered(inode: u64) -> u64 {
-    inode.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// /proc could not be listed.

@@ -3,23 +3,26 @@
 
 mod holders;
 mod looks;
+mod unjudged;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use halfopen_core::{
-    ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Sysctls, Tracking,
+    ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Siblings, Sysctls,
     detection::Tick,
 };
 use holders::{Finder, Holders, Reader, Wanted};
 use looks::{Look, looks};
+use unjudged::{Columns, Unjudged};
 
 use crate::{
     boottime,
-    bpf::{BpfError, record::Beyond},
+    bpf::BpfError,
     listeners::Listeners,
     netns::{Netns, NetnsError},
-    pieces::{Pile, on_all_cores},
-    samples::{NoSamples, Sockets},
+    options::SharedOptions,
+    pieces::on_all_cores,
+    samples::{Connections, NoSamples, Sockets},
     socket_diag::SocketDiagError,
     sources::{Chosen, Sources},
     tick,
@@ -49,12 +52,15 @@ pub struct Ask {
     /// them. Who needs those of some connections only reads them by itself
     /// ([`crate::options::OptionsReader`]).
     pub options: bool,
+    /// Compare every connection with the others to the same peer, as who is going to test it needs
+    /// it. Else only those are compared to which it matters as they are.
+    pub siblings: bool,
 }
 
 impl Ask {
     /// All there is to see in `scope`, from the best source.
     pub const fn all(scope: Scope) -> Self {
-        Self { scope, sources: Sources::Auto, owners: true, options: true }
+        Self { scope, sources: Sources::Auto, owners: true, options: true, siblings: true }
     }
 }
 
@@ -192,15 +198,9 @@ fn survey_of<T: Send>(
     let finder = Finder { source: &source, wanted };
     let (found, looks) = finder.beside(|| looks(&ask.scope, &source, &mut unseen));
     let looks = looks?;
-    let beyond = || looks.iter().flat_map(|look| &look.sockets.beyond);
-    let has_addresses = beyond().any(|beyond| beyond.socket.is_some());
-    let holders = Holders::new(found, has_addresses, ask.options, || {
-        let wanted = looks.iter().flat_map(|look| {
-            let listening = look.sockets.listening.iter().map(|(sample, _)| sample);
-            listening.chain(look.sockets.connections.iter().filter(|sample| keep(sample)))
-        });
-        wanted.filter_map(|sample| sample.inode).collect()
-    });
+    let has_addresses = looks.iter().any(|look| look.sockets.noted.addresses);
+    let inodes = || inodes_wanted(&looks, keep);
+    let holders = Holders::new(found, has_addresses, ask.options, inodes);
 
     let mut survey = Survey {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -213,18 +213,21 @@ fn survey_of<T: Send>(
     let mut taken = Vec::new();
     for Look { namespace, sysctls, sockets, tracking } in looks {
         survey.namespaces.push(namespace);
-        let Sockets { listening, connections, beyond, .. } = sockets;
+        let listeners = listeners(&sockets, &sysctls, &holders);
+        let Sockets { connections, noted, .. } = sockets;
+        let compares_some = ask.siblings || noted.unanswered;
         let place = Place {
             holders: &holders,
-            listeners: listeners(&listening, &connections, &sysctls, &holders),
-            tallies: PeerTallies::of(&connections),
+            listeners,
+            tallies: if compares_some { tallies(&connections) } else { PeerTallies::default() },
+            compares_all: ask.siblings,
             sysctls,
             tick: tick(),
         };
         survey.listeners.extend(place.listeners.all());
-        let columns = Columns { connections, beyond, tracking };
+        let unjudged = Unjudged::new(connections, tracking);
         let hire = || (place.worker(), start());
-        let workers = on_all_cores(columns, hire, |(worker, taken), piece| {
+        let workers = on_all_cores(unjudged, hire, |(worker, taken), piece| {
             each(taken, worker.observations(piece, keep));
         });
         taken.extend(workers.into_iter().map(|(_, taken)| taken));
@@ -239,11 +242,31 @@ fn survey_of<T: Send>(
     Ok((survey, taken))
 }
 
+/// The inodes of those sockets that `keep` keeps, and of the listeners.
+fn inodes_wanted(looks: &[Look], keep: impl Fn(&Sample) -> bool) -> HashSet<u64> {
+    let mut wanted = HashSet::new();
+    for Look { sockets, .. } in looks {
+        wanted.extend(sockets.listening.iter().filter_map(|(sample, _)| sample.inode));
+        sockets.connections.for_each(|sample| {
+            wanted.extend(sample.inode.filter(|_| keep(sample)));
+        });
+    }
+    wanted
+}
+
+fn tallies(connections: &Connections) -> PeerTallies {
+    let mut tallies = PeerTallies::default();
+    connections.for_each(|sample| tallies.count(sample));
+    tallies.close();
+    tallies
+}
+
 /// What the connections of one namespace have around them.
 struct Place<'a> {
     holders: &'a Holders,
     listeners: Listeners,
     tallies: PeerTallies,
+    compares_all: bool,
     sysctls: Sysctls,
     tick: Tick,
 }
@@ -254,6 +277,15 @@ impl Place<'_> {
             place: self,
             reader: self.holders.reader(),
             sysctls: Arc::new(self.sysctls.clone()),
+            shared: SharedOptions::default(),
+        }
+    }
+
+    fn siblings(&self, sample: &Sample) -> Siblings {
+        if self.compares_all || PeerTallies::may_matter_to(sample) {
+            self.tallies.siblings_of(sample)
+        } else {
+            Siblings::default()
         }
     }
 }
@@ -264,11 +296,16 @@ struct Worker<'a> {
     place: &'a Place<'a>,
     reader: Reader<'a>,
     sysctls: Arc<Sysctls>,
+    shared: SharedOptions,
 }
 
 impl Worker<'_> {
-    fn observations(&mut self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
-        let Columns { connections, beyond, tracking } = piece;
+    fn observations(
+        &mut self,
+        piece: Unjudged,
+        keep: impl Fn(&Sample) -> bool,
+    ) -> Vec<Observation> {
+        let Columns { connections, beyond, tracking } = piece.columns(&mut self.shared);
         let held = self.place.holders.places(connections.iter().zip(&beyond));
         connections
             .into_iter()
@@ -284,7 +321,7 @@ impl Worker<'_> {
                     tick: self.place.tick,
                     owners,
                     listener: self.place.listeners.covering(&sample),
-                    siblings: self.place.tallies.siblings_of(&sample),
+                    siblings: self.place.siblings(&sample),
                     tracking,
                     proof: None,
                     sample,
@@ -294,39 +331,8 @@ impl Worker<'_> {
     }
 }
 
-/// Connections, and what is known of each from elsewhere, in the same order.
-struct Columns {
-    connections: Vec<Sample>,
-    beyond: Vec<Beyond>,
-    tracking: Vec<Tracking>,
-}
-
-impl Pile for Columns {
-    fn height(&self) -> usize {
-        self.connections.len()
-    }
-
-    fn take_from(&mut self, first: usize) -> Self {
-        Self {
-            connections: self.connections.split_off(first),
-            beyond: self.beyond.split_off(first),
-            tracking: self.tracking.split_off(first),
-        }
-    }
-
-    fn give_back_memory(&mut self) {
-        self.connections.shrink_to_fit();
-        self.beyond.shrink_to_fit();
-        self.tracking.shrink_to_fit();
-    }
-}
-
-fn listeners(
-    listening: &[(Sample, Beyond)],
-    connections: &[Sample],
-    sysctls: &Sysctls,
-    holders: &Holders,
-) -> Listeners {
+fn listeners(sockets: &Sockets, sysctls: &Sysctls, holders: &Holders) -> Listeners {
+    let Sockets { listening, connections, noted, .. } = sockets;
     let mut reader = holders.reader();
     let mut listeners = Listeners::default();
     let held = holders.places(listening.iter().map(|(sample, beyond)| (sample, beyond)));
@@ -334,8 +340,8 @@ fn listeners(
         let (_, options) = reader.of(sample, beyond.clone(), held);
         listeners.add(sample, options.read(), sysctls);
     }
-    for sample in connections {
-        listeners.count(sample);
+    if noted.embryonic {
+        connections.for_each(|sample| listeners.count(sample));
     }
     listeners
 }

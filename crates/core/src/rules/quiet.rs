@@ -45,9 +45,7 @@ pub(super) fn judge(case: Case<'_>) -> Option<Verdict> {
             "any segment from the peer, or the lack of an answer to one of ours",
             Evidence::NothingInFlight,
         )
-        .and(heard(case))
-        .and(keepalive_off)
-        .and(tracking::evidence(case.seen))
+        .and(heard(case).chain(keepalive_off).chain(tracking::evidence(case.seen)))
         .remedy([Remedy::Explain, Remedy::Neighbours]),
     )
 }

@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use proptest::prelude::*;
 
 use crate::{
-    Diagnosis, Evidence, KernelTimer, Listener, Observation, OptionsSeen, Proof, Severity,
-    Siblings, TcpState, Thresholds, TrackedEntry, TrackedState, Tracking, Verdict, VerdictKind,
+    Diagnosis, Evidence, KernelTimer, Listener, Observation, OptionsSeen, PeerTallies, Proof,
+    Severity, Siblings, TcpState, Thresholds, TrackedEntry, TrackedState, Tracking, Verdict,
+    VerdictKind,
     trace::{established, ms},
 };
 
@@ -478,6 +479,14 @@ proptest! {
                 prop_assert!(within.min() <= within.max());
             }
         }
+    }
+
+    #[test]
+    fn others_to_the_same_peer_matter_only_where_it_is_said_that_they_may(
+        seen in any_observation(),
+    ) {
+        let alone = Observation { siblings: Siblings::default(), ..seen.clone() };
+        prop_assert!(judge(alone) == judge(seen.clone()) || PeerTallies::may_matter_to(&seen.sample));
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub(crate) enum SourceKey {
 pub(crate) enum Floor {
     /// A dump of sock_diag with TCP_INFO, received and not read.
     SockDiag,
+    /// What both BPF iterators write, read and not decoded.
+    Bpf,
     /// The names in every /proc/PID/fd, listed and not followed.
     Descriptors,
 }

@@ -62,6 +62,9 @@ impl Contest {
             "floor descriptors",
             false,
         );
+        if cfg!(feature = "bpf") {
+            add("floor: both BPF iterators, read and not decoded", &own, "floor bpf", false);
+        }
         add("ss -tnH", Path::new("ss"), "-tnH", false);
         add(SS_INFO, Path::new("ss"), "-tnoi", false);
         let ls = "ls --json --loopback";

@@ -4,9 +4,12 @@
 use std::fs;
 
 use anyhow::Context as _;
-use halfopen_sys::wire::{
-    inet_diag::{SOCK_DIAG_BY_FAMILY, SocketFamily, dump_request},
-    netlink::{Message, messages, request},
+use halfopen_sys::{
+    bpf::Bpf,
+    wire::{
+        inet_diag::{SOCK_DIAG_BY_FAMILY, SocketFamily, dump_request},
+        netlink::{Message, messages, request},
+    },
 };
 use rustix::{
     fs::{CWD, Dir, Mode, OFlags, openat},
@@ -22,6 +25,7 @@ use crate::arguments::Floor;
 pub(crate) fn run(floor: Floor) -> anyhow::Result<()> {
     match floor {
         Floor::SockDiag => dump(),
+        Floor::Bpf => iterate(),
         Floor::Descriptors => list_descriptors(),
     }
 }
@@ -51,6 +55,12 @@ fn dump() -> anyhow::Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+fn iterate() -> anyhow::Result<()> {
+    let (sockets, descriptors) = Bpf::open()?.floor()?;
+    println!("{sockets} {descriptors}");
     Ok(())
 }
 

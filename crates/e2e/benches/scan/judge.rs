@@ -14,7 +14,8 @@ pub(crate) fn run(source: SourceKey, owners: bool) -> anyhow::Result<()> {
     };
     let thresholds = Thresholds::default();
     let start = || (Judge::new(thresholds), vec![Vec::with_capacity(ROOM)]);
-    let ask = Ask { sources, owners, ..Ask::all(Scope::Current) };
+    // As `halfopen ls` asks.
+    let ask = Ask { sources, owners, siblings: false, ..Ask::all(Scope::Current) };
     let (_, judged) = survey_each(&ask, start, |(judge, rooms), piece| {
         for seen in piece {
             if rooms.last().is_none_or(|room| room.len() == ROOM) {

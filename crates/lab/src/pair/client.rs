@@ -14,12 +14,16 @@ use crate::scenario::State;
 
 /// Runs until the connection ends for good.
 pub(super) fn run(role: &Role, out: &mut impl Write) -> io::Result<u8> {
-    let mut client = Client { role, out, next: 1, answered: 0, unread: Vec::new() };
-    let began = Instant::now();
+    let mut client =
+        Client { role, out, next: 1, answered: 0, unread: Vec::new(), was_connected: false };
+    let mut without = Instant::now();
     loop {
         let end = client.connection();
+        if std::mem::take(&mut client.was_connected) {
+            without = Instant::now();
+        }
         client.tell(&format!("ended: {}", end_in_words(&end)))?;
-        if !role.pair.reconnect || began.elapsed() > RECONNECT_FOR {
+        if !role.pair.reconnect || without.elapsed() > RECONNECT_FOR {
             return Ok(1);
         }
         // So that a server which refuses is not asked a thousand times in a second.
@@ -41,6 +45,8 @@ struct Client<'a, W> {
     answered: u64,
     /// The beginning of a line.
     unread: Vec<u8>,
+    /// Since it was asked last, there was a connection.
+    was_connected: bool,
 }
 
 impl<W: Write> Client<'_, W> {
@@ -50,6 +56,7 @@ impl<W: Write> Client<'_, W> {
         set_options(&socket, &self.role.pair)?;
         socket.connect(&self.role.address.into())?;
         let mut stream = TcpStream::from(socket);
+        self.was_connected = true;
         self.tell("connected")?;
         self.send(&mut stream, "say")?;
         while self.answered + 1 < self.next {

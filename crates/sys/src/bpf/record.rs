@@ -82,7 +82,7 @@ pub fn decode(
 macro_rules! record {
     ($($type:ty { $($name:ident),+ $(,)? })+) => {
         #[derive(Debug, Clone, Default)]
-        struct Raw { $($($name: $type,)+)+ }
+        pub(super) struct Raw { $($($name: $type,)+)+ }
 
         impl Raw {
             const LENGTH: usize = 0 $($(+ { let _ = stringify!($name); size_of::<$type>() })+)+;
@@ -136,6 +136,14 @@ impl Raw {
 
     const fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+}
+
+#[cfg(test)]
+impl Raw {
+    /// The record of an IPv4 socket of which only the cookie is known.
+    pub(super) fn of_cookie(cookie: u64) -> Vec<u8> {
+        Self { cookie, family: AF_INET.into(), ..Self::default() }.bytes()
     }
 }
 

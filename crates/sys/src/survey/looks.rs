@@ -5,7 +5,7 @@ use halfopen_core::{NetnsId, Sysctls, Tracking};
 
 use super::{NamespaceSeen, Scope, SurveyError, Unseen};
 use crate::{
-    conntrack::{TrackingSeen, tracking},
+    conntrack::{TrackingSeen, is_at_work, tracking},
     netns::{Census, Netns, census},
     privilege::to_look_into_processes,
     samples::{self, Sockets},
@@ -18,7 +18,7 @@ pub(super) struct Look {
     pub(super) namespace: NamespaceSeen,
     pub(super) sysctls: Sysctls,
     pub(super) sockets: Sockets,
-    /// One for each connection, in their order.
+    /// One for each connection, in their order; none at all where the namespace tracks nothing.
     pub(super) tracking: Vec<Tracking>,
 }
 
@@ -80,7 +80,14 @@ fn look(
     let (looked, sysctls) = netns.enter(|| {
         let sysctls = sysctls();
         let sockets = samples::of_this_namespace(source, &sysctls);
-        let tracked = |sockets: Sockets| (tracking(&sockets.connections), sockets);
+        let tracked = |mut sockets: Sockets| {
+            let seen = if is_at_work() {
+                tracking(sockets.connections.samples())
+            } else {
+                TrackingSeen::default()
+            };
+            (seen, sockets)
+        };
         (sockets.map(tracked), sysctls)
     })?;
     let (tracking, mut sockets) = looked?;

@@ -282,9 +282,14 @@ fn descriptors_are_those_of_this_process() {
     let bpf = Bpf::open().unwrap();
     let here = listener.local_addr().unwrap();
     let found = || {
-        let listed = bpf.sockets(tick(), &halfopen_sys::sysctls()).unwrap();
-        let place = listed.samples.iter().position(|sample| sample.endpoints.local == here)?;
-        Some(listed.beyond[place].clone())
+        let mut found = None;
+        let malformed = bpf.sockets(tick(), &halfopen_sys::sysctls(), |record, _| {
+            if record.sample.endpoints.local == here {
+                found = Some(record.beyond);
+            }
+        });
+        assert_eq!(malformed, Ok(None));
+        found
     };
     let address = found().unwrap().socket.unwrap();
     let held = bpf.descriptors().unwrap();
