@@ -32,7 +32,7 @@ const RTO_MAX: &str = "net.ipv4.tcp_rto_max_ms";
 const RTO_MAX_MS: &str = "1000";
 
 /// Shortens keepalive and TCP_USER_TIMEOUT of a victim's socket. Says what was changed, and when the
-/// untouched socket would have ended; nothing where nothing is long.
+/// untouched socket would have ended; nothing where no timer is on, or none is long.
 pub(super) fn socket(
     stage: &Stage<'_>,
     side: Side,
@@ -40,7 +40,8 @@ pub(super) fn socket(
 ) -> Result<Option<String>, RehearsalError> {
     let Some((expected, pid, fd)) = look.kept else { return Ok(None) };
     let wanted = shorter(expected);
-    let (Some(track), true) = (stage.watch.focus(side), wanted != expected) else {
+    let is_on = expected.keepalive || expected.user_timeout_ms > 0;
+    let (Some(track), true) = (stage.watch.focus(side), is_on && wanted != expected) else {
         return Ok(None);
     };
     let setting = Setting { id: track.last.id, expected, wanted };
@@ -80,7 +81,7 @@ fn in_words(options: KeepOptions) -> String {
     let keepalive = if keepalive {
         format!("keepalive {idle_s}s/{interval_s}s/{probes}")
     } else {
-        "keepalive (off)".to_owned()
+        "keepalive off".to_owned()
     };
     if user_timeout_ms == 0 {
         return keepalive;
