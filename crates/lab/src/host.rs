@@ -271,12 +271,13 @@ impl fmt::Debug for Host {
 /// mounts the host's own) and then lives until its standard input ends. It is a `cat`, not a
 /// `sleep` that is told of its parent's death, since the kernel reports the death of the *thread*
 /// that forked (PR_SET_PDEATHSIG), and hosts may outlive the thread that made them. Without `-n`
-/// mount(8) would make /run/mount, which is the machine's until another /run covers it.
+/// mount(8) would make /run/mount, which is the machine's until another /run covers it. /tmp is made
+/// whole elsewhere: PATH may lead through what is kept below it.
 const FIRST_PROCESS: &str = "read -r pid rest < /proc/self/stat && mount -n -t proc proc /proc \
      && mount -n -t tmpfs tmpfs /run \
-     && if [ \"$1\" ]; then mkdir /run/kept && mount --bind \"$1\" /run/kept; fi \
-     && mount -t tmpfs tmpfs /tmp \
-     && if [ \"$1\" ]; then mkdir \"$1\" && mount --move /run/kept \"$1\" && rmdir /run/kept; fi \
+     && mkdir /run/tmp && mount -t tmpfs tmpfs /run/tmp \
+     && if [ \"$1\" ]; then mkdir \"/run$1\" && mount --bind \"$1\" \"/run$1\"; fi \
+     && mount --move /run/tmp /tmp && rmdir /run/tmp \
      && echo \"$pid\" && exec cat > /dev/null";
 
 /// The directory right below /tmp that `program` lives in, if it does: it stays visible on every

@@ -309,9 +309,11 @@ pub(super) fn signal(program: Option<&Program>, signal: Signal) {
 impl Actor {
     /// Its sample in the table of the near host.
     pub(super) fn in_table<'a>(&self, samples: &'a [Sample]) -> Option<&'a Sample> {
-        samples
-            .iter()
-            .find(|sample| sample.endpoints.local == self.local && sample.state != TcpState::Listen)
+        samples.iter().find(|sample| {
+            sample.endpoints.local == self.local
+                && sample.state != TcpState::Listen
+                && self.to.is_none_or(|to| to == sample.endpoints.peer)
+        })
     }
 
     /// The other end, in the table of the peer's kernel.

@@ -122,16 +122,20 @@ fn the_machine_is_as_it_was_after_a_hundred_rehearsals() {
 /// so that whatever is there afterwards was left by a rehearsal.
 fn in_a_world_of_its_own(times: &str) {
     let this = std::env::current_exe().unwrap();
-    // The first process of a pid namespace inherits orphans; a shell that waits buries them. In the
-    // background it would have its commands ignore SIGINT.
-    let script = "mount -t tmpfs tmpfs /tmp && mount -t tmpfs tmpfs /run && ip link set lo up \
-                  || exit 1; \"$@\"; exit $?";
+    let built = this.parent().and_then(Path::parent).unwrap();
+    let this = Path::new("/mnt").join(this.strip_prefix(built).unwrap());
+    // What was built may lie below /tmp, so it is seen elsewhere. The first process of a pid namespace
+    // inherits orphans; a shell that waits buries them. In the background it would have its commands
+    // ignore SIGINT.
+    let script = "mount --bind \"$BUILT\" /mnt && mount -t tmpfs tmpfs /tmp \
+                  && mount -t tmpfs tmpfs /run && ip link set lo up || exit 1; \"$@\"; exit $?";
     let output = Command::new("unshare")
         .args(["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"])
         .args(["sh", "-c", script, "world"])
         .arg(this)
         .args(["--exact", "rehearse::leftovers::a_world_before_and_after_rehearsals"])
         .args(["--ignored", "--nocapture"])
+        .env("BUILT", built)
         .env(TIMES, times)
         .stdin(Stdio::null())
         .output()
