@@ -1,6 +1,7 @@
 //! Owns what a case is. Plays none: see `suite`.
 
-use std::fmt;
+/// One of the two ends, which both are ours: the client connects to the relay, and the relay to the server.
+pub use halfopen_lab::fault::Side;
 
 use crate::{outcome::Ran, stage::Stage};
 
@@ -96,38 +97,4 @@ pub enum Pace {
     Slow,
     /// It strains the relay, and comes after all others.
     Last,
-}
-
-/// One of the two ends, which both are ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The end that connects to the relay.
-    Client,
-    /// The end that the relay connects to.
-    Server,
-}
-
-impl Side {
-    /// The other one.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Server,
-            Self::Server => Self::Client,
-        }
-    }
-
-    /// Its name.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Server => "server",
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
 }

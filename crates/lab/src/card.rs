@@ -4,7 +4,7 @@
 mod html;
 mod text;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use halfopen_core::detection::Interval;
 use serde::{Serialize, Serializer};
@@ -151,6 +151,13 @@ pub struct Messages {
     pub lost: u64,
     /// Numbers that were read more than once.
     pub doubled: u64,
+}
+
+impl fmt::Display for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, read, lost, doubled } = self;
+        write!(f, "{sent} sent, {read} read, {lost} lost, {doubled} doubled")
+    }
 }
 
 /// Something that was expected.

@@ -69,11 +69,7 @@ fn section(card: &Card) -> String {
     }
     text += "</table>\n";
     if let Some(messages) = card.messages {
-        let _ = writeln!(
-            text,
-            "<p>messages: {} sent, {} read, {} lost, {} doubled</p>",
-            messages.sent, messages.read, messages.lost, messages.doubled
-        );
+        let _ = writeln!(text, "<p>messages: {messages}</p>");
     }
     if !card.said.is_empty() {
         text += "<pre>";

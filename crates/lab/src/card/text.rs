@@ -25,11 +25,7 @@ pub fn text(card: &Card) -> String {
         }
     }
     if let Some(messages) = card.messages {
-        let _ = writeln!(
-            text,
-            "\nmessages        {} sent, {} read, {} lost, {} doubled",
-            messages.sent, messages.read, messages.lost, messages.doubled
-        );
+        let _ = writeln!(text, "\nmessages        {messages}");
     }
     if !card.said.is_empty() {
         text += "\nwhat the programs said after the fault\n";

@@ -79,6 +79,13 @@ const fn side(default: &'static str, means: &'static str) -> Parameter {
     Parameter { key: "side", values: "client, server", default: Some(default), means }
 }
 
+const PLACE: Parameter = Parameter {
+    key: "place",
+    values: "client, middle, server",
+    default: Some("\"middle\""),
+    means: "on whose cable; `middle` is the server's",
+};
+
 const LASTS: Parameter = Parameter {
     key: "lasts",
     values: "a duration",
@@ -125,12 +132,7 @@ pub const CATALOGUE: &[Entry] = &[
         learns: "nothing, as long as something comes through before the timers run out",
         how: "the cable itself; which frames chance takes follows from the seed",
         parameters: &[
-            Parameter {
-                key: "place",
-                values: "client, middle, server",
-                default: Some("\"middle\""),
-                means: "on whose cable; `middle` is the server's",
-            },
+            PLACE,
             Parameter {
                 key: "direction",
                 values: "both, to-client, to-server",
@@ -202,12 +204,7 @@ pub const CATALOGUE: &[Entry] = &[
         learns: "nothing, as long as something comes through before the timers run out",
         how: "as cut, several times",
         parameters: &[
-            Parameter {
-                key: "place",
-                values: "client, middle, server",
-                default: Some("\"middle\""),
-                means: "on whose cable; `middle` is the server's",
-            },
+            PLACE,
             Parameter {
                 key: "down",
                 values: "a duration",
