@@ -145,6 +145,47 @@ fn a_flood_keeps_the_client_out_unless_the_server_gives_cookies() {
     assert_eq!(noted(always, "embryonic"), 0, "{always:#}");
 }
 
+/// The rest of the matrix does too: `halfopen rehearse all --ipv6`, which takes more than a minute.
+#[test]
+fn over_ipv6_faults_are_measured_as_predicted() {
+    requires_lab!("nft" from "nftables", "conntrack" from "conntrack");
+    let faults: [(&str, &[&str]); 9] = [
+        ("cable-pulled", &[]),
+        ("cable-pulled", &["place=client", "carrier=false"]),
+        ("cable-pulled", &["at.0.fault=middlebox-forgets"]),
+        ("cable-pulled", &["at.0.fault=middlebox-forgets", "then=rst"]),
+        ("cable-pulled", &["at.0.fault=rst-injected"]),
+        ("cable-pulled", &["at.0.fault=interface-down"]),
+        ("server-loses-power", &[]),
+        ("server-reboots", &[]),
+        ("cable-pulled", &["topology=nat", "at.0.fault=forget"]),
+    ];
+    let one = |(name, more): (&str, &[&str])| {
+        let short = ["pair.keepalive=1s/1s/3", "stop.limit=14s"];
+        let set = short.iter().chain(more).flat_map(|set| ["--set", *set]);
+        let arguments: Vec<_> =
+            ["rehearse", name, "--json", "--ipv6"].into_iter().chain(set).collect();
+        let document = json(&arguments);
+        let card = &document["cards"][0];
+        assert_eq!(card["family"], "ipv6", "{card:#}");
+        assert_eq!(card["sides"][0]["as_predicted"], true, "{card:#}");
+        assert!(!has_side(card, |side| side["as_predicted"] == false), "{card:#}");
+    };
+    thread::scope(|scope| {
+        for fault in faults {
+            scope.spawn(move || one(fault));
+        }
+    });
+}
+
+#[test]
+fn what_needs_ipv4_says_so_in_one_sentence() {
+    let (said, code) = says(&["rehearse", "lease-lost", "--ipv6", "--dry-run"]);
+    assert!(code == 2 && said.contains("gives addresses of IPv4 alone"), "{said}");
+    let (said, code) = says(&["rehearse", "book", "--ipv6"]);
+    assert!(code == 2 && said.contains("leave --ipv6 out"), "{said}");
+}
+
 #[test]
 fn what_is_lost_and_doubled_is_counted() {
     requires_lab!();

@@ -193,6 +193,12 @@ pub const CATALOGUE: &[Entry] = &[
                 default: None,
                 means: "longer packets vanish without an ICMP message",
             },
+            Parameter {
+                key: "tells_mtu",
+                values: "true, false",
+                default: Some("false"),
+                means: "the sender is told the `mtu` (from 1280) by ICMP, and sends shorter packets",
+            },
             LASTS,
         ],
     },
