@@ -149,31 +149,38 @@ fn a_flood_keeps_the_client_out_unless_the_server_gives_cookies() {
 #[test]
 fn over_ipv6_faults_are_measured_as_predicted() {
     requires_lab!("nft" from "nftables", "conntrack" from "conntrack");
-    let faults: [(&str, &[&str]); 9] = [
-        ("cable-pulled", &[]),
-        ("cable-pulled", &["place=client", "carrier=false"]),
-        ("cable-pulled", &["at.0.fault=middlebox-forgets"]),
-        ("cable-pulled", &["at.0.fault=middlebox-forgets", "then=rst"]),
-        ("cable-pulled", &["at.0.fault=rst-injected"]),
-        ("cable-pulled", &["at.0.fault=interface-down"]),
-        ("server-loses-power", &[]),
-        ("server-reboots", &[]),
-        ("cable-pulled", &["topology=nat", "at.0.fault=forget"]),
+    let faults = [
+        ("routed", "fault = \"cut\""),
+        ("lan", "fault = \"cut\"\nplace = \"client\"\ncarrier = false"),
+        ("routed", "fault = \"power-off\""),
+        ("routed", "fault = \"reboot\""),
+        ("routed", "fault = \"middlebox-forgets\""),
+        ("routed", "fault = \"middlebox-forgets\"\nthen = \"rst\""),
+        ("routed", "fault = \"rst-injected\""),
+        ("routed", "fault = \"interface-down\""),
+        ("nat", "fault = \"forget\""),
     ];
-    let one = |(name, more): (&str, &[&str])| {
-        let short = ["pair.keepalive=1s/1s/3", "stop.limit=14s"];
-        let set = short.iter().chain(more).flat_map(|set| ["--set", *set]);
-        let arguments: Vec<_> =
-            ["rehearse", name, "--json", "--ipv6"].into_iter().chain(set).collect();
-        let document = json(&arguments);
+    let one = |number: usize, (topology, fault): (&str, &str)| {
+        let text = format!(
+            "family = \"ipv6\"\ntopology = \"{topology}\"\n[pair]\nkeepalive = \"1s/1s/3\"\n\
+             [[at]]\nwhen = \"1s after established\"\n{fault}\n"
+        );
+        let name = format!("halfopen-ipv6-{}-{number}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        let output = halfopen(&["rehearse", path.to_str().unwrap(), "--json"]);
+        std::fs::remove_file(&path).unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{fault}: {errors}");
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         let card = &document["cards"][0];
         assert_eq!(card["family"], "ipv6", "{card:#}");
-        assert_eq!(card["sides"][0]["as_predicted"], true, "{card:#}");
-        assert!(!has_side(card, |side| side["as_predicted"] == false), "{card:#}");
+        assert_eq!(card["sides"][0]["as_predicted"], true, "{fault}: {card:#}");
+        assert!(!has_side(card, |side| side["as_predicted"] == false), "{fault}: {card:#}");
     };
     thread::scope(|scope| {
-        for fault in faults {
-            scope.spawn(move || one(fault));
+        for (number, fault) in faults.into_iter().enumerate() {
+            scope.spawn(move || one(number, fault));
         }
     });
 }

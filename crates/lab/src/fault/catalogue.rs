@@ -474,7 +474,7 @@ pub const CATALOGUE: &[Entry] = &[
         group: Group::Address,
         what: "the router refuses what goes to one side, and says so by ICMP",
         wire: "an ICMP error in answer to each segment",
-        learns: "no sooner than by silence: Linux takes ICMP as a hint and only renames the error of retransmissions that ran out (EHOSTUNREACH)",
+        learns: "no sooner than by silence: Linux takes ICMP as a hint and only renames the error of retransmissions that ran out: EHOSTUNREACH; over IPv6 ENETUNREACH, or EACCES where it is prohibited",
         how: "an `unreachable` or `prohibit` route on the router",
         parameters: &[
             side("\"server\"", "what goes to this side is refused"),
