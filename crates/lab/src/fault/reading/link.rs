@@ -18,7 +18,7 @@ pub(super) fn link(table: &Table<'_>) -> Result<Fault, Slip> {
     let (mtu, tells_mtu) =
         (table.whole("mtu", MTU_MAX)?, table.truth("tells_mtu")?.unwrap_or(false));
     if tells_mtu && mtu.is_none_or(|mtu| mtu < MTU_TOLD_MIN) {
-        let what = format!("hosts believe no packet to be too long that has {MTU_TOLD_MIN} bytes");
+        let what = "`tells_mtu` needs an `mtu` that hosts heed";
         let remedy = format!("write mtu = {MTU_TOLD_MIN} or more, or leave `tells_mtu` out");
         return Err(Slip::new(&table.origin_of("tells_mtu"), what, remedy));
     }
