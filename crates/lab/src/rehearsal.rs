@@ -181,7 +181,7 @@ impl<'a> Play<'a> {
                 stage.watch.dump(&stage.lab)?;
                 if self.record.first_fault.is_none() {
                     self.look_before(stage)?;
-                    self.choose_clock()?;
+                    self.choose_clock(stage)?;
                     self.record.first_fault = Some(halfopen_sys::now());
                     stage.watch.note_fault();
                 }
@@ -246,14 +246,14 @@ impl<'a> Play<'a> {
     }
 
     /// Ends the rehearsal where another clock is better for what is foreseen.
-    fn choose_clock(&self) -> Result<(), RehearsalError> {
+    fn choose_clock(&self, stage: &Stage<'_>) -> Result<(), RehearsalError> {
         let (Some(chooses), Some(first)) = (self.options.choice, self.scenario.steps.first())
         else {
             return Ok(());
         };
         let foreseen = Side::BOTH.map(|side| {
             let look = self.record.before.get(side)?;
-            let known = look.known(self.known(side, look.at, Duration::ZERO));
+            let known = look.known(self.known(stage, side, look.at, Duration::ZERO));
             Some(forecast(&first.fault, side, known))
         });
         let of_pair = self.scenario.is_of_pair();
@@ -282,7 +282,9 @@ impl<'a> Play<'a> {
                     let is_same = look.cookie == cookie && track.gone.is_none();
                     let is_told_more = self.is_told_more(side, look);
                     let has_changed = look.regime != regime || look.is_outdated_by(&track.last);
-                    is_same && (is_told_more || has_changed)
+                    let is_another_fault =
+                        self.steps_by(look.at) < self.steps_by(halfopen_sys::now());
+                    is_same && (is_told_more || has_changed || is_another_fault)
                 }
             };
             let count = self.record.looked.get(side).copied().unwrap_or(0);
@@ -297,7 +299,7 @@ impl<'a> Play<'a> {
             let since = at.since(first_fault);
             let fault = self.record.fault_at(self.scenario, self.from, at.max(first_fault));
             let Some(fault) = fault else { continue };
-            let known = self.known(side, at, since);
+            let known = self.known(stage, side, at, since);
             let known = seen.map_or(known, |look| look.known(known));
             let foreseen = forecast(fault, side, known);
             self.record.looked.set(side, count + 1);
@@ -312,6 +314,11 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
+    /// How many steps have come by then.
+    fn steps_by(&self, at: Moment) -> usize {
+        findings::steps_until(self.scenario, at.since(self.from)).count()
+    }
+
     /// What was open may be known now that the other side was looked at again.
     fn is_told_more(&self, side: Side, look: &Look) -> bool {
         let is_open = matches!(self.record.foreseen.get(side), Some((Foreseen::Open { .. }, _)));
@@ -319,7 +326,7 @@ impl<'a> Play<'a> {
     }
 
     /// What is known of a side beside its own socket.
-    fn known(&self, side: Side, at: Moment, since: Duration) -> Known<'_> {
+    fn known(&self, stage: &Stage<'_>, side: Side, at: Moment, since: Duration) -> Known<'_> {
         let other = side.other();
         let peer = self.record.looks.get(other).or(self.record.before.get(other));
         let pause = self.writes(Side::Client).then_some(self.scenario.pair.every);
@@ -330,6 +337,8 @@ impl<'a> Play<'a> {
             unanswered: false,
             pause,
             since,
+            peer_has_forgotten: stage.has_lost_power(other),
+            middlebox: self.record.middlebox_at(self.scenario, self.from, at),
             router: self.scenario.router,
         }
     }

@@ -315,6 +315,15 @@ pub const CATALOGUE: &[Entry] = &[
         ],
     },
     Entry {
+        name: "syn-repeated",
+        group: Group::Middlebox,
+        what: "the SYN of the connection comes again, late, as a network may deliver it that has kept a copy",
+        wire: "a SYN to the server, and the challenge ACK that answers it",
+        learns: "nothing while the server knows the connection (RFC 5961 section 4). One that has forgotten it takes the SYN for a new one; the client objects to its SYN-ACK, and is answered RST: what was half-open is found (RFC 9293 section 3.5.1)",
+        how: "the server's cable delivers a SYN with the number of the first, without options",
+        parameters: &[],
+    },
+    Entry {
         name: "exit",
         group: Group::Host,
         what: "the programs of a host are asked to end (SIGTERM)",

@@ -8,9 +8,10 @@ use std::{
 };
 
 use halfopen_lab::{
-    End, Fate, Lab, Loss, Topology, wait,
+    End, Fate, Host, IpFamily, Lab, Loss, Topology, wait,
     wire::{Aim, Direction, Filter, Forgery, Kind, Reset},
 };
+use socket2::SockRef;
 
 use crate::{
     cable::{SOON, connection},
@@ -129,4 +130,57 @@ fn only_an_rst_at_the_expected_byte_ends_a_connection() {
     // The other end was told nothing.
     server.set_read_timeout(Some(ms(100))).unwrap();
     assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+/// How often the host has answered a SYN in an established connection with a challenge ACK.
+fn syn_challenges(host: &Host) -> u64 {
+    let pid = host.pid().unwrap();
+    let text = std::fs::read_to_string(format!("/proc/{pid}/net/netstat")).unwrap();
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("TcpExt:"))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let position = rows[0].iter().position(|name| *name == "TCPSYNChallenge").unwrap();
+    rows[1][position].parse().unwrap()
+}
+
+#[test]
+fn a_syn_that_comes_again_is_answered_by_a_challenge_and_harms_nothing() {
+    requires_lab!();
+    for family in [IpFamily::V4, IpFamily::V6] {
+        let lab = Lab::build(Topology::lan_without_arp().over(family)).unwrap();
+        let (mut client, mut server) = connection(&lab);
+        let host = lab.server().unwrap();
+        assert_eq!(syn_challenges(host), 0);
+        assert_eq!(lab.cable(0).unwrap().repeat_syn(End::Left), 1);
+        let challenged = || (syn_challenges(host) == 1).then_some(());
+        assert!(wait::until(SOON, challenged).is_some(), "{family:?}: {}", syn_challenges(host));
+        client.write_all(b"hello").unwrap();
+        server.set_read_timeout(Some(SOON)).unwrap();
+        server.read_exact(&mut [0; 5]).unwrap();
+    }
+}
+
+/// RFC 9293, section 3.5.1: the client idles and has no timer; what it objects to tells the server that it
+/// is wrong, and the server's RST tells the client.
+#[test]
+fn a_syn_that_comes_again_to_a_host_that_has_forgotten_finds_what_is_half_open() {
+    requires_lab!();
+    for family in [IpFamily::V4, IpFamily::V6] {
+        let mut lab = Lab::build(Topology::lan_without_arp().over(family)).unwrap();
+        let (mut client, server) = connection(&lab);
+        let address = server.local_addr().unwrap();
+        // Nothing of its end reaches the cable.
+        lab.carrier_off(0, End::Right).unwrap();
+        SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(server);
+        lab.power_off("server").unwrap();
+        lab.boot("server").unwrap();
+        let _listener =
+            lab.server().unwrap().enter(|| TcpListener::bind(address)).unwrap().unwrap();
+        assert_eq!(lab.cable(0).unwrap().repeat_syn(End::Left), 1);
+        client.set_read_timeout(Some(SOON)).unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
 }
