@@ -79,6 +79,11 @@ const fn side(default: &'static str, means: &'static str) -> Parameter {
     Parameter { key: "side", values: "client, server", default: Some(default), means }
 }
 
+const fn direction(means: &'static str) -> Parameter {
+    let default = Some("\"both\"");
+    Parameter { key: "direction", values: "both, to-client, to-server", default, means }
+}
+
 const PLACE: Parameter = Parameter {
     key: "place",
     values: "client, middle, server",
@@ -115,12 +120,7 @@ pub const CATALOGUE: &[Entry] = &[
                 default: Some("true"),
                 means: "whether the host where it is cut keeps its carrier",
             },
-            Parameter {
-                key: "direction",
-                values: "both, to-client, to-server",
-                default: Some("\"both\""),
-                means: "what is dropped",
-            },
+            direction("what is dropped"),
             LASTS,
         ],
     },
@@ -133,12 +133,7 @@ pub const CATALOGUE: &[Entry] = &[
         how: "the cable itself; which frames chance takes follows from the seed",
         parameters: &[
             PLACE,
-            Parameter {
-                key: "direction",
-                values: "both, to-client, to-server",
-                default: Some("\"both\""),
-                means: "which frames",
-            },
+            direction("which frames"),
             Parameter {
                 key: "loss",
                 values: "a percentage",

@@ -15,7 +15,7 @@ use socket2::SockRef;
 
 use crate::{
     cable::{SOON, connection},
-    faults::ms,
+    faults::{counter, ms},
     requires_lab,
 };
 
@@ -92,7 +92,7 @@ fn a_lost_rst_leaves_the_other_end_open() {
     let (client, mut server) = connection(&lab);
     let cable = lab.cable(0).unwrap();
     cable.set_filters(vec![Filter::losing(Kind::Rst)]);
-    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
     assert!(cable.wait_for(0, SOON, |seen| seen.fate == Fate::Dropped(Loss::Filtered)).is_some());
     server.set_read_timeout(Some(ms(100))).unwrap();
@@ -134,15 +134,7 @@ fn only_an_rst_at_the_expected_byte_ends_a_connection() {
 
 /// How often the host has answered a SYN in an established connection with a challenge ACK.
 fn syn_challenges(host: &Host) -> u64 {
-    let pid = host.pid().unwrap();
-    let text = std::fs::read_to_string(format!("/proc/{pid}/net/netstat")).unwrap();
-    let rows: Vec<Vec<&str>> = text
-        .lines()
-        .filter(|line| line.starts_with("TcpExt:"))
-        .map(|line| line.split_whitespace().collect())
-        .collect();
-    let position = rows[0].iter().position(|name| *name == "TCPSYNChallenge").unwrap();
-    rows[1][position].parse().unwrap()
+    counter(host, "netstat", "TcpExt:", "TCPSYNChallenge")
 }
 
 #[test]
