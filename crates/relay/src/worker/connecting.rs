@@ -49,8 +49,7 @@ impl Worker {
                 }
                 Err(error) => {
                     cause = socket::cause(Errno::from_io_error(&error).unwrap_or(Errno::IO));
-                    // A relay without descriptors says nothing about its upstreams.
-                    if cause != Cause::NoDescriptors {
+                    if !socket::is_want_of_ours(&error) {
                         upstream.handle_kept_out(&self.reporter, now);
                     }
                 }

@@ -37,6 +37,22 @@ fn the_time_to_drain_ends_what_does_not_end_by_itself() {
     assert_eq!(relay.wait(), Some(0));
 }
 
+/// Goal: whoever reads the log cannot keep the relay from stopping. Method: its standard output is a pipe that is
+/// full to the last byte, and nobody reads.
+#[test]
+fn a_log_that_nobody_reads_keeps_no_relay_from_stopping() {
+    let mut relay = Running::start_unread(&["--drain-within", "1s"]);
+    let (mut client, _upstream) = relay.pair();
+    relay.signal(Signal::TERM);
+    assert_eq!(rest(&mut client, PATIENCE).1, End::Rst);
+    let mut code = None;
+    eventually("it ends", || {
+        code = relay.ended();
+        code.is_some()
+    });
+    assert_eq!(code, Some(0));
+}
+
 #[test]
 fn metrics_count_what_was_relayed() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
