@@ -4,10 +4,10 @@
 use std::{
     net::{SocketAddr, TcpStream},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread::{self, Thread},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -26,15 +26,36 @@ pub(crate) struct Upstream {
     bell: Arc<Bell>,
 }
 
-/// Wakes the thread that checks, which sleeps as long as no check is due.
+/// Wakes the thread that checks, which sleeps as long as no check is due. It is heard also by a thread that
+/// was busy when it rang, which `thread::park` does not promise: a scope that ends parks too.
 #[derive(Debug, Default)]
-pub(crate) struct Bell(OnceLock<Thread>);
+pub(crate) struct Bell {
+    has_rung: Mutex<bool>,
+    rings: Condvar,
+}
 
 impl Bell {
     fn ring(&self) {
-        if let Some(thread) = self.0.get() {
-            thread.unpark();
-        }
+        *self.has_rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.rings.notify_one();
+    }
+
+    /// Sleeps until it rings, or has rung since the last time, or until then.
+    fn wait(&self, until: Option<Instant>) {
+        let guard = self.has_rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_quiet = |has_rung: &mut bool| !*has_rung;
+        let mut has_rung = match until {
+            Some(until) => {
+                let left = until.saturating_duration_since(Instant::now());
+                let waited = self.rings.wait_timeout_while(guard, left, is_quiet);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => {
+                let waited = self.rings.wait_while(guard, is_quiet);
+                waited.unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        *has_rung = false;
     }
 }
 
@@ -145,13 +166,14 @@ impl Watched {
         self.checks.of(is_let_in).load(Ordering::Relaxed)
     }
 
+    /// No check is begun any more.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
+        self.bell.ring();
     }
 
     /// Checks those that are due, until it is over. Runs in a thread of its own.
     pub(crate) fn check_until_over(&self, reporter: &Reporter) {
-        let _ = self.bell.0.set(thread::current());
         while !self.is_over.load(Ordering::Relaxed) {
             let now = Instant::now();
             let upstreams = self.upstreams();
@@ -168,10 +190,7 @@ impl Watched {
                     }
                 }
             });
-            match upstreams.iter().filter_map(|upstream| upstream.check_at()).min() {
-                Some(next) => thread::park_timeout(next.saturating_duration_since(Instant::now())),
-                None => thread::park(),
-            }
+            self.bell.wait(upstreams.iter().filter_map(|upstream| upstream.check_at()).min());
         }
     }
 }
@@ -219,8 +238,37 @@ mod tests {
         watched.set(vec![new]);
         eventually("it is checked", || watched.checks(true) == 1);
         watched.end();
-        thread.thread().unpark();
-        thread.join().unwrap();
+        eventually("the thread ends", || thread.is_finished());
+    }
+
+    /// Goal: a relay that stops does not wait for a check that is hours away. Method: the end comes while a check
+    /// is going on, of a listener whose queue is full, so that it is not answered.
+    #[test]
+    fn the_thread_that_checks_ends_although_it_was_busy_when_it_was_told() {
+        let listener = tcp_listener(0);
+        let address = listener.local_addr().unwrap();
+        // The kernel lets in one more than was asked for.
+        let _queued = TcpStream::connect(address).unwrap();
+        let (reporter, _receiver, _dropped) = reporter();
+        let watched = Arc::new(Watched::default());
+        let upstream = watched.upstream(address);
+        upstream.watch(Some(Duration::from_secs(3600)), Instant::now());
+        watched.set(vec![upstream]);
+        let name = "busy-checks";
+        let checking = Arc::clone(&watched);
+        let thread = thread::Builder::new().name(name.to_owned());
+        let thread = thread.spawn(move || checking.check_until_over(&reporter)).unwrap();
+        eventually("it waits for its check", || sleeps(name));
+        watched.end();
+        eventually("the thread ends", || thread.is_finished());
+        assert_eq!(watched.checks(true), 0, "it was answered, so nothing was shown");
+    }
+
+    /// A listener in whose queue there is room for so many, and one more.
+    fn tcp_listener(backlog: i32) -> TcpListener {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&listener, backlog).unwrap();
+        listener
     }
 
     #[test]

@@ -207,6 +207,34 @@ fn the_kernel_asks_for_vanished_peers_on_both_legs() {
     eventually("the upstream's leg has it too", || has_timer(format!("dport = :{upstream}")));
 }
 
+/// Goal: clients that the kernel does not hand over cost the others nothing. Method: fewer descriptors are
+/// allowed than are open, so that giving one up makes no room; then they are allowed again.
+#[test]
+fn where_nobody_can_be_accepted_the_relay_waits_and_does_not_spin() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+    let relay = Running::start(&["--workers", "1"]);
+    let pid = Pid::from_raw(relay.pid().cast_signed());
+    let limit = |current| Rlimit { current, maximum: Some(4096) };
+    prlimit(pid, Resource::Nofile, limit(Some(3))).unwrap();
+    let _client = TcpStream::connect(relay.address).unwrap();
+    let used = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", relay.pid())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u32>().unwrap());
+        ticks.sum::<u32>()
+    };
+    let (before, begun) = (used(), Instant::now());
+    while begun.elapsed() < Duration::from_secs(1) {
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let ticks = used() - before;
+    assert!(ticks <= 10, "{ticks} hundredths of a second of a processor");
+    prlimit(pid, Resource::Nofile, limit(Some(1024))).unwrap();
+    relay.upstream.set_nonblocking(true).unwrap();
+    eventually("the client is let in", || relay.upstream.accept().is_ok());
+}
+
 #[test]
 fn without_descriptors_a_client_is_reset_at_once_and_the_others_live() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
