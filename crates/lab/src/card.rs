@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     fault::Side,
     forecast::{By, Foreseen},
+    topology::IpFamily,
 };
 
 pub use html::html;
@@ -27,6 +28,8 @@ pub struct Card {
     pub summary: String,
     /// The plan of hosts and cables.
     pub topology: &'static str,
+    /// The family of its addresses: `ipv4` or `ipv6`.
+    pub family: &'static str,
     /// By which clock: `real`, `rescale` or `warp`.
     pub clock: &'static str,
     /// `uname -r`.
@@ -180,6 +183,12 @@ impl Card {
     /// No kernel did anything else than was predicted.
     pub fn is_as_predicted(&self) -> bool {
         self.sides.iter().all(|side| side.as_predicted != Some(false))
+    }
+
+    /// The plan, and the family where it is not the usual one.
+    fn hosts(&self) -> String {
+        let over = if self.family == IpFamily::V4.word() { "" } else { " over IPv6" };
+        format!("{}{over}", self.topology)
     }
 }
 

@@ -111,7 +111,7 @@ fn entries(arguments: &Rehearse) -> Result<Vec<Entry>, Failure> {
     if arguments.capture.is_some() {
         return Err(usage("one capture cannot hold all rehearsals; name one scenario"));
     }
-    let set = &arguments.set;
+    let set = &arguments.settings();
     let mut entries = match (&arguments.server, &arguments.client) {
         (None, None) => matrix::of_pair(set),
         (Some(server), Some(client)) => matrix::of_programs(server, client, set),
