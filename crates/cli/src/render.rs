@@ -21,5 +21,5 @@ pub(crate) use self::{
     story::write_story,
     summary::{write_foot, write_head},
     table::{TableView, write_table},
-    words::{end, learns, owner, pair},
+    words::{counted, end, learns, owner, pair},
 };
