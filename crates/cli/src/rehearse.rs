@@ -6,6 +6,7 @@ mod catalogue;
 mod clock;
 mod detection;
 mod doctor;
+mod flags;
 mod scenario;
 mod warp;
 
@@ -37,6 +38,7 @@ use crate::{
 /// # Errors
 /// [`Failure`] where it cannot be set up or its answer cannot be written.
 pub(crate) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Failure> {
+    flags::check(arguments)?;
     match arguments.what.as_str() {
         "list" => catalogue::list(out),
         "explain" => catalogue::explain(arguments, out),

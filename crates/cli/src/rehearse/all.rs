@@ -17,7 +17,7 @@ use halfopen_lab::{
 
 use super::{failed, options, privileged, progress, scenario};
 use crate::{
-    args::{ClockKey, Rehearse},
+    args::Rehearse,
     exit::{Exit, Failure},
     render::json,
 };
@@ -101,20 +101,14 @@ fn clear() {
 }
 
 fn entries(arguments: &Rehearse) -> Result<Vec<Entry>, Failure> {
-    let usage = |why: &str| Failure::Usage(why.to_owned());
-    if arguments.clock == ClockKey::Warp {
-        return Err(usage(
-            "`rehearse all` cannot warp the clock; name one scenario, or use rescale",
-        ));
-    }
-    if arguments.capture.is_some() {
-        return Err(usage("one capture cannot hold all rehearsals; name one scenario"));
-    }
     let set = &arguments.set;
     let mut entries = match (&arguments.server, &arguments.client) {
         (None, None) => matrix::of_pair(set),
         (Some(server), Some(client)) => matrix::of_programs(server, client, set),
-        _ => return Err(usage("`rehearse all` needs both --server and --client, or neither")),
+        _ => {
+            let why = "`rehearse all` needs both --server and --client, or neither";
+            return Err(Failure::Usage(why.to_owned()));
+        }
     }
     .map_err(|error| Failure::Usage(error.to_string()))?;
     for Entry { scenario, .. } in &mut entries {
