@@ -21,6 +21,7 @@ use std::{
 
 use halfopen_lab::{
     book::BookError,
+    card::Judgement,
     clock::Clock,
     pair::{self, Role},
     rehearsal::{Options, RehearsalError},
@@ -107,6 +108,15 @@ fn options<'a>(
     })
 }
 
+/// What a script is told: nothing that could not be judged is a success.
+const fn exit(judgement: Judgement) -> Exit {
+    match judgement {
+        Judgement::Good => Exit::Fine,
+        Judgement::TooLate => Exit::TryAgain,
+        Judgement::Bad => Exit::Problem,
+    }
+}
+
 /// Says on standard error what takes its time, so that nobody believes it hangs.
 fn progress(what: &str) {
     eprintln!("halfopen: {what}");
@@ -129,5 +139,16 @@ fn lacks(error: &BookError) -> Failure {
             | requirements::Missing::SubordinateNumbers { .. },
         ) => Failure::Privilege(sentence),
         _ => Failure::System(sentence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_told_of_a_success_only_where_everything_could_be_judged() {
+        let codes = [Judgement::Good, Judgement::TooLate, Judgement::Bad].map(exit);
+        assert_eq!(codes, [Exit::Fine, Exit::TryAgain, Exit::Problem]);
     }
 }

@@ -9,13 +9,13 @@ use std::{
 };
 
 use halfopen_lab::{
-    card::Card,
+    card::{Card, Judgement},
     matrix::{self, Entry, Outcome},
     rehearsal::RehearsalError,
     timeline,
 };
 
-use super::{failed, options, privileged, progress, scenario};
+use super::{exit, failed, options, privileged, progress, scenario};
 use crate::{
     args::Rehearse,
     exit::{Exit, Failure},
@@ -57,7 +57,8 @@ pub(super) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Fa
     if was_interrupted {
         return Err(failed(RehearsalError::Interrupted));
     }
-    Ok(if outcomes.iter().all(Outcome::is_good) { Exit::Fine } else { Exit::Problem })
+    let worst = outcomes.iter().map(Outcome::judgement).max();
+    Ok(exit(worst.unwrap_or(Judgement::Good)))
 }
 
 fn write(arguments: &Rehearse, outcomes: &[Outcome], out: &mut impl Write) -> Result<(), Failure> {

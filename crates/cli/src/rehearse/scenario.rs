@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::{
     clock::{self, Plan},
-    failed, options, privileged, progress, warp,
+    exit, failed, options, privileged, progress, warp,
 };
 use crate::{
     args::{ClockKey, Rehearse},
@@ -119,7 +119,7 @@ fn show(arguments: &Rehearse, card: &Card, out: &mut impl Write) -> Result<Exit,
         out.write_all(card::text(card).as_bytes())?;
     }
     out.flush()?;
-    Ok(if card.is_met() { Exit::Fine } else { Exit::Problem })
+    Ok(exit(card.as_expected()))
 }
 
 /// The scenario that is meant, with everything that the command line says of it.
