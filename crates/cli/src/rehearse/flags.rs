@@ -11,8 +11,7 @@ use crate::{
 /// [`Failure::Usage`] with the first that has none.
 pub(super) fn check(arguments: &Rehearse) -> Result<(), Failure> {
     let what = arguments.what.as_str();
-    let taken = taken(what);
-    let Some(unfit) = given(arguments).into_iter().find(|flag| !taken.contains(flag)) else {
+    let Some(unfit) = given(arguments).into_iter().find(|flag| !has_effect(what, flag)) else {
         return in_time(arguments);
     };
     Err(Failure::Usage(match (what, unfit) {
@@ -36,55 +35,34 @@ pub(super) fn check(arguments: &Rehearse) -> Result<(), Failure> {
     }))
 }
 
-/// The flags that have an effect on `what`.
-fn taken(what: &str) -> &'static [&'static str] {
+/// Whether `flag` has an effect on `what`.
+fn has_effect(what: &str, flag: &str) -> bool {
     match what {
-        "list" | "doctor" => &[],
-        "explain" => &[
-            "SUBJECT",
-            "--server",
-            "--client",
-            "--server-ready",
-            "--set",
-            "--expect-detect-within",
-            "--expect-no-loss",
-        ],
-        "book" => &["--capture", "--only-story", "--json"],
-        "detection" => &["--json"],
-        "all" => &[
-            "--server",
-            "--client",
-            "--server-ready",
-            "--set",
-            "--seed",
-            "--dry-run",
-            "--clock",
-            "--expect-detect-within",
-            "--expect-no-loss",
-            "--html",
-            "--json",
-        ],
-        _ => &[
-            "--server",
-            "--client",
-            "--server-ready",
-            "--set",
-            "--seed",
-            "--dry-run",
-            "--clock",
-            "--clock warp",
-            "--date",
-            "--include",
-            "--real-limit",
-            "--expect-detect-within",
-            "--expect-no-loss",
-            "--html",
-            "--svg",
-            "--capture",
-            "--json",
-        ],
+        "list" | "doctor" => false,
+        "explain" => flag == "SUBJECT" || SCENARIO.contains(&flag),
+        "book" => ["--capture", "--only-story", "--json"].contains(&flag),
+        "detection" => flag == "--json",
+        "all" => SCENARIO.contains(&flag) || CARRIED_OUT.contains(&flag),
+        _ => [&SCENARIO[..], &CARRIED_OUT, &OF_ONE].concat().contains(&flag),
     }
 }
+
+/// What a scenario is.
+const SCENARIO: [&str; 6] = [
+    "--server",
+    "--client",
+    "--server-ready",
+    "--set",
+    "--expect-detect-within",
+    "--expect-no-loss",
+];
+
+/// How scenarios are done, and what comes of it.
+const CARRIED_OUT: [&str; 5] = ["--seed", "--dry-run", "--clock", "--html", "--json"];
+
+/// What is for one scenario at a time.
+const OF_ONE: [&str; 6] =
+    ["--clock warp", "--date", "--include", "--real-limit", "--svg", "--capture"];
 
 /// What was given, beside the name of what to do. Colours do no harm where nothing is coloured.
 fn given(arguments: &Rehearse) -> Vec<&'static str> {
@@ -219,7 +197,7 @@ mod tests {
             ..what("x")
         };
         for flag in given(&everything) {
-            assert!(whats.iter().any(|what| taken(what).contains(&flag)), "{flag}");
+            assert!(whats.iter().any(|what| has_effect(what, flag)), "{flag}");
         }
     }
 }
