@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     fault::Side,
     forecast::{By, Foreseen},
+    topology::IpFamily,
 };
 
 pub use html::html;
@@ -27,6 +28,8 @@ pub struct Card {
     pub summary: String,
     /// The plan of hosts and cables.
     pub topology: &'static str,
+    /// The family of its addresses: `ipv4` or `ipv6`.
+    pub family: &'static str,
     /// By which clock: `real`, `rescale` or `warp`.
     pub clock: &'static str,
     /// `uname -r`.
@@ -233,6 +236,12 @@ impl Card {
             None if side.too_late => Judgement::TooLate,
             Some(true) | None => Judgement::Good,
         }))
+    }
+
+    /// The plan, and the family where it is not the usual one.
+    fn hosts(&self) -> String {
+        let over = if self.family == IpFamily::V4.word() { "" } else { " over IPv6" };
+        format!("{}{over}", self.topology)
     }
 }
 

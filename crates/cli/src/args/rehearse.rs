@@ -43,6 +43,9 @@ pub struct Rehearse {
     /// Set a value of the scenario: a dotted path, or a parameter of its first fault
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Scenario")]
     pub set: Vec<String>,
+    /// The hosts speak IPv6 and nothing else, as with --set family=ipv6
+    #[arg(long, help_heading = "Scenario")]
+    pub ipv6: bool,
     /// What chance decides follows from this number
     #[arg(long, value_name = "N", help_heading = "Scenario")]
     pub seed: Option<u64>,
@@ -86,6 +89,14 @@ pub struct Rehearse {
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+impl Rehearse {
+    /// All that is set, in the words of `--set`.
+    pub fn settings(&self) -> Vec<String> {
+        let family = self.ipv6.then(|| "family=ipv6".to_owned());
+        self.set.iter().cloned().chain(family).collect()
+    }
 }
 
 /// How time passes.

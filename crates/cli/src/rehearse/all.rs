@@ -102,7 +102,7 @@ fn clear() {
 }
 
 fn entries(arguments: &Rehearse) -> Result<Vec<Entry>, Failure> {
-    let set = &arguments.set;
+    let set = &arguments.settings();
     let mut entries = match (&arguments.server, &arguments.client) {
         (None, None) => matrix::of_pair(set),
         (Some(server), Some(client)) => matrix::of_programs(server, client, set),

@@ -48,11 +48,12 @@ fn has_effect(what: &str, flag: &str) -> bool {
 }
 
 /// What a scenario is.
-const SCENARIO: [&str; 6] = [
+const SCENARIO: [&str; 7] = [
     "--server",
     "--client",
     "--server-ready",
     "--set",
+    "--ipv6",
     "--expect-detect-within",
     "--expect-no-loss",
 ];
@@ -74,6 +75,7 @@ fn given(arguments: &Rehearse) -> Vec<&'static str> {
         client,
         server_ready,
         set,
+        ipv6,
         seed,
         dry_run,
         clock,
@@ -95,6 +97,7 @@ fn given(arguments: &Rehearse) -> Vec<&'static str> {
         ("--client", client.is_some()),
         ("--server-ready", server_ready.is_some()),
         ("--set", !set.is_empty()),
+        ("--ipv6", *ipv6),
         ("--seed", seed.is_some()),
         ("--dry-run", *dry_run),
         ("--clock warp", *clock == ClockKey::Warp),
@@ -184,6 +187,7 @@ mod tests {
             client: Some(String::new()),
             server_ready: Some(String::new()),
             set: vec![String::new()],
+            ipv6: true,
             seed: Some(1),
             dry_run: true,
             clock: ClockKey::Warp,

@@ -37,7 +37,7 @@ fn section(card: &Card) -> String {
         escaped(&card.scenario),
         escaped(&card.summary),
         escaped(&card.kernel),
-        card.topology,
+        card.hosts(),
         card.clock
     );
     text += "<table><tr><th>when</th><th>what was done</th></tr>\n";

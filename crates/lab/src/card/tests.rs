@@ -57,6 +57,7 @@ pub(crate) fn card() -> Card {
         scenario: "cable-pulled".to_owned(),
         summary: "The cable is cut.".to_owned(),
         topology: "routed",
+        family: "ipv4",
         clock: "real",
         kernel: "6.18.44".to_owned(),
         state: Some("waiting"),

@@ -12,7 +12,7 @@ pub fn text(card: &Card) -> String {
     // Writing into a String cannot fail.
     let _ = writeln!(text, "{}", wrapped("", &format!("{}: {}", card.scenario, card.summary)));
     let state = card.state.map(|state| format!(", connection {state}")).unwrap_or_default();
-    let (kernel, topology, clock) = (&card.kernel, card.topology, card.clock);
+    let (kernel, topology, clock) = (&card.kernel, card.hosts(), card.clock);
     let _ = writeln!(text, "kernel {kernel}, topology {topology}, clock {clock}{state}\n");
     for act in &card.acts {
         let _ = writeln!(text, "{}", wrapped(&format!("{}  ", seconds(act.at)), &act.what));

@@ -81,6 +81,7 @@ pub(super) fn card(
         scenario: scenario.name.clone(),
         summary: scenario.summary.clone(),
         topology: scenario.plan.word(),
+        family: scenario.family.word(),
         clock: stage.options.clock.word(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         state: if is_pair { Some(scenario.pair.state) } else { record.state }.map(State::word),
