@@ -37,6 +37,7 @@ mod simulate_policy;
 pub mod span;
 mod story;
 mod terminal;
+mod toml_file;
 mod watch;
 mod why;
 
