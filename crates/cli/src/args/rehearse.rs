@@ -19,7 +19,8 @@ WHAT is a scenario that is built in (`list` names them), the file of another one
 
 Both programs see each other as the hosts `server` and `client`, and as $SERVER and $CLIENT.
 Exit codes: 0 fine, 1 an expectation was not met (or, in `all`, a prediction), 2 usage,
-3 not enough privilege, 70 a bug, 71 the system refused.";
+3 not enough privilege, 70 a bug, 71 the system refused, 75 the lab itself came too late to
+judge something that nothing else speaks against: run it again where less else runs.";
 
 /// The flags of `rehearse`.
 #[derive(Debug, Clone, Default, Args)]

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::{
     clock::{self, Plan},
-    failed, options, privileged, progress, warp,
+    exit, failed, options, privileged, progress, warp,
 };
 use crate::{
     args::{ClockKey, Rehearse},
@@ -120,7 +120,7 @@ fn show(arguments: &Rehearse, card: &Card, out: &mut impl Write) -> Result<Exit,
             || Failure::System("cannot draw a picture: nothing passed the cable".to_owned());
         write_file(path, card.picture.as_ref().ok_or_else(nothing)?)?;
     }
-    Ok(if card.is_met() { Exit::Fine } else { Exit::Problem })
+    Ok(exit(card.as_expected()))
 }
 
 /// The scenario that is meant, with everything that the command line says of it.

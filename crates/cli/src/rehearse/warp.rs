@@ -180,6 +180,7 @@ fn pass_on(record: Option<&Record>, place: &Path, out: &mut impl Write) -> Resul
     match record.code.ok_or_else(ended_early)? {
         0 => Ok(Exit::Fine),
         1 => Ok(Exit::Problem),
+        75 => Ok(Exit::TryAgain),
         code => Err(Failure::System(format!("the rehearsal in the machine exited with {code}"))),
     }
 }

@@ -288,6 +288,8 @@ fn all_faults_with_programs_take_what_is_set_and_refuse_what_cannot_be() {
     for (more, why) in [
         (&["--set", "stop.limt=41s"][..], "did you mean `limit`?"),
         (&["--capture", "/nowhere"], "name one scenario"),
+        (&["--svg", "/nowhere"], "--html, which has the picture of each"),
+        (&["--only-story"], "has no effect on `rehearse all`"),
         (&["--clock", "warp"], "cannot warp the clock"),
     ] {
         let (said, code) = with(more);

@@ -16,7 +16,7 @@ use halfopen_core::{
     KernelTimer, OptionsSeen, Owner, OwnerList, Owners, Process, Sample, TcpState,
 };
 
-use super::Unseen;
+use super::{About, Unseen};
 use crate::{
     bpf::{Bpf, descriptor::Descriptor, record::Beyond},
     options::{OptionsError, OptionsReader},
@@ -115,6 +115,9 @@ pub(super) struct Holders {
 
 /// How many sockets each lack of sight concerns: what it hides, and why.
 type Missed = BTreeMap<(&'static str, Arc<str>), usize>;
+
+/// Hidden of a socket whose owner was seen.
+const OPTIONS: &str = "options";
 
 /// Options are read for at most this many sockets of one survey about which there is a doubt that
 /// the options can lift. A read takes some 20 µs (measured on two busy cores), so these take half a
@@ -218,7 +221,8 @@ impl Holders {
         let missed = self.missed.into_inner().unwrap_or_else(PoisonError::into_inner);
         let missed = missed.into_iter().map(|((what, why), count)| {
             let sockets = if count == 1 { "socket" } else { "sockets" };
-            Unseen { what: format!("{what} of {count} {sockets}"), why: why.to_string() }
+            let about = if what == OPTIONS { About::Options } else { About::Owners };
+            Unseen { what: format!("{what} of {count} {sockets}"), why: why.to_string(), about }
         });
         missed.chain(further)
     }
@@ -226,18 +230,22 @@ impl Holders {
     /// Sockets may have more owners than were seen: of a socket with none, `missed` tells.
     fn further_owners(&self) -> Option<Unseen> {
         let Found::ByInode(table) = &self.found else { return None };
+        let missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        let lacks_owners = missed.keys().any(|(what, _)| *what != OPTIONS);
         let (processes, why) = match (&table.trouble, table.refused) {
             (Some(trouble), _) => {
                 let why = format!("they could not be looked into: {}; look again", trouble.first);
                 (trouble.processes, why)
             }
-            (None, refused @ 1..) if !self.missed_some() => {
+            (None, refused @ 1..) if !lacks_owners => {
                 (refused, format!("they may not be looked into: {}", to_look_into_processes()))
             }
             (None, _) => return None,
         };
         let noun = if processes == 1 { "process" } else { "processes" };
-        Some(Unseen { what: format!("owners in {processes} {noun}"), why })
+        let owners = if lacks_owners { "owners" } else { "further owners" };
+        let what = format!("{owners} in {processes} {noun}");
+        Some(Unseen { what, why, about: About::Owners })
     }
 }
 
@@ -271,7 +279,7 @@ impl Reader<'_> {
         if sample.inode.is_none() {
             // Mini sockets have no options; other sockets without a file do.
             if sample.info.is_some() && told.is_none() {
-                self.miss("options", &Arc::clone(&self.nobody_to_ask));
+                self.miss(OPTIONS, &Arc::clone(&self.nobody_to_ask));
             }
             let unread = || OptionsSeen::Unread(Arc::clone(&self.nobody));
             return (Owners::None, told.unwrap_or_else(unread));
@@ -310,13 +318,13 @@ impl Reader<'_> {
         };
         let take_one = |left: usize| left.checked_sub(1);
         if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_err() {
-            self.miss("options", &Arc::clone(&self.too_many));
+            self.miss(OPTIONS, &Arc::clone(&self.too_many));
             return OptionsSeen::Unread(Arc::clone(&self.too_many));
         }
         match self.options.read(owners, sample.id.cookie) {
             Ok(options) => OptionsSeen::Read(options),
             Err(error) => {
-                self.miss("options", &summary(&error).into());
+                self.miss(OPTIONS, &summary(&error).into());
                 OptionsSeen::Unread(error.to_string().into())
             }
         }
