@@ -34,7 +34,7 @@ impl Listeners {
             local: sample.endpoints.local,
             accept_queue: sample.receive_queue,
             backlog: sample.send_queue,
-            embryonic: 0,
+            embryonic: None,
             // Where none was set, the kernel answers with tcp_syn_retries, though SYN-ACKs follow
             // tcp_synack_retries (do_tcp_getsockopt, reqsk_timer_handler): that is no answer.
             syn_retries: options
@@ -48,6 +48,13 @@ impl Listeners {
         self.by_place.entry(place(sample.endpoints.local)).or_default().push(entry);
     }
 
+    /// Begins to count, now that all connections are known.
+    pub(crate) fn count_none(&mut self) {
+        for entry in self.by_place.values_mut().flatten() {
+            Arc::make_mut(&mut entry.listener).embryonic = Some(0);
+        }
+    }
+
     /// Counts `sample` where it is embryonic. Listeners that share address and port
     /// (SO_REUSEPORT) share the count, since the kernel does not say which of them it waits for.
     pub(crate) fn count(&mut self, sample: &Sample) {
@@ -57,8 +64,8 @@ impl Listeners {
         let Some(best) = self.covering(sample).map(|listener| listener.local) else { return };
         for entry in self.by_place.get_mut(&place(best)).into_iter().flatten() {
             if entry.listener.local == best {
-                let listener = Arc::make_mut(&mut entry.listener);
-                listener.embryonic = listener.embryonic.saturating_add(1);
+                let counted = entry.listener.embryonic.unwrap_or(0).saturating_add(1);
+                Arc::make_mut(&mut entry.listener).embryonic = Some(counted);
             }
         }
     }
@@ -165,6 +172,8 @@ mod tests {
             (Family::V4, "0.0.0.0:80", 0),
             (Family::V4, "10.0.0.1:80", 0),
         ]);
+        assert!(listeners.all().iter().all(|listener| listener.embryonic.is_none()));
+        listeners.count_none();
         for (state, local) in [
             (TcpState::SynReceived, "10.0.0.1:80"),
             (TcpState::SynReceived, "10.0.0.2:80"),
@@ -175,7 +184,7 @@ mod tests {
             listeners.count(&sample(state, Family::V4, local, 0));
         }
         let counts: Vec<_> = listeners.all().iter().map(|listener| listener.embryonic).collect();
-        assert_eq!(counts, [2, 2, 1]);
+        assert_eq!(counts, [Some(2), Some(2), Some(1)]);
     }
 
     #[test]

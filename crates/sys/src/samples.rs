@@ -1,27 +1,29 @@
 //! Owns the taking of samples from whichever source was chosen. Everything that wants samples asks
 //! here, and knows of no source. Chooses none itself (see `sources`).
 
-use halfopen_core::{PeerTallies, Sample, Sysctls, TcpState};
+mod early;
+
+use std::{mem, ops::BitOrAssign};
+
+use halfopen_core::{Contact, PeerTallies, Sample, Sysctls, TcpState};
 
 use crate::{
-    bpf::{
-        Bpf, BpfError,
-        record::{Beyond, Record},
-        records::Records,
-    },
-    met::Met,
+    bpf::{BpfError, record::Beyond, records::Records},
     options::SharedOptions,
     socket_diag::{Dump, SocketDiagError, dump_at_once},
-    sources::{Chosen, tcp_sockets_expected, tcp_sockets_here},
-    tick,
+    sources::{Chosen, tcp_sockets_here},
     wire::WireError,
 };
+pub(crate) use early::Early;
+use early::{Listed, list};
 
 /// The TCP sockets of one namespace, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     pub(crate) listening: Vec<(Sample, Beyond)>,
     pub(crate) connections: Connections,
+    /// How those connections fare that are not among them, as they have been taken up already.
+    pub(crate) taken: Vec<Contact>,
     /// What has to be known of all of them before any of them is judged.
     pub(crate) noted: Noted,
     /// What the source knows that it has missed: what, and why.
@@ -73,14 +75,30 @@ impl Connections {
 
     /// All of them, decoded.
     pub(crate) fn samples(&mut self) -> &[Sample] {
-        if let Self::Records(records) = self {
-            let (samples, beyond) = records.columns(&mut SharedOptions::default());
+        if matches!(self, Self::Records(_)) {
+            let (samples, beyond) = mem::take(self).columns(&mut SharedOptions::default());
             *self = Self::Samples { samples, beyond };
         }
         match self {
             Self::Samples { samples, .. } => samples,
             Self::Records(_) => &[],
         }
+    }
+
+    /// All of them and what is known beyond of each, decoded.
+    fn columns(self, shared: &mut SharedOptions) -> (Vec<Sample>, Vec<Beyond>) {
+        match self {
+            Self::Samples { samples, beyond } => (samples, beyond),
+            Self::Records(records) => records.columns(shared),
+        }
+    }
+}
+
+impl BitOrAssign for Noted {
+    fn bitor_assign(&mut self, other: Self) {
+        self.embryonic |= other.embryonic;
+        self.unanswered |= other.unanswered;
+        self.addresses |= other.addresses;
     }
 }
 
@@ -89,6 +107,25 @@ impl Noted {
         self.embryonic |= connection.state == TcpState::SynReceived;
         self.unanswered |= PeerTallies::may_matter_to(connection);
         self.addresses |= beyond.socket.is_some();
+    }
+}
+
+impl Sockets {
+    /// Adds those of another listing that are new.
+    fn add(&mut self, other: Self, mut is_new: impl FnMut(&Sample) -> bool) {
+        self.listening.extend(other.listening.into_iter().filter(|(sample, _)| is_new(sample)));
+        let mut shared = SharedOptions::default();
+        let (mut samples, mut beyond) = mem::take(&mut self.connections).columns(&mut shared);
+        let (more, beyond_them) = other.connections.columns(&mut shared);
+        for (sample, beyond_it) in more.into_iter().zip(beyond_them) {
+            if is_new(&sample) {
+                samples.push(sample);
+                beyond.push(beyond_it);
+            }
+        }
+        self.connections = Connections::Samples { samples, beyond };
+        self.noted |= other.noted;
+        self.missed.extend(other.missed);
     }
 }
 
@@ -108,7 +145,7 @@ impl From<Vec<Sample>> for Sockets {
         let listening = places.into_iter().rev().map(take).collect();
         let beyond = vec![Beyond::default(); samples.len()];
         let connections = Connections::Samples { samples, beyond };
-        Self { listening, connections, noted, missed: Vec::new() }
+        Self { listening, connections, noted, taken: Vec::new(), missed: Vec::new() }
     }
 }
 
@@ -119,41 +156,39 @@ pub(crate) enum NoSamples {
     Bpf(BpfError),
 }
 
-/// Every TCP socket of the calling thread's namespace, whose sysctls are `sysctls`.
-pub(crate) fn of_this_namespace(source: &Chosen, sysctls: &Sysctls) -> Result<Sockets, NoSamples> {
+/// Every TCP socket of the calling thread's namespace, whose sysctls are `sysctls`, but for those that
+/// `early` has taken up.
+pub(crate) fn of_this_namespace(
+    source: &Chosen,
+    sysctls: &Sysctls,
+    early: &impl Early,
+) -> Result<Sockets, NoSamples> {
     // A listing visits every socket of the host to find none here.
     if tcp_sockets_here() == Some(0) {
         return Ok(Sockets::default());
     }
     match source {
         Chosen::SockDiag { .. } => by_sock_diag().map_err(NoSamples::SockDiag),
-        Chosen::Bpf { bpf, or_sock_diag: false } => by_bpf(bpf, sysctls).map_err(NoSamples::Bpf),
-        Chosen::Bpf { bpf, or_sock_diag: true } => {
-            by_bpf(bpf, sysctls).or_else(|_| by_sock_diag()).map_err(NoSamples::SockDiag)
+        Chosen::Bpf { bpf, or_sock_diag } => {
+            let Listed { mut sockets, mut met, outcome } = list(bpf, sysctls, early);
+            match outcome {
+                Ok(()) => Ok(sockets),
+                Err(error) if !or_sock_diag => Err(NoSamples::Bpf(error)),
+                Err(error) => match by_sock_diag() {
+                    Ok(all) => {
+                        sockets.add(all, |sample| met.is_new(sample.id.cookie));
+                        Ok(sockets)
+                    }
+                    Err(refusal) if met.is_empty() => Err(NoSamples::SockDiag(refusal)),
+                    Err(_) => {
+                        let missed = ("some sockets, perhaps".to_owned(), error.to_string());
+                        sockets.missed.push(missed);
+                        Ok(sockets)
+                    }
+                },
+            }
         }
     }
-}
-
-fn by_bpf(bpf: &Bpf, sysctls: &Sysctls) -> Result<Sockets, BpfError> {
-    let tick = tick();
-    // Moving what has been gathered while it grows would take as long as gathering it.
-    let mut records = Records::with_room(tcp_sockets_expected(), tick, sysctls);
-    let (mut listening, mut noted, mut met) = (Vec::new(), Noted::default(), Met::default());
-    let malformed = bpf.sockets(tick, sysctls, |Record { sample, beyond }, bytes| {
-        // Listings resume by place in a hash table, so a socket that moves meanwhile can be met again.
-        if !met.is_new(sample.id.cookie) {
-            return;
-        }
-        noted.note(&sample, &beyond);
-        if sample.state == TcpState::Listen {
-            listening.push((sample, beyond));
-        } else {
-            records.push(bytes);
-        }
-    })?;
-    let connections = Connections::Records(records);
-    let missed = malformed.map(|(first, count)| make_no_sense(count, &first)).into_iter().collect();
-    Ok(Sockets { listening, connections, noted, missed })
 }
 
 fn by_sock_diag() -> Result<Sockets, SocketDiagError> {

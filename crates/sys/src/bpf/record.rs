@@ -78,6 +78,12 @@ pub fn decode(
     })
 }
 
+/// Which socket a record is of, and in what state it is; `None` where there are too few bytes.
+pub(super) fn glance(bytes: &[u8]) -> Option<(Cookie, TcpState)> {
+    let raw = Raw::read(bytes)?;
+    Some((Cookie(raw.cookie), TcpState::from_kernel(raw.state)))
+}
+
 /// Declares the record in the order of the C struct, which has no padding but at its end.
 macro_rules! record {
     ($($type:ty { $($name:ident),+ $(,)? })+) => {

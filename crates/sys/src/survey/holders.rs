@@ -6,8 +6,9 @@ use std::{
     mem,
     ops::Range,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, channel},
     },
     thread,
 };
@@ -40,6 +41,71 @@ pub(super) enum Wanted {
 pub(super) struct Finder<'a> {
     pub(super) source: &'a Chosen,
     pub(super) wanted: Wanted,
+    /// Options that no source tells are read.
+    pub(super) reads_options: bool,
+}
+
+/// The search for holders, which may go on.
+pub(super) struct Searching {
+    search: Mutex<Search>,
+    reads_options: bool,
+    holders: OnceLock<Holders>,
+}
+
+enum Search {
+    GoesOn(Receiver<Found>),
+    /// `None` once the holders are made of it.
+    Over(Option<Found>),
+}
+
+impl Search {
+    fn wait(&mut self) -> Option<Found> {
+        match mem::replace(self, Self::Over(None)) {
+            Self::GoesOn(search) => Some(search.recv().unwrap_or(Found::NotYet)),
+            Self::Over(found) => found,
+        }
+    }
+}
+
+impl Searching {
+    /// Waits for the holders of every socket, by their addresses; `None` where it depends on which
+    /// sockets there are how to look for them.
+    pub(super) fn before_all_is_listed(&self) -> Option<&Holders> {
+        let mut search = self.search.lock().unwrap_or_else(PoisonError::into_inner);
+        match search.wait() {
+            None => self.holders.get(),
+            Some(found @ (Found::ByAddress(_) | Found::NotAsked)) => {
+                Some(self.holders.get_or_init(|| Holders::new(found, self.reads_options)))
+            }
+            Some(found) => {
+                *search = Search::Over(Some(found));
+                None
+            }
+        }
+    }
+
+    /// Waits for the holders. `inodes` are the sockets to look for if nobody has looked yet, or if
+    /// what was found goes by addresses and no socket's is known.
+    pub(super) fn after_all(
+        &self,
+        has_addresses: bool,
+        inodes: impl FnOnce() -> HashSet<u64>,
+    ) -> &Holders {
+        self.holders.get_or_init(|| {
+            let found = self.search.lock().unwrap_or_else(PoisonError::into_inner).wait();
+            let found = match found.unwrap_or(Found::NotYet) {
+                Found::ByAddress(_) if !has_addresses => in_proc(Some(&inodes())),
+                Found::NotYet => in_proc(Some(&inodes())),
+                found => found,
+            };
+            Holders::new(found, self.reads_options)
+        })
+    }
+
+    /// The holders, if anybody has waited for them.
+    pub(super) fn into_holders(self) -> Option<Holders> {
+        self.holders.into_inner()
+    }
 }
 
 /// What was found.
@@ -57,23 +123,26 @@ pub(super) enum Found {
 }
 
 impl Finder<'_> {
-    /// Runs `look` while other threads look for holders, where those of all sockets are wanted.
-    pub(super) fn beside<T>(&self, look: impl FnOnce() -> T) -> (Found, T) {
-        let search = || match (self.wanted, self.bpf()) {
+    /// Begins to look for holders on another thread, where those of all sockets are wanted.
+    pub(super) fn begin<'scope>(
+        &'scope self,
+        scope: &'scope thread::Scope<'scope, '_>,
+    ) -> Searching {
+        let (found, search) = channel();
+        let look = || match (self.wanted, self.bpf()) {
             (Wanted::None, _) => Found::NotAsked,
             (_, Some(bpf)) => by_bpf(bpf).unwrap_or(Found::NotYet),
             (Wanted::All, None) => in_proc(None),
             (Wanted::Some, None) => Found::NotYet,
         };
-        thread::scope(|scope| {
-            // Where no thread may be started the search comes later.
-            let searching = thread::Builder::new().spawn_scoped(scope, search);
-            let looked = look();
-            let found = searching.map_or(Found::NotYet, |thread| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
-            (found, looked)
-        })
+        let search_on = move || {
+            // Nobody waits for it where the look at the sockets fails.
+            let _ = found.send(look());
+        };
+        // Where no thread may be started the search comes later.
+        let _ = thread::Builder::new().spawn_scoped(scope, search_on);
+        let (search, holders) = (Mutex::new(Search::GoesOn(search)), OnceLock::new());
+        Searching { search, reads_options: self.reads_options, holders }
     }
 
     fn bpf(&self) -> Option<&Bpf> {
@@ -125,20 +194,8 @@ const DOUBTFUL_MAX: usize = 20_000;
 const OTHERS_MAX: usize = 5_000;
 
 impl Holders {
-    /// From what was found. `inodes` are the sockets to look for if nobody has looked yet, or if
-    /// what was found goes by addresses and no socket's is known. Options that no source tells are
-    /// read only if `reads_options`.
-    pub(super) fn new(
-        found: Found,
-        has_addresses: bool,
-        reads_options: bool,
-        inodes: impl FnOnce() -> HashSet<u64>,
-    ) -> Self {
-        let found = match found {
-            Found::ByAddress(_) if !has_addresses => in_proc(Some(&inodes())),
-            Found::NotYet => in_proc(Some(&inodes())),
-            found => found,
-        };
+    /// From what was found. Options that no source tells are read only if `reads_options`.
+    fn new(found: Found, reads_options: bool) -> Self {
         Self {
             found,
             reads_options,

@@ -13,7 +13,12 @@ use std::{
 use halfopen_core::{
     KernelTimer, Observation, OptionsSeen, Owners, PendingTimer, Source, TcpInfo, TcpState,
 };
-use halfopen_sys::{Scope, Sources, Survey, bpf::Bpf, survey_from, tick};
+use halfopen_sys::{
+    Scope, Sources, Survey,
+    bpf::{Bpf, record},
+    options::SharedOptions,
+    survey_from, tick,
+};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
 use crate::{elsewhere::Elsewhere, eventually, is_root, syn};
@@ -283,12 +288,16 @@ fn descriptors_are_those_of_this_process() {
     let here = listener.local_addr().unwrap();
     let found = || {
         let mut found = None;
-        let malformed = bpf.sockets(tick(), &halfopen_sys::sysctls(), |record, _| {
-            if record.sample.endpoints.local == here {
-                found = Some(record.beyond);
+        let (sysctls, mut shared) = (halfopen_sys::sysctls(), SharedOptions::default());
+        let listed = bpf.sockets(|records| {
+            for bytes in records.chunks_exact(record::LENGTH) {
+                let record = record::decode(bytes, tick(), &sysctls, &mut shared).unwrap();
+                if record.sample.endpoints.local == here {
+                    found = Some(record.beyond);
+                }
             }
         });
-        assert_eq!(malformed, Ok(None));
+        assert_eq!(listed, Ok(()));
         found
     };
     let address = found().unwrap().socket.unwrap();

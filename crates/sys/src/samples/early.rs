@@ -1,0 +1,149 @@
+//! Owns the listing by BPF, while which connections are taken up already: the kernel needs one core to
+//! list them, and the others would wait for it. Knows not what is done with what is taken. Read:
+//! `bpf::listing`.
+
+use std::thread;
+
+use halfopen_core::{Contact, Sample, Sysctls};
+
+use super::{Connections, Noted, Sockets, make_no_sense};
+use crate::{
+    bpf::{
+        Bpf, BpfError,
+        listing::{self, Listing, Malformed},
+        record::{self, Beyond, Record},
+        records::Records,
+    },
+    met::Met,
+    options::SharedOptions,
+    sources::tcp_sockets_expected,
+    tick,
+};
+
+/// Takes up connections while others of their namespace are still being listed.
+pub(crate) trait Early: Sync {
+    /// One thread's part in it.
+    type Taker;
+
+    /// A part of a namespace with these listeners, which are all that it has; `None` where nothing can be
+    /// taken up before everything has been listed.
+    fn hire(&self, listening: &[(Sample, Beyond)]) -> Option<Self::Taker>;
+
+    /// Whether this connection has to wait until all are known.
+    fn has_to_wait(&self, connection: &Sample) -> bool;
+
+    /// Takes up connections and what is known beyond of each.
+    fn take(&self, taker: &mut Self::Taker, connections: Vec<Sample>, beyond: Vec<Beyond>);
+
+    /// Takes back the part.
+    fn done(&self, taker: Self::Taker);
+}
+
+/// What a listing by BPF gave.
+pub(super) struct Listed {
+    pub(super) sockets: Sockets,
+    pub(super) met: Met,
+    /// It may have broken off.
+    pub(super) outcome: Result<(), BpfError>,
+}
+
+/// Lists the sockets of the calling thread's namespace, and lets `early` take up what it can.
+pub(super) fn list(bpf: &Bpf, sysctls: &Sysctls, early: &impl Early) -> Listed {
+    let expected = tcp_sockets_expected();
+    let (reading, listing) = listing::begin(tick(), sysctls);
+    let sort = || Part::of(&listing, expected, early);
+    // While this thread reads, others work on what was read; then it does as they do.
+    let others = thread::available_parallelism().map_or(1, usize::from).saturating_sub(1);
+    let (outcome, parts) =
+        thread::scope(|scope| {
+            let others: Vec<_> = (0..others.min(expected / WORTH_A_THREAD))
+                // Where no more threads may be started, those that there are do the work.
+                .map_while(|_| thread::Builder::new().spawn_scoped(scope, sort).ok())
+                .collect();
+            let outcome = bpf.sockets(|records| reading.pass_on(records));
+            drop(reading);
+            let mut parts = vec![sort()];
+            parts.extend(others.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }));
+            (outcome, parts)
+        });
+    let mut whole = Part::new(&listing);
+    parts.into_iter().for_each(|part| whole.add(part));
+    let (listening, met, malformed) = listing.end();
+    let Part { waiting, mut noted, taken, malformed: mut others } = whole;
+    others.add(malformed);
+    noted.addresses |= listening.iter().any(|(_, beyond)| beyond.socket.is_some());
+    let missed = others.0.map(|(first, count)| make_no_sense(count, &first));
+    let (connections, missed) = (Connections::Records(waiting), missed.into_iter().collect());
+    Listed { sockets: Sockets { listening, connections, taken, noted, missed }, met, outcome }
+}
+
+/// One thread's part of the connections of a namespace.
+struct Part {
+    waiting: Records,
+    noted: Noted,
+    taken: Vec<Contact>,
+    malformed: Malformed,
+}
+
+impl Part {
+    fn new(listing: &Listing<'_>) -> Self {
+        let waiting = listing.no_records();
+        Self {
+            waiting,
+            noted: Noted::default(),
+            taken: Vec::new(),
+            malformed: Malformed::default(),
+        }
+    }
+
+    /// Sorts connections out as they are listed: those that have to wait, and those that `early` takes.
+    fn of(listing: &Listing<'_>, expected: usize, early: &impl Early) -> Self {
+        let mut part = Self::new(listing);
+        let mut shared = SharedOptions::default();
+        let Some(first) = listing.next() else { return part };
+        let mut taker = early.hire(&listing.listening());
+        if taker.is_none() {
+            part.waiting.reserve(expected);
+        }
+        let mut next = Some(first);
+        while let Some(records) = next {
+            let (mut connections, mut beyond) = (Vec::new(), Vec::new());
+            for bytes in records.chunks_exact(record::LENGTH) {
+                match listing.decode(bytes, &mut shared) {
+                    Ok(Record { sample, beyond: beyond_it }) => {
+                        part.noted.note(&sample, &beyond_it);
+                        if taker.is_none() || early.has_to_wait(&sample) {
+                            part.waiting.push(bytes);
+                        } else {
+                            part.taken.push(Contact::from(&sample));
+                            connections.push(sample);
+                            beyond.push(beyond_it);
+                        }
+                    }
+                    Err(error) => part.malformed.add(Malformed(Some((error, 1)))),
+                }
+            }
+            listing.give_back(records);
+            if let Some(taker) = &mut taker {
+                early.take(taker, connections, beyond);
+            }
+            next = listing.next();
+        }
+        if let Some(taker) = taker {
+            early.done(taker);
+        }
+        part
+    }
+
+    fn add(&mut self, other: Self) {
+        self.waiting.append(other.waiting);
+        self.noted |= other.noted;
+        self.taken.extend(other.taken);
+        self.malformed.add(other.malformed);
+    }
+}
+
+/// A thread is started for so many sockets, which take longer to judge than it to start.
+const WORTH_A_THREAD: usize = 2_048;
