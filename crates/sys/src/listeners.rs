@@ -18,7 +18,10 @@ pub(crate) struct Listeners {
 #[derive(Debug)]
 struct Entry {
     family: Family,
+    /// As every connection of it sees it.
     listener: Arc<Listener>,
+    /// As those see it that wait for it, once all are counted.
+    counted: Arc<Listener>,
 }
 
 impl Listeners {
@@ -44,15 +47,9 @@ impl Listeners {
                 .and_then(|options| options.defer_accept)
                 .and_then(|span| u32::try_from(span.as_secs()).ok()),
         };
-        let entry = Entry { family: sample.family, listener: Arc::new(listener) };
+        let counted = Arc::new(Listener { embryonic: Some(0), ..listener.clone() });
+        let entry = Entry { family: sample.family, listener: Arc::new(listener), counted };
         self.by_place.entry(place(sample.endpoints.local)).or_default().push(entry);
-    }
-
-    /// Begins to count, now that all connections are known.
-    pub(crate) fn count_none(&mut self) {
-        for entry in self.by_place.values_mut().flatten() {
-            Arc::make_mut(&mut entry.listener).embryonic = Some(0);
-        }
     }
 
     /// Counts `sample` where it is embryonic. Listeners that share address and port
@@ -64,8 +61,8 @@ impl Listeners {
         let Some(best) = self.covering(sample).map(|listener| listener.local) else { return };
         for entry in self.by_place.get_mut(&place(best)).into_iter().flatten() {
             if entry.listener.local == best {
-                let counted = entry.listener.embryonic.unwrap_or(0).saturating_add(1);
-                Arc::make_mut(&mut entry.listener).embryonic = Some(counted);
+                let counted = Arc::make_mut(&mut entry.counted);
+                counted.embryonic = counted.embryonic.map(|count| count.saturating_add(1));
             }
         }
     }
@@ -84,13 +81,16 @@ impl Listeners {
                 let same_address = !entry.listener.local.ip().is_unspecified();
                 (same_family, same_address, entry.listener.accept_queue)
             })
-            .map(|entry| Arc::clone(&entry.listener))
+            .map(|entry| match sample.state {
+                TcpState::SynReceived => Arc::clone(&entry.counted),
+                _ => Arc::clone(&entry.listener),
+            })
     }
 
     /// All of them, by address and port.
     pub(crate) fn all(&self) -> Vec<Listener> {
         let mut all: Vec<_> =
-            self.by_place.values().flatten().map(|entry| (*entry.listener).clone()).collect();
+            self.by_place.values().flatten().map(|entry| (*entry.counted).clone()).collect();
         all.sort_by_key(|listener| listener.local);
         all
     }
@@ -172,8 +172,6 @@ mod tests {
             (Family::V4, "0.0.0.0:80", 0),
             (Family::V4, "10.0.0.1:80", 0),
         ]);
-        assert!(listeners.all().iter().all(|listener| listener.embryonic.is_none()));
-        listeners.count_none();
         for (state, local) in [
             (TcpState::SynReceived, "10.0.0.1:80"),
             (TcpState::SynReceived, "10.0.0.2:80"),
@@ -185,6 +183,11 @@ mod tests {
         }
         let counts: Vec<_> = listeners.all().iter().map(|listener| listener.embryonic).collect();
         assert_eq!(counts, [Some(2), Some(2), Some(1)]);
+        let seen = |state| {
+            let sample = sample(state, Family::V4, "10.0.0.2:80", 0);
+            listeners.covering(&sample).and_then(|listener| listener.embryonic)
+        };
+        assert_eq!((seen(TcpState::SynReceived), seen(TcpState::Established)), (Some(2), None));
     }
 
     #[test]

@@ -208,3 +208,43 @@ fn make_no_sense(count: usize, first: &WireError) -> (String, String) {
     let what = format!("{count} sockets whose description makes no sense");
     (what, format!("the first: {first}; please report this with `uname -r`"))
 }
+
+#[cfg(test)]
+mod tests {
+    use halfopen_core::detection::Tick;
+
+    use super::*;
+    use crate::{bpf::record, met::Met};
+
+    fn samples(sockets: &[(u64, TcpState)]) -> Vec<Sample> {
+        let mut shared = SharedOptions::default();
+        let mut sample = |(cookie, state): &(u64, TcpState)| {
+            let bytes = record::of_cookie(*cookie, *state);
+            record::decode(&bytes, Tick::from_hz(250), &Sysctls::default(), &mut shared)
+                .unwrap()
+                .sample
+        };
+        sockets.iter().map(&mut sample).collect()
+    }
+
+    fn cookies<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<u64> {
+        let mut cookies: Vec<_> = samples.into_iter().map(|one| one.id.cookie.0).collect();
+        cookies.sort_unstable();
+        cookies
+    }
+
+    #[test]
+    fn a_second_listing_adds_what_the_first_did_not_come_to() {
+        use TcpState::{Established, Listen, SynReceived};
+        let mut met = Met::default();
+        let mut first = Sockets::from(samples(&[(1, Listen), (3, Established)]));
+        // Number 4 was met too, and has been taken up already.
+        [1, 3, 4].map(|cookie| met.is_new(halfopen_core::Cookie(cookie)));
+        let second =
+            [(1, Listen), (2, Listen), (3, Established), (4, Established), (5, SynReceived)];
+        first.add(Sockets::from(samples(&second)), |one| met.is_new(one.id.cookie));
+        assert_eq!(cookies(first.listening.iter().map(|(one, _)| one)), [1, 2]);
+        assert_eq!(cookies(first.connections.samples()), [3, 5]);
+        assert!(first.noted.embryonic);
+    }
+}

@@ -281,7 +281,6 @@ impl<'a> Place<'a> {
     /// Counts what has to be known of all connections.
     fn compare(&mut self, sockets: &Sockets, compares_all: bool) {
         let Sockets { connections, taken, noted, .. } = sockets;
-        self.listeners.count_none();
         if noted.embryonic {
             connections.for_each(|sample| self.listeners.count(sample));
         }

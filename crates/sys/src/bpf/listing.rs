@@ -156,3 +156,55 @@ impl Arriving {
         records.truncate(kept);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(sockets: &[(u64, TcpState)]) -> Vec<u8> {
+        sockets.iter().flat_map(|(cookie, state)| record::of_cookie(*cookie, *state)).collect()
+    }
+
+    fn cookies(records: &[u8]) -> Vec<u64> {
+        let glance = |bytes| record::glance(bytes).unwrap().0.0;
+        records.chunks_exact(record::LENGTH).map(glance).collect()
+    }
+
+    #[test]
+    fn listeners_are_set_aside_and_who_is_met_again_is_left_out() {
+        use TcpState::{Established, Listen};
+        let sysctls = Sysctls::default();
+        let (reading, listing) = begin(Tick::from_hz(250), &sysctls);
+        reading.pass_on(&mut records(&[(1, Listen), (2, Listen)]));
+        reading.pass_on(&mut records(&[(1, Listen), (3, Established), (4, Established)]));
+        reading.pass_on(&mut records(&[(4, Established), (3, Established), (5, Established)]));
+        reading.pass_on(&mut records(&[(5, Established)]));
+        assert_eq!(listing.next().map(|some| cookies(&some)), Some(vec![3, 4]));
+        let listening: Vec<_> =
+            listing.listening().iter().map(|(one, _)| one.id.cookie.0).collect();
+        assert_eq!(listening, [1, 2]);
+        assert_eq!(listing.next().map(|some| cookies(&some)), Some(vec![5]));
+        drop(reading);
+        assert_eq!(listing.next(), None);
+        let (listening, mut met, malformed) = listing.end();
+        assert_eq!((listening.len(), malformed.0), (2, None));
+        assert!(!met.is_new(halfopen_core::Cookie(5)) && met.is_new(halfopen_core::Cookie(6)));
+    }
+
+    #[test]
+    fn the_reader_writes_over_what_was_given_back_as_long_as_it_reads() {
+        let sysctls = Sysctls::default();
+        let (reading, listing) = begin(Tick::from_hz(250), &sysctls);
+        let mut buffer = records(&[(1, TcpState::Established)]);
+        let place = buffer.as_ptr();
+        reading.pass_on(&mut buffer);
+        assert!(buffer.is_empty() && buffer.capacity() == 0);
+        listing.give_back(listing.next().unwrap());
+        buffer = records(&[(2, TcpState::Established)]);
+        reading.pass_on(&mut buffer);
+        assert_eq!(buffer.as_ptr(), place);
+        drop(reading);
+        listing.give_back(listing.next().unwrap());
+        assert_eq!(listing.next(), None);
+    }
+}

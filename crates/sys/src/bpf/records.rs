@@ -84,13 +84,18 @@ impl Records {
 
 #[cfg(test)]
 mod tests {
+    use halfopen_core::TcpState;
+
     use super::*;
 
     #[test]
     fn records_are_taken_from_the_end_and_say_what_they_said() {
         let tick = Tick::from_hz(250);
         let mut records = Records::new(tick, &Sysctls::default());
-        (1..=5).for_each(|cookie| records.push(&record::Raw::of_cookie(cookie)));
+        let push = |records: &mut Records, cookie| {
+            records.push(&record::of_cookie(cookie, TcpState::Established));
+        };
+        (1..=5).for_each(|cookie| push(&mut records, cookie));
         let last = records.split_off(3);
         records.shrink_to_fit();
         assert_eq!((records.len(), last.len()), (3, 2));
@@ -100,5 +105,8 @@ mod tests {
             samples.iter().map(|sample| sample.id.cookie.0).collect::<Vec<_>>()
         };
         assert_eq!((cookies(&records), cookies(&last)), (vec![1, 2, 3], vec![4, 5]));
+        push(&mut records, 6);
+        records.append(last);
+        assert_eq!(cookies(&records), [1, 2, 3, 6, 4, 5]);
     }
 }

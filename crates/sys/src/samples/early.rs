@@ -147,3 +147,84 @@ impl Part {
 
 /// A thread is started for so many sockets, which take longer to judge than it to start.
 const WORTH_A_THREAD: usize = 2_048;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use halfopen_core::{TcpState, detection::Tick};
+
+    use super::*;
+
+    /// Takes all but those in TIME-WAIT, from listeners that there are.
+    struct Taker {
+        hires: bool,
+        done: Mutex<Vec<Vec<u64>>>,
+    }
+
+    impl Early for Taker {
+        type Taker = Vec<u64>;
+
+        fn hire(&self, listening: &[(Sample, Beyond)]) -> Option<Vec<u64>> {
+            assert_eq!(listening.len(), 1);
+            self.hires.then(Vec::new)
+        }
+
+        fn has_to_wait(&self, connection: &Sample) -> bool {
+            connection.state == TcpState::TimeWait
+        }
+
+        fn take(&self, taken: &mut Vec<u64>, connections: Vec<Sample>, beyond: Vec<Beyond>) {
+            assert_eq!(connections.len(), beyond.len());
+            taken.extend(connections.iter().map(|one| one.id.cookie.0));
+        }
+
+        fn done(&self, taken: Vec<u64>) {
+            self.done.lock().unwrap().push(taken);
+        }
+    }
+
+    /// Sorts out a listener, ten connections in two states, and something that is none.
+    fn sorted(hires: bool) -> (Part, Vec<u64>) {
+        let sysctls = Sysctls::default();
+        let (reading, listing) = listing::begin(Tick::from_hz(250), &sysctls);
+        reading.pass_on(&mut record::of_cookie(1, TcpState::Listen));
+        for cookie in 2..12 {
+            let states = [TcpState::Established, TcpState::TimeWait];
+            reading.pass_on(&mut record::of_cookie(cookie, states[cookie as usize % 2]));
+        }
+        reading.pass_on(&mut vec![0xff; record::LENGTH]);
+        drop(reading);
+        let taker = Taker { hires, done: Mutex::default() };
+        let part = Part::of(&listing, 3, &taker);
+        assert_eq!(listing.end().0.len(), 1);
+        (part, taker.done.into_inner().unwrap().concat())
+    }
+
+    fn waiting(part: &Part) -> Vec<u64> {
+        let mut shared = SharedOptions::default();
+        part.waiting.decoded(&mut shared).map(|(one, _)| one.id.cookie.0).collect()
+    }
+
+    #[test]
+    fn who_need_not_wait_is_taken_and_the_others_are_kept() {
+        let (part, taken) = sorted(true);
+        assert_eq!((taken, waiting(&part)), (vec![2, 4, 6, 8, 10], vec![3, 5, 7, 9, 11]));
+        assert_eq!((part.taken.len(), part.malformed.0.map(|(_, count)| count)), (5, Some(1)));
+    }
+
+    #[test]
+    fn all_are_kept_where_none_can_be_taken() {
+        let (part, taken) = sorted(false);
+        assert_eq!((taken, waiting(&part)), (vec![], (2..12).collect()));
+        assert_eq!((part.taken.len(), part.malformed.0.map(|(_, count)| count)), (0, Some(1)));
+    }
+
+    #[test]
+    fn parts_make_one_whole() {
+        let ((mut one, _), (other, _)) = (sorted(true), sorted(false));
+        one.add(other);
+        assert_eq!((waiting(&one).len(), one.taken.len()), (15, 5));
+        assert_eq!(one.malformed.0.map(|(_, count)| count), Some(2));
+    }
+}

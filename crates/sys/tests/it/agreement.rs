@@ -14,10 +14,10 @@ use halfopen_core::{
     KernelTimer, Observation, OptionsSeen, Owners, PendingTimer, Source, TcpInfo, TcpState,
 };
 use halfopen_sys::{
-    Scope, Sources, Survey,
+    Ask, Scope, Sources, Survey,
     bpf::{Bpf, record},
     options::SharedOptions,
-    survey_from, tick,
+    survey_each, survey_from, tick,
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
@@ -41,6 +41,11 @@ fn both_sources_say_the_same_of_every_socket() {
     let agreed = eventually_or("both sources agree", &mut last, || {
         let (one, other) = (look(&scope, Sources::SockDiag), look(&scope, Sources::Bpf));
         compare(&one, &other).map(|()| other)
+    });
+    // Judged before all are known, too.
+    eventually_or("they agree on connections as they come", &mut last, || {
+        let one = look_at_each(&scope, Sources::SockDiag);
+        compare(&one, &look_at_each(&scope, Sources::Bpf))
     });
     let states = |state| agreed.observations.iter().filter(move |seen| seen.sample.state == state);
     for state in [
@@ -67,6 +72,14 @@ fn both_sources_say_the_same_of_every_socket() {
 
 fn look(scope: &Scope, sources: Sources) -> Survey {
     survey_from(scope, sources).unwrap()
+}
+
+/// Takes connections up as they come, unless they have to be compared with others.
+fn look_at_each(scope: &Scope, sources: Sources) -> Survey {
+    let ask = Ask { sources, siblings: false, ..Ask::all(scope.clone()) };
+    let take = |all: &mut Vec<_>, mut piece| all.append(&mut piece);
+    let (survey, observations) = survey_each(&ask, Vec::new, take).unwrap();
+    Survey { observations: observations.concat(), ..survey }
 }
 
 fn what_only_bpf_shows(survey: &Survey) {
