@@ -4,7 +4,6 @@
 use std::{panic::resume_unwind, thread};
 
 use halfopen_core::Diagnosis;
-use halfopen_sys::room_for;
 
 /// Judged connections, in an order.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +15,7 @@ pub(crate) struct Connections {
 /// The room, and the place in it.
 type Place = (u32, u32);
 
-/// Rooms begin small and double up to this, some 30 MB. What is reserved and not used yet takes hardly any memory.
+/// Rooms begin small and double up to this, some 30 MB. What is reserved and not used yet takes no memory.
 const ROOM_MAX: usize = 1 << 15;
 const ROOM_MIN: usize = 1 << 6;
 
@@ -28,7 +27,7 @@ impl Connections {
     pub(crate) fn push(&mut self, one: Diagnosis) {
         if self.rooms.last().is_none_or(|room| room.len() == room.capacity()) {
             let room = self.order.len().clamp(ROOM_MIN, ROOM_MAX);
-            self.rooms.push(room_for(room));
+            self.rooms.push(Vec::with_capacity(room));
         }
         let number = place_number(self.rooms.len().saturating_sub(1));
         if let Some(room) = self.rooms.last_mut() {

@@ -43,7 +43,6 @@ mod pieces;
 mod privilege;
 pub mod probe;
 mod progress;
-mod room;
 mod samples;
 mod scatter;
 pub mod set_options;
@@ -69,7 +68,6 @@ pub use owners::{OwnerTable, OwnersError, owners, unit_of};
 pub use packet::{PacketError, PacketSocket, Received};
 pub use privilege::{Privilege, privilege};
 pub use progress::sockets_read;
-pub use room::room_for;
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
 pub use sources::{Sources, tcp_sockets_here};
 pub use survey::{

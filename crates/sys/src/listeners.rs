@@ -2,17 +2,18 @@
 //! Read: linux net/ipv4/inet_hashtables.c `compute_score` (which listener a SYN goes to).
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use halfopen_core::{Family, Listener, Sample, SocketOptions, Sysctls, TcpState};
 
-/// The listeners of one namespace, by port and address; those of every address have none.
+/// The listeners of one namespace, by port and address; those of every address have none. There are
+/// few, and asked is for each of very many connections, so comparing is faster than hashing.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    by_place: HashMap<(u16, Option<IpAddr>), Vec<Entry>>,
+    by_place: BTreeMap<(u16, Option<IpAddr>), Vec<Entry>>,
 }
 
 #[derive(Debug)]

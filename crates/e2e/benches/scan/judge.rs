@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use halfopen_core::{Judge, Thresholds};
-use halfopen_sys::{Ask, Scope, Sources, room_for, survey_each};
+use halfopen_sys::{Ask, Scope, Sources, survey_each};
 
 use crate::arguments::SourceKey;
 
@@ -13,13 +13,13 @@ pub(crate) fn run(source: SourceKey, owners: bool) -> anyhow::Result<()> {
         SourceKey::Bpf => Sources::Bpf,
     };
     let thresholds = Thresholds::default();
-    let start = || (Judge::new(thresholds), vec![room_for(ROOM)]);
+    let start = || (Judge::new(thresholds), vec![Vec::with_capacity(ROOM)]);
     // As `halfopen ls` asks.
     let ask = Ask { sources, owners, siblings: false, ..Ask::all(Scope::Current) };
     let (_, judged) = survey_each(&ask, start, |(judge, rooms), piece| {
         for seen in piece {
             if rooms.last().is_none_or(|room| room.len() == ROOM) {
-                rooms.push(room_for(ROOM));
+                rooms.push(Vec::with_capacity(ROOM));
             }
             if let Some(room) = rooms.last_mut() {
                 room.push(judge.diagnosis(seen));
