@@ -20,6 +20,8 @@ pub enum Exit {
     Bug = 70,
     /// The system refused something that it should not need privilege for (EX_OSERR).
     System = 71,
+    /// It could not be judged, and may be if it is tried again (EX_TEMPFAIL).
+    TryAgain = 75,
 }
 
 impl From<Exit> for ExitCode {
@@ -104,8 +106,9 @@ mod tests {
             Exit::NoSuchConnection,
             Exit::Bug,
             Exit::System,
+            Exit::TryAgain,
         ]
         .map(|exit| exit as u8);
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 70, 71]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 70, 71, 75]);
     }
 }

@@ -11,11 +11,11 @@ use halfopen_core::{
         PeerTold, Prediction, Tick,
     },
 };
-use halfopen_sys::{NamespaceSeen, Unseen};
+use halfopen_sys::{About, NamespaceSeen, Unseen};
 
 use crate::{
     counted::Seen,
-    picture::{Hidden, Picture},
+    picture::{Hidden, Lacks, Picture},
 };
 
 pub(crate) const NETNS: NetnsId = NetnsId(4_026_531_840);
@@ -453,7 +453,9 @@ pub(crate) fn picture() -> Picture {
         unseen: vec![Unseen {
             what: "owners of 2 connections".to_owned(),
             why: "processes of other users: needs CAP_SYS_PTRACE (run as root)".to_owned(),
+            about: About::Owners,
         }],
+        lacks: Lacks { owners: true, options: true },
         owners_unseen: 2,
         seen,
     }

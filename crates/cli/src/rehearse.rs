@@ -6,6 +6,7 @@ mod catalogue;
 mod clock;
 mod detection;
 mod doctor;
+mod flags;
 mod scenario;
 mod warp;
 
@@ -20,6 +21,7 @@ use std::{
 
 use halfopen_lab::{
     book::BookError,
+    card::Judgement,
     clock::Clock,
     pair::{self, Role},
     rehearsal::{Options, RehearsalError},
@@ -37,10 +39,14 @@ use crate::{
 /// # Errors
 /// [`Failure`] where it cannot be set up or its answer cannot be written.
 pub(crate) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Failure> {
+    flags::check(arguments)?;
     match arguments.what.as_str() {
         "list" => catalogue::list(out),
         "explain" => catalogue::explain(arguments, out),
         "doctor" => doctor::run(out),
+        "book" | "detection" if arguments.ipv6 => Err(Failure::Usage(
+            "`book` and `detection` are over IPv4; leave --ipv6 out, or name a scenario".to_owned(),
+        )),
         "book" => privileged().and_then(|()| book::run(arguments, out)),
         "detection" => privileged().and_then(|()| detection::run(arguments, out)),
         "all" => all::run(arguments, out),
@@ -105,6 +111,15 @@ fn options<'a>(
     })
 }
 
+/// What a script is told: nothing that could not be judged is a success.
+const fn exit(judgement: Judgement) -> Exit {
+    match judgement {
+        Judgement::Good => Exit::Fine,
+        Judgement::TooLate => Exit::TryAgain,
+        Judgement::Bad => Exit::Problem,
+    }
+}
+
 /// Says on standard error what takes its time, so that nobody believes it hangs.
 fn progress(what: &str) {
     eprintln!("halfopen: {what}");
@@ -127,5 +142,16 @@ fn lacks(error: &BookError) -> Failure {
             | requirements::Missing::SubordinateNumbers { .. },
         ) => Failure::Privilege(sentence),
         _ => Failure::System(sentence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_told_of_a_success_only_where_everything_could_be_judged() {
+        let codes = [Judgement::Good, Judgement::TooLate, Judgement::Bad].map(exit);
+        assert_eq!(codes, [Exit::Fine, Exit::TryAgain, Exit::Problem]);
     }
 }

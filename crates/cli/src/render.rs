@@ -5,6 +5,7 @@ mod cell;
 mod columns;
 mod in_order;
 pub(crate) mod json;
+mod missing;
 mod paint;
 mod proved;
 mod reap;
@@ -15,6 +16,7 @@ mod words;
 
 pub(crate) use self::{
     cell::{escaped, wrapped},
+    missing::write_missing,
     paint::Paint,
     proved::{write_proved, write_proved_sum},
     reap::write_reap,

@@ -12,7 +12,7 @@ use crate::{
     exit::{Exit, Failure},
     look::Look,
     picture::Picture,
-    render::{TableView, json, pair, wrapped, write_story, write_table},
+    render::{TableView, json, pair, write_missing, write_story, write_table},
     select::{EndpointPattern, Selection},
     story::Story,
     terminal::Terminal,
@@ -124,14 +124,7 @@ fn tell(
     } else {
         let terminal = Terminal::of_stdout();
         write_story(out, &story, terminal.width, terminal.paint(arguments.face.color))?;
-        for unseen in &picture.unseen {
-            let text = format!("{}: {}", unseen.what, unseen.why);
-            write!(
-                out,
-                "{}",
-                wrapped("not seen: ", &crate::render::escaped(&text), terminal.width)
-            )?;
-        }
+        write_missing(out, picture, terminal.width)?;
     }
     out.flush()?;
     Ok(())

@@ -32,6 +32,17 @@ pub enum Evidence {
         /// How many.
         count: u32,
     },
+    /// The kernel counts keepalive probes without an answer, and not enough of them are known to have
+    /// been apart to prove anything.
+    KeepalivesNotSpaced {
+        /// So many are counted.
+        counted: u32,
+        /// So many, at the most, has keepalive sent of itself since the peer was heard, by its
+        /// intervals; where they were not read, by those of the namespace.
+        own_at_most: u32,
+        /// Why the others do not count.
+        because: NotSpaced,
+    },
     /// Zero-window probes without an answer.
     WindowProbesUnanswered {
         /// How many.
@@ -135,6 +146,20 @@ pub enum Evidence {
     Unavailable(Box<Unavailable>),
 }
 
+/// Why keepalive probes that the kernel counts may have followed each other within moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotSpaced {
+    /// Keepalive is off, so a test must have sent them.
+    KeepaliveOff,
+    /// The options are those that a test (`halfopen prove`) sets for some milliseconds.
+    TestUnderWay,
+    /// The peer was heard too lately for so many of keepalive's own.
+    TooMany,
+    /// The intervals of its keepalive were not read.
+    TimesNotRead,
+}
+
 /// What an age that may have wrapped is to be measured by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WrappedAge {
@@ -163,6 +188,7 @@ impl Evidence {
             Self::Unacknowledged { .. } => "unacknowledged",
             Self::RetransmissionsUnanswered { .. } => "retransmissions-unanswered",
             Self::KeepalivesUnanswered { .. } => "keepalives-unanswered",
+            Self::KeepalivesNotSpaced { .. } => "keepalives-not-spaced",
             Self::WindowProbesUnanswered { .. } => "window-probes-unanswered",
             Self::ProbesUnanswered { .. } => "probes-unanswered",
             Self::ProbeAnswered { .. } => "probe-answered",
@@ -204,6 +230,9 @@ impl Evidence {
             | Self::WindowProbesUnanswered { count }
             | Self::SiblingsHeard { count }
             | Self::SiblingsSilent { count } => vec![("count", count.into())],
+            Self::KeepalivesNotSpaced { counted, own_at_most, .. } => {
+                vec![("counted", counted.into()), ("own_at_most", own_at_most.into())]
+            }
             Self::ProbesUnanswered { count, apart } => {
                 vec![("count", count.into()), ("apart_ms", ms(apart))]
             }
@@ -243,6 +272,9 @@ impl fmt::Display for Evidence {
             }
             Self::RetransmissionsUnanswered { count } => unanswered(f, *count, "retransmission"),
             Self::KeepalivesUnanswered { count } => unanswered(f, *count, "keepalive probe"),
+            Self::KeepalivesNotSpaced { counted, own_at_most, because } => {
+                not_spaced(f, *counted, *own_at_most, *because)
+            }
             Self::WindowProbesUnanswered { count } => unanswered(f, *count, "window probe"),
             Self::ProbesUnanswered { count, apart } => {
                 write!(f, "{} unanswered, {} apart", plural(*count, "probe"), Span(*apart))
@@ -310,6 +342,38 @@ fn age_may_have_wrapped(f: &mut fmt::Formatter<'_>, age: WrappedAge) -> fmt::Res
 
 fn unanswered(f: &mut fmt::Formatter<'_>, count: u32, noun: &str) -> fmt::Result {
     write!(f, "{} unanswered", plural(count, noun))
+}
+
+fn not_spaced(
+    f: &mut fmt::Formatter<'_>,
+    counted: u32,
+    own_at_most: u32,
+    because: NotSpaced,
+) -> fmt::Result {
+    write!(
+        f,
+        "the kernel counts {} unanswered, which proves no silence: ",
+        plural(counted, "keepalive probe")
+    )?;
+    match because {
+        NotSpaced::KeepaliveOff => f.write_str("keepalive is off, so they were tests"),
+        NotSpaced::TestUnderWay => f.write_str("a test has its keepalive just now"),
+        NotSpaced::TooMany => {
+            let own = if own_at_most == 0 {
+                "none".to_owned()
+            } else {
+                format!("{own_at_most} at the most")
+            };
+            write!(
+                f,
+                "by its intervals {own} came of keepalive itself since the peer was heard, the others \
+                 were tests, or came before"
+            )
+        }
+        NotSpaced::TimesNotRead => {
+            f.write_str("its intervals were not read, so they may have been moments apart")
+        }
+    }
 }
 
 fn end_not_read(f: &mut fmt::Formatter<'_>, bytes: u32) -> fmt::Result {

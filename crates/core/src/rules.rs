@@ -36,7 +36,8 @@ pub(crate) fn judge(
     thresholds: &Thresholds,
 ) -> Verdict {
     let case = Case { seen, learns, thresholds };
-    RULES.iter().find_map(|rule| rule(case)).unwrap_or_else(|| unknown::judge(case))
+    let verdict = RULES.iter().find_map(|rule| rule(case));
+    verdict.unwrap_or_else(|| unknown::judge(case)).and(silent::doubted(seen))
 }
 
 const RULES: [fn(Case<'_>) -> Option<Verdict>; 12] = [

@@ -6,12 +6,13 @@ mod text;
 
 use std::{fmt, time::Duration};
 
-use halfopen_core::detection::Interval;
+use halfopen_core::{Span, detection::Interval};
 use serde::{Serialize, Serializer};
 
 use crate::{
     fault::Side,
     forecast::{By, Foreseen},
+    topology::IpFamily,
 };
 
 pub use html::html;
@@ -27,6 +28,8 @@ pub struct Card {
     pub summary: String,
     /// The plan of hosts and cables.
     pub topology: &'static str,
+    /// The family of its addresses: `ipv4` or `ipv6`.
+    pub family: &'static str,
     /// By which clock: `real`, `rescale` or `warp`.
     pub clock: &'static str,
     /// `uname -r`.
@@ -49,6 +52,10 @@ pub struct Card {
     pub watched: Duration,
     /// Why the watch ended.
     pub ended: &'static str,
+    /// How late the lab itself was at worst, to act or to look, where that is more than a measurement may
+    /// add ([`RESOLUTION`]): on a machine that has too much to do. `None`: it was in time.
+    #[serde(rename = "late_ms", serialize_with = "maybe_millis")]
+    pub late: Option<Duration>,
     /// The client's cable as SVG, for the page; what is in it is in the other fields and in the capture.
     #[serde(skip)]
     pub picture: Option<String>,
@@ -104,8 +111,11 @@ pub struct SideCard {
     pub application: Option<Happened>,
     /// What its kernel holds in the end.
     pub believes: String,
-    /// The kernel did what was predicted; `None` where nothing was, or the application was faster.
+    /// The kernel did what was predicted; `None` where nothing was, the application was faster, or the
+    /// lab came too late to tell.
     pub as_predicted: Option<bool>,
+    /// It did something else, and the lab itself came too late to hold that against it.
+    pub too_late: bool,
     /// When it had a connection again.
     pub again: Option<Happened>,
     /// What was left over in the end.
@@ -165,22 +175,78 @@ impl fmt::Display for Messages {
 pub struct Expectation {
     /// What, in a clause.
     pub what: String,
-    /// It came so.
-    pub met: bool,
+    /// It came so; `None`: missed by no more than the lab itself was late.
+    pub met: Option<bool>,
     /// What came.
     pub instead: String,
 }
 
+impl Expectation {
+    /// That `side` notices within `limit`. It was seen to at `noticed`, if within the time that was
+    /// `watched` it did, by a lab that was so `late`. Who is late sees nothing sooner than it was: what
+    /// was seen in time was in time.
+    pub(crate) fn to_notice(
+        side: Side,
+        limit: Duration,
+        noticed: Option<Duration>,
+        (watched, late): (Duration, Option<Duration>),
+    ) -> Self {
+        let is_doubtful =
+            late.is_some_and(|late| noticed.unwrap_or(watched) <= limit.saturating_add(late));
+        let met = if noticed.is_some_and(|at| at <= limit) {
+            Some(true)
+        } else {
+            (!is_doubtful).then_some(false)
+        };
+        let came =
+            noticed.map_or_else(|| "it did not".to_owned(), |at| format!("after {}", Span(at)));
+        let doubt = late.filter(|_| met.is_none());
+        let doubt =
+            doubt.map_or_else(String::new, |late| format!(", and the lab was {} late", Span(late)));
+        let what = format!("the {side} notices within {}", Span(limit));
+        Self { what, met, instead: format!("{came}{doubt}") }
+    }
+}
+
+/// What a rehearsal came to for whoever acts on it, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Judgement {
+    /// Nothing was otherwise than it should be.
+    Good,
+    /// Something was, and the lab itself came too late to tell whether that was why.
+    TooLate,
+    /// Something was.
+    Bad,
+}
+
 impl Card {
-    /// Every expectation was met.
-    pub fn is_met(&self) -> bool {
-        self.expectations.iter().all(|one| one.met)
+    /// Whether every expectation was met.
+    pub fn as_expected(&self) -> Judgement {
+        worst(self.expectations.iter().map(|one| match one.met {
+            Some(true) => Judgement::Good,
+            Some(false) => Judgement::Bad,
+            None => Judgement::TooLate,
+        }))
     }
 
-    /// No kernel did anything else than was predicted.
-    pub fn is_as_predicted(&self) -> bool {
-        self.sides.iter().all(|side| side.as_predicted != Some(false))
+    /// Whether every kernel did what was predicted, where it was to decide.
+    pub fn as_predicted(&self) -> Judgement {
+        worst(self.sides.iter().map(|side| match side.as_predicted {
+            Some(false) => Judgement::Bad,
+            None if side.too_late => Judgement::TooLate,
+            Some(true) | None => Judgement::Good,
+        }))
     }
+
+    /// The plan, and the family where it is not the usual one.
+    fn hosts(&self) -> String {
+        let over = if self.family == IpFamily::V4.word() { "" } else { " over IPv6" };
+        format!("{}{over}", self.topology)
+    }
+}
+
+fn worst(all: impl Iterator<Item = Judgement>) -> Judgement {
+    all.max().unwrap_or(Judgement::Good)
 }
 
 impl Predicted {

@@ -12,6 +12,8 @@ pub(crate) fn name(number: i32) -> String {
         (Errno::CONNREFUSED, "ECONNREFUSED"),
         (Errno::CONNABORTED, "ECONNABORTED"),
         (Errno::PIPE, "EPIPE"),
+        // A router that refuses over IPv6 (linux net/ipv6/icmp.c `tab_unreach`).
+        (Errno::ACCESS, "EACCES"),
     ];
     names
         .iter()

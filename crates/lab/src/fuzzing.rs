@@ -17,11 +17,14 @@ pub fn frame(bytes: &[u8]) {
     assert_eq!(frame, Frame::parse(bytes));
     match frame {
         Frame::Tcp(segment) => {
-            // 65,535 bytes are the longest packet of IPv4.
+            // 65,535 bytes are the longest packet of IPv4, and the longest payload of IPv6.
             assert!(segment.payload <= 65_535, "{segment:?}");
             let _ = segment.next_sequence();
         }
-        Frame::Arp(arp) => assert!(arp.to_string().starts_with("ARP ")),
+        Frame::Neighbour(neighbour) => {
+            let told = neighbour.to_string();
+            assert!(told.starts_with("ARP ") || told.starts_with("NDP "), "{told}");
+        }
         Frame::Other(words) => assert!(!words.is_empty()),
     }
 }
@@ -69,6 +72,7 @@ fn chosen(setting: &dyn Fn(usize) -> u8, now: Moment) -> Wire {
     let rate = Rate { bits_per_second: u64::from(setting(1)) << 12, queue: 4_000 };
     let link = Link {
         mtu: (setting(0) & 1 != 0).then_some(60),
+        tells_mtu: setting(3) & 0x80 != 0,
         rate: (setting(0) & 2 != 0).then_some(rate),
         delay: Duration::from_millis(u64::from(setting(0) >> 4)),
         jitter: Duration::from_millis(u64::from(setting(0) >> 6)),

@@ -373,8 +373,11 @@ const FREEZE_WITHIN: Duration = Duration::from_millis(500);
 /// Ends connections that no process owns any more: they would go on sending, and keep the network
 /// namespace alive for minutes. Without iproute2's `ss` they end by their own timers.
 fn forget_orphans(first: u32) {
-    let table = fs::read_to_string(format!("/proc/{first}/net/tcp")).unwrap_or_default();
-    if !has_orphans(&table) {
+    let has = |table| {
+        let text = fs::read_to_string(format!("/proc/{first}/net/{table}"));
+        has_orphans(&text.unwrap_or_default())
+    };
+    if !has("tcp") && !has("tcp6") {
         return;
     }
     let _ = Command::new("nsenter")

@@ -10,7 +10,7 @@ use crate::{
     host::{Host, HostError},
     requirements::{self, Missing},
     script,
-    topology::{CLIENT, End, SERVER, Topology, socket_name},
+    topology::{CLIENT, End, IpFamily, SERVER, Topology, socket_name},
 };
 
 /// A lab that stands. Dropping it leaves nothing behind.
@@ -117,22 +117,38 @@ impl Lab {
     }
 
     /// Gives the host called `name` IPv6 too: on each of its cables an address that follows from the
-    /// IPv4 one (see [`crate::EndPlan::address6`]). Without it the lab is silent on IPv6, which keeps
+    /// IPv4 one (see [`crate::EndPlan::address6`]). Without it a lab over IPv4 is silent on IPv6, which keeps
     /// captures readable; a host that boots again has to be given it again.
     ///
     /// # Errors
     /// [`LabError::NoSuchHost`], or [`LabError::Configure`] with what `ip` said.
     pub fn give_ipv6(&self, name: &str) -> Result<(), LabError> {
+        self.give(name, IpFamily::V6)
+    }
+
+    /// Gives a host addresses and routes of `family`; its interfaces are on.
+    fn give(&self, name: &str, family: IpFamily) -> Result<(), LabError> {
         let host = self.host(name)?;
-        for (index, end, _) in self.topology.ends_of(name) {
-            if let Some(interface) = self.topology.interface(index, end) {
-                host.set_sysctl(&format!("net.ipv6.conf.{interface}.disable_ipv6"), "0")?;
+        let is_router = self.topology.host(name).is_some_and(|plan| plan.is_router);
+        match family {
+            IpFamily::V4 if is_router => host.set_sysctl("net.ipv4.ip_forward", "1")?,
+            IpFamily::V4 => {}
+            IpFamily::V6 => {
+                let cables = self.topology.ends_of(name);
+                let interfaces =
+                    cables.filter_map(|(index, end, _)| self.topology.interface(index, end));
+                for interface in interfaces.chain(["lo".to_owned()]) {
+                    for (sysctl, value) in IPV6_OF_AN_INTERFACE {
+                        let sysctl = format!("net.ipv6.conf.{interface}.{sysctl}");
+                        host.set_sysctl(&sysctl, value)?;
+                    }
+                }
+                if is_router {
+                    host.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
+                }
             }
         }
-        if self.topology.host(name).is_some_and(|plan| plan.is_router) {
-            host.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
-        }
-        script::run(host.pid()?, &self.topology.host_script6(name))
+        script::run(host.pid()?, &self.topology.host_script(name, family))
             .map(|_| ())
             .map_err(|cause| LabError::Configure { host: name.to_owned(), cause })
     }
@@ -169,15 +185,13 @@ impl Lab {
     fn connect(&self, name: &str) -> Result<(), LabError> {
         let host = self.host(name)?;
         let failed = |cause| LabError::Configure { host: name.to_owned(), cause };
-        if self.topology.host(name).is_some_and(|plan| plan.is_router) {
-            host.set_sysctl("net.ipv4.ip_forward", "1")?;
-        }
         for (index, end, _) in self.topology.ends_of(name) {
             let socket = self.lay(index, end, host)?;
             self.cable(index)?.plug(end, socket);
         }
-        script::run(host.pid()?, &self.topology.host_script(name)).map_err(failed)?;
-        self.wait_until_up(name)
+        script::run(host.pid()?, &self.topology.links_script(name)).map_err(failed)?;
+        self.wait_until_up(name)?;
+        self.give(name, self.topology.family)
     }
 
     fn wait_until_up(&self, name: &str) -> Result<(), LabError> {
@@ -211,6 +225,11 @@ impl Lab {
         })?
     }
 }
+
+/// What an interface is told before it is given addresses of IPv6, in this order: no second of waiting for
+/// somebody else who might have the address, and nobody is asked for prefixes that no router has to give.
+const IPV6_OF_AN_INTERFACE: [(&str, &str); 3] =
+    [("accept_dad", "0"), ("router_solicitations", "0"), ("disable_ipv6", "0")];
 
 /// Why a lab could not be built or changed.
 #[derive(Debug, thiserror::Error)]

@@ -38,12 +38,12 @@ pub mod warp;
 pub mod wire;
 
 pub use cable::{Cable, FrameSeen};
-pub use frame::{Arp, Flags, Frame, Segment};
+pub use frame::{Flags, Frame, Neighbour, Segment};
 pub use host::{Host, HostError};
 pub use lab::{Lab, LabError};
 pub use program::{Line, Program};
 pub use requirements::Missing;
 pub use topology::{
-    CLIENT, CablePlan, End, EndPlan, HostPlan, ROUTER, SECOND_SERVER, SERVER, Topology,
+    CLIENT, CablePlan, End, EndPlan, HostPlan, IpFamily, ROUTER, SECOND_SERVER, SERVER, Topology,
 };
 pub use wire::{Fate, Loss};

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    card::Card,
+    card::{Card, Judgement},
     rehearsal::{self, Options, RehearsalError},
     scenario::{Scenario, ScenarioError, State},
 };
@@ -115,8 +115,10 @@ pub fn run(
 const AT_ONCE: usize = 12;
 
 impl Outcome {
-    /// It was done, no kernel did anything else than was predicted, and every expectation was met.
-    pub fn is_good(&self) -> bool {
-        self.result.as_ref().is_ok_and(|card| card.is_as_predicted() && card.is_met())
+    /// Whether it could be done, every kernel did what was predicted, and every expectation was met.
+    pub fn judgement(&self) -> Judgement {
+        self.result
+            .as_ref()
+            .map_or(Judgement::Bad, |card| card.as_predicted().max(card.as_expected()))
     }
 }

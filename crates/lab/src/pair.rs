@@ -8,11 +8,11 @@ mod words;
 
 use std::{
     io::{self, Write},
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
-use socket2::{Socket, TcpKeepalive};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::{errno, fault::Side, scenario::Pair};
 
@@ -67,9 +67,20 @@ fn end_in_words(end: &io::Result<()>) -> String {
     }
 }
 
-/// For tests and for the port of the server's host.
-const fn anywhere() -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT)
+/// Any address of the family of `address`, at its port: where the server listens.
+const fn anywhere(address: SocketAddr) -> SocketAddr {
+    let ip = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// A socket of the family of `address`, with the options of the pair.
+fn socket(address: SocketAddr, pair: &Pair) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    set_options(&socket, pair)?;
+    Ok(socket)
 }
 
 /// Far longer than a host of the lab takes to come back.

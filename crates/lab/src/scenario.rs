@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use halfopen_core::Span;
 
-use crate::{fault::Fault, topology::Topology};
+use crate::{
+    fault::Fault,
+    topology::{IpFamily, Topology},
+};
 pub use builtin::{builtin, builtin_names, builtin_text};
 use reading::{Node, Slip, Table, Value};
 pub use reading::{Origin, ScenarioError};
@@ -24,6 +27,8 @@ pub struct Scenario {
     pub summary: String,
     /// Which hosts there are, and which cables.
     pub plan: Plan,
+    /// Which addresses they have.
+    pub family: IpFamily,
     /// What the router does besides forwarding.
     pub router: Router,
     /// The client's programs.
@@ -72,7 +77,7 @@ impl Plan {
         }
     }
 
-    /// The hosts and cables.
+    /// The hosts and cables, over IPv4.
     pub fn topology(self) -> Topology {
         match self {
             Self::Lan => Topology::lan(),
@@ -258,6 +263,7 @@ impl Scenario {
             name: name.to_owned(),
             summary: file.text("summary")?.unwrap_or_default().to_owned(),
             plan: file.word("topology", &Plan::WORDS)?.unwrap_or(Plan::Routed),
+            family: file.word("family", &IpFamily::WORDS)?.unwrap_or_default(),
             router: router(file.table("router")?)?,
             client: party(file.table("client")?)?,
             server: party(file.table("server")?)?,
@@ -278,6 +284,11 @@ impl Scenario {
         check::timeline(&scenario, &steps, has_router.as_ref(), &whole)?;
         let steps = steps.into_iter().map(|(when, fault, _)| Step { when, fault }).collect();
         Ok(Self { steps, ..scenario })
+    }
+
+    /// The hosts and cables.
+    pub fn topology(&self) -> Topology {
+        self.plan.topology().over(self.family)
     }
 
     /// Both programs are the built-in pair.
@@ -305,7 +316,7 @@ fn apply(node: &mut Node, said: &str) -> Result<(), Slip> {
         return Err(Slip::new(&origin, "there is no `=`", "write --set KEY=VALUE"));
     };
     let path = path.trim();
-    let is_of_file = path.contains('.') || ["summary", "topology"].contains(&path);
+    let is_of_file = path.contains('.') || ["summary", "topology", "family"].contains(&path);
     let path = if is_of_file { path.to_owned() } else { format!("at.0.{path}") };
     node.set(&path, reading::parse_set(said, value.trim()))
 }

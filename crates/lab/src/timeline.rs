@@ -102,7 +102,7 @@ pub(crate) fn cues(scenario: &Scenario) -> Vec<Cue> {
         .map(|act| Cue { when: When::BeforeClient, step: None, act })
         .collect();
     for (number, step) in scenario.steps.iter().enumerate() {
-        for (delay, act) in acts(&step.fault, scenario.plan) {
+        for (delay, act) in acts(&step.fault, scenario) {
             let when = match (step.when, delay) {
                 (When::BeforeClient, Duration::ZERO) => When::BeforeClient,
                 (When::BeforeClient, delay) => When::AfterEstablished(delay),
@@ -117,7 +117,8 @@ pub(crate) fn cues(scenario: &Scenario) -> Vec<Cue> {
 }
 
 /// What a fault does, with the time since its beginning. Faults of birth count from the client's start.
-fn acts(fault: &Fault, plan: Plan) -> Vec<(Duration, Act)> {
+fn acts(fault: &Fault, scenario: &Scenario) -> Vec<(Duration, Act)> {
+    let plan = scenario.plan;
     let now = Duration::ZERO;
     let until = |lasts: &Option<Duration>, act: Act| lasts.map(|span| (span, act));
     let signal = |side, signal| Act::Signal { side, signal };
@@ -167,7 +168,7 @@ fn acts(fault: &Fault, plan: Plan) -> Vec<(Duration, Act)> {
         Fault::Renumber { .. }
         | Fault::InterfaceDown { .. }
         | Fault::RouteLost { .. }
-        | Fault::Refused { .. } => address::acts(fault, plan),
+        | Fault::Refused { .. } => address::acts(fault, scenario),
         Fault::Cut { .. }
         | Fault::Link { .. }
         | Fault::Flap { .. }

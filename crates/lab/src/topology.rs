@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Write,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 /// A plan of hosts and cables.
@@ -13,6 +13,62 @@ pub struct Topology {
     pub hosts: Vec<HostPlan>,
     /// The cables; a host's interfaces are named `eth0`, `eth1`, … in the order of its cables.
     pub cables: Vec<CablePlan>,
+    /// Which addresses the hosts have to begin with.
+    pub family: IpFamily,
+}
+
+/// The family of the addresses of a plan. Plans are written with addresses of IPv4; each stands for one of
+/// IPv6 as well ([`EndPlan::address6`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum IpFamily {
+    /// IPv4.
+    #[default]
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl IpFamily {
+    /// The words in files and on cards, each with its family.
+    pub const WORDS: [(&'static str, Self); 2] = [("ipv4", Self::V4), ("ipv6", Self::V6)];
+
+    /// The word in files and on cards.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+        }
+    }
+
+    /// The address of this family that one of a plan stands for.
+    pub const fn of(self, address: Ipv4Addr) -> IpAddr {
+        match self {
+            Self::V4 => IpAddr::V4(address),
+            Self::V6 => IpAddr::V6(over_ipv6(address)),
+        }
+    }
+
+    /// Bits of an address of this family for `prefix` bits of one of IPv4.
+    pub(crate) const fn prefix(self, prefix: u8) -> u8 {
+        match self {
+            Self::V4 => prefix,
+            Self::V6 => prefix.saturating_add(128 - 32),
+        }
+    }
+
+    /// What `ip` calls all addresses: where it is not told a family it takes "default" for one of IPv4.
+    pub(crate) const fn everything(self) -> &'static str {
+        match self {
+            Self::V4 => "default",
+            Self::V6 => "::/0",
+        }
+    }
+}
+
+impl From<IpAddr> for IpFamily {
+    fn from(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
 }
 
 /// A host to be.
@@ -31,7 +87,8 @@ pub struct HostPlan {
 pub struct CablePlan {
     /// Both ends.
     pub ends: [EndPlan; 2],
-    /// The ends know each other's hardware address for ever, so that no ARP is seen and none
+    /// The ends know each other's hardware address for ever, so that no ARP (nor, over IPv6, neighbour
+    /// discovery) is seen and none
     /// can fail. On a segment without it a dead peer is found by ARP, and the kernel then stops
     /// sending and tells EHOSTUNREACH for ETIMEDOUT.
     pub without_arp: bool,
@@ -105,20 +162,33 @@ pub const ROUTER: &str = "router";
 /// The server beside the server, where there are two.
 pub const SECOND_SERVER: &str = "server2";
 
+/// The network of senders that do not exist, whose prefix has 16 bits: no plan has an address in it.
+pub(crate) const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 0);
+
 impl Topology {
     /// The book's plan: `client` 10.0.0.1 and `server` 10.0.0.7 on one cable.
     pub fn lan() -> Self {
         let hosts = [CLIENT, SERVER].map(|name| host(name, None)).into();
         let ends = [end(CLIENT, [10, 0, 0, 1]), end(SERVER, [10, 0, 0, 7])];
-        Self { hosts, cables: vec![CablePlan { ends, without_arp: false }] }
+        let cables = vec![CablePlan { ends, without_arp: false }];
+        Self { hosts, cables, family: IpFamily::V4 }
     }
 
     /// As [`Topology::lan`], with neighbours that are known for ever: the plainest wire on which
     /// only TCP decides when a dead peer is given up.
     pub fn lan_without_arp() -> Self {
-        let mut topology = Self::lan();
-        topology.cables.iter_mut().for_each(|cable| cable.without_arp = true);
-        topology
+        Self::lan().without_arp()
+    }
+
+    /// The same plan with addresses of this family.
+    #[must_use]
+    pub fn over(self, family: IpFamily) -> Self {
+        Self { family, ..self }
+    }
+
+    fn without_arp(mut self) -> Self {
+        self.cables.iter_mut().for_each(|cable| cable.without_arp = true);
+        self
     }
 
     /// `client` 10.0.1.1 and `server` 10.0.2.7 with a router between them: what a dead peer far
@@ -134,6 +204,7 @@ impl Topology {
         Self {
             hosts: vec![host(CLIENT, Some(near)), router, host(SERVER, Some(far))],
             cables: ends.map(|ends| CablePlan { ends, without_arp: false }).into(),
+            family: IpFamily::V4,
         }
     }
 
@@ -150,9 +221,7 @@ impl Topology {
     /// As [`Topology::routed`], with neighbours that are known for ever: nobody but the router's own
     /// rules decides what comes through.
     pub fn routed_without_arp() -> Self {
-        let mut topology = Self::routed();
-        topology.cables.iter_mut().for_each(|cable| cable.without_arp = true);
-        topology
+        Self::routed().without_arp()
     }
 
     /// The plan of the host called `name`.
@@ -160,9 +229,9 @@ impl Topology {
         self.hosts.iter().find(|host| host.name == name)
     }
 
-    /// The first address of the host called `name`.
-    pub fn address(&self, name: &str) -> Option<Ipv4Addr> {
-        self.ends_of(name).next().map(|(_, _, end)| end.address)
+    /// The first address of the host called `name`, of the plan's family.
+    pub fn address(&self, name: &str) -> Option<IpAddr> {
+        self.ends_of(name).next().map(|(_, _, end)| self.family.of(end.address))
     }
 
     /// Where the host called `name` has its interfaces: index of the cable, which end, its plan.
@@ -196,52 +265,37 @@ impl Topology {
         ))
     }
 
-    /// The words for `ip -batch` *in the host's namespace* once all its cables are plugged in.
-    pub fn host_script(&self, name: &str) -> String {
-        let mut script = String::from("link set lo up\n");
+    /// The words for `ip -batch` *in the host's namespace* that switch its interfaces on.
+    pub fn links_script(&self, name: &str) -> String {
+        let interfaces =
+            self.ends_of(name).filter_map(|(index, end, _)| self.interface(index, end));
+        let up = interfaces.map(|interface| format!("link set {interface} up\n"));
+        std::iter::once("link set lo up\n".to_owned()).chain(up).collect()
+    }
+
+    /// The words for `ip -batch` *in the host's namespace*, once its interfaces are on, that give it
+    /// addresses and routes of `family`.
+    pub fn host_script(&self, name: &str, family: IpFamily) -> String {
+        let mut script = String::new();
+        // Nobody else is there who could have the address.
+        let at_once = if family == IpFamily::V6 { " nodad" } else { "" };
         for (index, end, plan) in self.ends_of(name) {
             let Some(interface) = self.interface(index, end) else { continue };
-            let EndPlan { address, prefix, .. } = plan;
+            let (address, prefix) = (family.of(plan.address), family.prefix(plan.prefix));
             // Writing into a String cannot fail.
-            let _ = writeln!(script, "address add {address}/{prefix} dev {interface}");
-            let _ = writeln!(script, "link set {interface} up");
+            let _ = writeln!(script, "address add {address}/{prefix} dev {interface}{at_once}");
             let Some(cable) = self.cables.get(index).filter(|cable| cable.without_arp) else {
                 continue;
             };
             let neighbour = cable.end(end.other()).address;
-            let hardware = hardware_address(neighbour);
+            let (hardware, neighbour) = (hardware_address(neighbour), family.of(neighbour));
             let _ = writeln!(
                 script,
                 "neigh replace {neighbour} lladdr {hardware} dev {interface} nud permanent"
             );
         }
         if let Some(router) = self.host(name).and_then(|host| host.default_route) {
-            let _ = writeln!(script, "route add default via {router}");
-        }
-        script
-    }
-
-    /// The words for `ip -batch` *in the host's namespace* that give it addresses of IPv6.
-    pub fn host_script6(&self, name: &str) -> String {
-        let mut script = String::new();
-        for (index, end, plan) in self.ends_of(name) {
-            let Some(interface) = self.interface(index, end) else { continue };
-            let (address, prefix) = (plan.address6(), u32::from(plan.prefix) + 96);
-            let _ = writeln!(script, "address add {address}/{prefix} dev {interface} nodad");
-            let Some(cable) = self.cables.get(index).filter(|cable| cable.without_arp) else {
-                continue;
-            };
-            let neighbour = cable.end(end.other());
-            let hardware = hardware_address(neighbour.address);
-            let _ = writeln!(
-                script,
-                "neigh replace {} lladdr {hardware} dev {interface} nud permanent",
-                neighbour.address6()
-            );
-        }
-        if let Some(router) = self.host(name).and_then(|host| host.default_route) {
-            // Without the prefix `ip` would take "default" for one of IPv4.
-            let _ = writeln!(script, "route add ::/0 via {}", over_ipv6(router));
+            let _ = writeln!(script, "route add {} via {}", family.everything(), family.of(router));
         }
         script
     }
@@ -250,6 +304,19 @@ impl Topology {
 /// The name, in the wire's namespace, of the link that leads to `end` of cable `index`.
 pub(crate) fn socket_name(index: usize, end: End) -> String {
     format!("w{index}{}", end.letter())
+}
+
+/// The address of a plan that an address stands for, if it may be of one: what [`IpFamily::of`] undoes.
+pub(crate) const fn planned(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(four) => Some(four),
+        IpAddr::V6(six) => match six.segments() {
+            [0xfd00, 0, 0, 0, 0, 0, high, low] => {
+                Some(Ipv4Addr::from_bits((high as u32) << 16 | low as u32))
+            }
+            _ => None,
+        },
+    }
 }
 
 /// The address that goes with one of IPv4.
@@ -288,9 +355,10 @@ mod tests {
         }
         for host in &topology.hosts {
             let _ = writeln!(text, "# {}", host.name);
-            text += &topology.host_script(&host.name);
+            text += &topology.links_script(&host.name);
+            text += &topology.host_script(&host.name, IpFamily::V4);
             let _ = writeln!(text, "# {}, with IPv6", host.name);
-            text += &topology.host_script6(&host.name);
+            text += &topology.host_script(&host.name, IpFamily::V6);
         }
         text
     }

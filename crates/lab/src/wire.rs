@@ -50,11 +50,13 @@ pub use fate::{Fate, Forgery, Loss, Marks};
 pub use filter::{Aim, Filter, Reset};
 pub(crate) use flow::Flow;
 pub use flow::{FlowKey, Kind};
+pub(crate) use forge::headers;
 pub use link::{Direction, Link, Rate};
 pub use middlebox::{Keepalives, Middlebox, Refresh, Then};
 
 use self::{
     flows::Flows,
+    forge::Refusal,
     path::{Path, Plan},
     table::{Judgment, Table},
 };
@@ -238,7 +240,12 @@ impl Wire {
                     self.send_later(Emission::new(number, from.other(), None, bytes), plan);
                 }
             }
-            Err(loss) => passage.fate = Fate::Dropped(loss),
+            Err(loss) => {
+                passage.fate = Fate::Dropped(loss);
+                if loss == Loss::TooLong {
+                    self.tell_mtu(now, from, &passage.frame, bytes);
+                }
+            }
         }
         passage
     }
@@ -315,7 +322,7 @@ impl Wire {
                     Forgery::KeepaliveAnswer => {
                         before.and_then(|flow| forge::acknowledgment(&key, flow, from))
                     }
-                    Forgery::IcmpInAnswer => forge::prohibited(bytes, segment),
+                    Forgery::IcmpInAnswer => forge::refusal(bytes, segment, Refusal::Prohibited),
                     _ => forge::reset_in_answer(bytes, segment, from),
                 };
                 if let Some(answer) = answer {
@@ -323,6 +330,17 @@ impl Wire {
                 }
                 Err(loss)
             }
+        }
+    }
+
+    /// Tells the one who sent a segment that is too long, where the link does.
+    fn tell_mtu(&mut self, now: Moment, from: End, frame: &Frame, bytes: &[u8]) {
+        let link = self.link(from);
+        let (Some(mtu), true, Some(segment)) = (link.mtu, link.tells_mtu, frame.segment()) else {
+            return;
+        };
+        if let Some(answer) = forge::refusal(bytes, segment, Refusal::TooBig(mtu)) {
+            self.give(answer, from, Forgery::TooBig, now);
         }
     }
 

@@ -71,7 +71,7 @@ pub use progress::sockets_read;
 pub use socket_diag::{Dump, SocketDiag, SocketDiagError};
 pub use sources::{Sources, tcp_sockets_here};
 pub use survey::{
-    Ask, NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_each,
+    About, Ask, NamespaceSeen, Scope, Survey, SurveyError, Unseen, look_up, survey, survey_each,
     survey_from,
 };
 pub use sysctls::sysctls;

@@ -9,6 +9,7 @@ use halfopen_core::{Contact, PeerTallies, Sample, Sysctls, TcpState};
 
 use crate::{
     bpf::{BpfError, record::Beyond, records::Records},
+    met::Met,
     options::SharedOptions,
     socket_diag::{Dump, SocketDiagError, dump_at_once},
     sources::{Chosen, tcp_sockets_here},
@@ -169,26 +170,26 @@ pub(crate) fn of_this_namespace(
     }
     match source {
         Chosen::SockDiag { .. } => by_sock_diag().map_err(NoSamples::SockDiag),
-        Chosen::Bpf { bpf, or_sock_diag } => {
-            let Listed { mut sockets, mut met, outcome } = list(bpf, sysctls, early);
-            match outcome {
-                Ok(()) => Ok(sockets),
-                Err(error) if !or_sock_diag => Err(NoSamples::Bpf(error)),
-                Err(error) => match by_sock_diag() {
-                    Ok(all) => {
-                        sockets.add(all, |sample| met.is_new(sample.id.cookie));
-                        Ok(sockets)
-                    }
-                    Err(refusal) if met.is_empty() => Err(NoSamples::SockDiag(refusal)),
-                    Err(_) => {
-                        let missed = ("some sockets, perhaps".to_owned(), error.to_string());
-                        sockets.missed.push(missed);
-                        Ok(sockets)
-                    }
-                },
-            }
-        }
+        Chosen::Bpf { bpf, or_sock_diag } => match list(bpf, sysctls, early) {
+            Listed { sockets, outcome: Ok(()), .. } => Ok(sockets),
+            Listed { outcome: Err(error), .. } if !or_sock_diag => Err(NoSamples::Bpf(error)),
+            Listed { sockets, met, outcome: Err(error) } => rest_by_sock_diag(sockets, met, &error),
+        },
     }
+}
+
+/// The rest of a listing that broke off with `error`. Some of those that it met may have been taken up.
+fn rest_by_sock_diag(
+    mut sockets: Sockets,
+    mut met: Met,
+    error: &BpfError,
+) -> Result<Sockets, NoSamples> {
+    match by_sock_diag() {
+        Ok(all) => sockets.add(all, |sample| met.is_new(sample.id.cookie)),
+        Err(refusal) if met.is_empty() => return Err(NoSamples::SockDiag(refusal)),
+        Err(_) => sockets.missed.push(("some sockets, perhaps".to_owned(), error.to_string())),
+    }
+    Ok(sockets)
 }
 
 fn by_sock_diag() -> Result<Sockets, SocketDiagError> {
@@ -214,7 +215,7 @@ mod tests {
     use halfopen_core::detection::Tick;
 
     use super::*;
-    use crate::{bpf::record, met::Met};
+    use crate::bpf::record;
 
     fn samples(sockets: &[(u64, TcpState)]) -> Vec<Sample> {
         let mut shared = SharedOptions::default();
@@ -239,7 +240,7 @@ mod tests {
         let mut met = Met::default();
         let mut first = Sockets::from(samples(&[(1, Listen), (3, Established)]));
         // Number 4 was met too, and has been taken up already.
-        [1, 3, 4].map(|cookie| met.is_new(halfopen_core::Cookie(cookie)));
+        assert!([1, 3, 4].iter().all(|cookie| met.is_new(halfopen_core::Cookie(*cookie))));
         let second =
             [(1, Listen), (2, Listen), (3, Established), (4, Established), (5, SynReceived)];
         first.add(Sockets::from(samples(&second)), |one| met.is_new(one.id.cookie));

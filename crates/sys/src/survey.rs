@@ -4,6 +4,7 @@
 mod early;
 mod holders;
 mod looks;
+mod searching;
 mod unjudged;
 
 use std::{collections::HashSet, sync::Arc, thread};
@@ -13,8 +14,9 @@ use halfopen_core::{
     ConnectionId, Contact, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Siblings,
     Sysctls, detection::Tick,
 };
-use holders::{Finder, Holders, Reader, Wanted};
+use holders::{Holders, Reader};
 use looks::{Look, looks};
+use searching::{Finder, Wanted};
 use unjudged::{Columns, Unjudged};
 
 use crate::{
@@ -102,6 +104,24 @@ pub struct Unseen {
     pub what: String,
     /// Why and what would help, e.g. `processes of other users: needs CAP_SYS_PTRACE (run as root)`.
     pub why: String,
+    /// What it was to tell.
+    pub about: About,
+}
+
+/// What was to be learnt from that which could not be seen. The first three concern a reader only if
+/// a connection that is shown lacks just this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum About {
+    /// Who holds sockets. [`Owners::Unseen`] marks each socket of which no owner was seen; a process that
+    /// could not be looked into may besides be a further owner of any other.
+    Owners,
+    /// The options of sockets; [`OptionsSeen::Unread`] marks each.
+    Options,
+    /// Why a source was not asked that might have told owners and options.
+    Source,
+    /// Anything else: whole connections, sysctls, connection tracking.
+    Host,
 }
 
 /// Why there is no survey at all.
@@ -234,6 +254,7 @@ fn survey_of<T: Send>(
             survey.unseen.push(Unseen {
                 what: "what only the kernel itself tells of sockets".to_owned(),
                 why: error.to_string(),
+                about: About::Source,
             });
         }
         survey.unseen.extend(holders.into_iter().flat_map(Holders::unseen));

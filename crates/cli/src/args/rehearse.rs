@@ -19,7 +19,8 @@ WHAT is a scenario that is built in (`list` names them), the file of another one
 
 Both programs see each other as the hosts `server` and `client`, and as $SERVER and $CLIENT.
 Exit codes: 0 fine, 1 an expectation was not met (or, in `all`, a prediction), 2 usage,
-3 not enough privilege, 70 a bug, 71 the system refused.";
+3 not enough privilege, 70 a bug, 71 the system refused, 75 the lab itself came too late to
+judge something that nothing else speaks against: run it again where less else runs.";
 
 /// The flags of `rehearse`.
 #[derive(Debug, Clone, Default, Args)]
@@ -42,6 +43,9 @@ pub struct Rehearse {
     /// Set a value of the scenario: a dotted path, or a parameter of its first fault
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Scenario")]
     pub set: Vec<String>,
+    /// The hosts speak IPv6 and nothing else, as with --set family=ipv6
+    #[arg(long, help_heading = "Scenario")]
+    pub ipv6: bool,
     /// What chance decides follows from this number
     #[arg(long, value_name = "N", help_heading = "Scenario")]
     pub seed: Option<u64>,
@@ -85,6 +89,14 @@ pub struct Rehearse {
     /// How the answer looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+impl Rehearse {
+    /// All that is set, in the words of `--set`.
+    pub fn settings(&self) -> Vec<String> {
+        let family = self.ipv6.then(|| "family=ipv6".to_owned());
+        self.set.iter().cloned().chain(family).collect()
+    }
 }
 
 /// How time passes.

@@ -18,7 +18,7 @@ use super::{
     proposal::{Proposal, Proposed},
 };
 use crate::{
-    render::{Paint, owner, pair, wrapped},
+    render::{Paint, owner, pair, wrapped, write_missing},
     span::Short,
 };
 
@@ -199,10 +199,7 @@ fn write_left_alone(out: &mut impl Write, proposal: &Proposal, width: usize) -> 
         let text = format!("{} left alone: {why}", connections(count));
         write!(out, "{}", wrapped("", &text, width))?;
     }
-    for one in &proposal.picture.unseen {
-        write!(out, "{}", wrapped("not seen: ", &format!("{}: {}", one.what, one.why), width))?;
-    }
-    Ok(())
+    write_missing(out, &proposal.picture, width)
 }
 
 fn write_how(

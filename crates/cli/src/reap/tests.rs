@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     counted::Seen,
     fixtures::{self, observation},
-    picture::Hidden,
+    picture::{Hidden, Lacks},
     render::Paint,
 };
 
@@ -48,6 +48,7 @@ fn reaping(connections: Vec<Diagnosis>, licence: Licence) -> Reaping {
         hidden: Hidden::default(),
         listeners: Vec::new(),
         unseen: Vec::new(),
+        lacks: Lacks::default(),
         owners_unseen: 0,
         seen: Seen::default(),
     };

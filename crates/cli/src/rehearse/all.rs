@@ -9,15 +9,15 @@ use std::{
 };
 
 use halfopen_lab::{
-    card::Card,
+    card::{Card, Judgement},
     matrix::{self, Entry, Outcome},
     rehearsal::RehearsalError,
     timeline,
 };
 
-use super::{failed, options, privileged, progress, scenario};
+use super::{exit, failed, options, privileged, progress, scenario};
 use crate::{
-    args::{ClockKey, Rehearse},
+    args::Rehearse,
     exit::{Exit, Failure},
     render::json,
 };
@@ -57,7 +57,8 @@ pub(super) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Fa
     if was_interrupted {
         return Err(failed(RehearsalError::Interrupted));
     }
-    Ok(if outcomes.iter().all(Outcome::is_good) { Exit::Fine } else { Exit::Problem })
+    let worst = outcomes.iter().map(Outcome::judgement).max();
+    Ok(exit(worst.unwrap_or(Judgement::Good)))
 }
 
 fn write(arguments: &Rehearse, outcomes: &[Outcome], out: &mut impl Write) -> Result<(), Failure> {
@@ -101,20 +102,14 @@ fn clear() {
 }
 
 fn entries(arguments: &Rehearse) -> Result<Vec<Entry>, Failure> {
-    let usage = |why: &str| Failure::Usage(why.to_owned());
-    if arguments.clock == ClockKey::Warp {
-        return Err(usage(
-            "`rehearse all` cannot warp the clock; name one scenario, or use rescale",
-        ));
-    }
-    if arguments.capture.is_some() {
-        return Err(usage("one capture cannot hold all rehearsals; name one scenario"));
-    }
-    let set = &arguments.set;
+    let set = &arguments.settings();
     let mut entries = match (&arguments.server, &arguments.client) {
         (None, None) => matrix::of_pair(set),
         (Some(server), Some(client)) => matrix::of_programs(server, client, set),
-        _ => return Err(usage("`rehearse all` needs both --server and --client, or neither")),
+        _ => {
+            let why = "`rehearse all` needs both --server and --client, or neither";
+            return Err(Failure::Usage(why.to_owned()));
+        }
     }
     .map_err(|error| Failure::Usage(error.to_string()))?;
     for Entry { scenario, .. } in &mut entries {

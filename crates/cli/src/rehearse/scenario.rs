@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::{
     clock::{self, Plan},
-    failed, options, privileged, progress, warp,
+    exit, failed, options, privileged, progress, warp,
 };
 use crate::{
     args::{ClockKey, Rehearse},
@@ -119,17 +119,18 @@ fn show(arguments: &Rehearse, card: &Card, out: &mut impl Write) -> Result<Exit,
         out.write_all(card::text(card).as_bytes())?;
     }
     out.flush()?;
-    Ok(if card.is_met() { Exit::Fine } else { Exit::Problem })
+    Ok(exit(card.as_expected()))
 }
 
 /// The scenario that is meant, with everything that the command line says of it.
 pub(super) fn read(arguments: &Rehearse) -> Result<Scenario, Failure> {
     let what = arguments.what.as_str();
-    let read = match scenario::builtin(what, &arguments.set) {
+    let set = arguments.settings();
+    let read = match scenario::builtin(what, &set) {
         Some(read) => read,
         None => {
             let text = fs::read_to_string(what).map_err(|cause| no_such(what, &cause))?;
-            Scenario::read(what, &text, &arguments.set)
+            Scenario::read(what, &text, &set)
         }
     };
     let mut scenario = read.map_err(|error| Failure::Usage(error.to_string()))?;

@@ -136,8 +136,8 @@ fn line(arguments: &Rehearse, scenario: &Scenario, why: &str) -> String {
     add("seed", arguments.seed.map(|seed| seed.to_string()));
     let millis = |given: crate::span::Given| format!("{}ms", given.0.as_millis());
     add("expect-detect-within", arguments.expect_detect_within.map(millis));
-    for set in &arguments.set {
-        add("set", Some(set.clone()));
+    for set in arguments.settings() {
+        add("set", Some(set));
     }
     // The last one wins: it is that of the file and the flags, unless what is foreseen takes longer.
     add("set", Some(format!("stop.limit={}ms", scenario.stop.limit.as_millis())));
@@ -180,6 +180,7 @@ fn pass_on(record: Option<&Record>, place: &Path, out: &mut impl Write) -> Resul
     match record.code.ok_or_else(ended_early)? {
         0 => Ok(Exit::Fine),
         1 => Ok(Exit::Problem),
+        75 => Ok(Exit::TryAgain),
         code => Err(Failure::System(format!("the rehearsal in the machine exited with {code}"))),
     }
 }

@@ -7,6 +7,7 @@ use halfopen_core::Severity;
 use super::{
     Paint,
     cell::{escaped, padded, wrapped},
+    missing::write_missing,
     words,
 };
 use crate::{
@@ -63,9 +64,5 @@ pub(crate) fn write_proved_sum(
             format!("{} loopback connections (--loopback tests them)", picture.hidden.loopback);
         write!(out, "{}", wrapped("left out: ", &text, width))?;
     }
-    for unseen in &picture.unseen {
-        let text = format!("{}: {}", escaped(&unseen.what), escaped(&unseen.why));
-        write!(out, "{}", wrapped("not seen: ", &text, width))?;
-    }
-    Ok(())
+    write_missing(out, picture, width)
 }

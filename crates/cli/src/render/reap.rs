@@ -7,7 +7,7 @@ use std::{
 
 use halfopen_core::{Diagnosis, Severity, Span};
 
-use super::{Paint, cell::escaped, cell::wrapped, words};
+use super::{Paint, cell::escaped, cell::wrapped, missing::write_missing, words};
 use crate::reap::{Ending, Fate, Reaping};
 
 /// Writes what becomes of each connection, those with the same fate together.
@@ -159,10 +159,7 @@ fn write_foot(out: &mut impl Write, reaping: &Reaping, width: usize) -> io::Resu
         );
         write!(out, "{}", wrapped("left out: ", &text, width))?;
     }
-    for unseen in &picture.unseen {
-        let text = format!("{}: {}", escaped(&unseen.what), escaped(&unseen.why));
-        write!(out, "{}", wrapped("not seen: ", &text, width))?;
-    }
+    write_missing(out, picture, width)?;
     if let Some(path) = &reaping.audit {
         let path = path.display().to_string();
         write!(out, "{}", wrapped("on record: ", &escaped(&path), width))?;

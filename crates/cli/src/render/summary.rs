@@ -7,6 +7,7 @@ use halfopen_core::{Listener, Severity, VerdictKind};
 use super::{
     Paint,
     cell::{escaped, padded, wrapped},
+    missing::write_missing,
     words,
 };
 use crate::picture::Picture;
@@ -131,11 +132,7 @@ pub(crate) fn write_foot(out: &mut impl Write, picture: &Picture, width: usize) 
         let text = format!("{connections}{wrong} (--loopback shows them)");
         write!(out, "{}", wrapped("hidden: ", &text, width))?;
     }
-    for unseen in &picture.unseen {
-        let text = format!("{}: {}", escaped(&unseen.what), escaped(&unseen.why));
-        write!(out, "{}", wrapped("not seen: ", &text, width))?;
-    }
-    Ok(())
+    write_missing(out, picture, width)
 }
 
 const LEGEND: &str = "how long until the owner would know that its peer vanished, idle/busy; \

@@ -7,7 +7,7 @@ use std::{
 };
 
 use halfopen_lab::{
-    CLIENT, Cable, CablePlan, End, EndPlan, HostPlan, Lab, Program, SERVER, Topology,
+    CLIENT, Cable, CablePlan, End, EndPlan, HostPlan, IpFamily, Lab, Program, SERVER, Topology,
     wire::{Aim, Direction, Link, Middlebox, Reset, Then},
 };
 
@@ -214,5 +214,6 @@ fn topology(relay_is_router: bool) -> Topology {
             host(SERVER, Some(RELAY_FAR)),
         ],
         cables: ends.map(|ends| CablePlan { ends, without_arp: true }).into(),
+        family: IpFamily::V4,
     }
 }

@@ -53,7 +53,19 @@ impl KeepaliveTimes {
     pub fn of(seen: &Observation) -> Option<Self> {
         times(seen, &Effective::of(seen)).ok()
     }
+
+    /// How many probes keepalive may have sent of itself while nothing was heard for `silence`. Its
+    /// timer never fires early, so it may have been fewer, and never more.
+    pub(crate) fn probes_in(self, silence: Duration) -> u32 {
+        let Some(probing) = silence.checked_sub(self.idle) else { return 0 };
+        let apart = self.interval.max(INTERVAL_MIN);
+        let intervals = probing.as_nanos() / apart.as_nanos();
+        u32::try_from(intervals).unwrap_or(u32::MAX).saturating_add(1)
+    }
 }
+
+/// The options and sysctls of keepalive count whole seconds, and no zero.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 fn times(seen: &Observation, effective: &Effective<'_>) -> Result<KeepaliveTimes, Missing> {
     let own = seen.options.read();
@@ -128,16 +140,20 @@ fn first_probe(seen: &Observation, times: KeepaliveTimes, heard: Duration) -> (F
     // Ages are counted in whole ticks.
     let heard = Interval::between(heard, heard.saturating_add(tick.length()));
     match seen.sample.timer {
-        KernelTimer::Keepalive { probes, expires_in } if probes > 0 => {
+        KernelTimer::Keepalive { probes, expires_in }
+            if probes > 0 && u32::from(probes) <= times.probes_in(heard.max()) =>
+        {
             let at = tick.firing_armed(expires_in, times.interval);
             let counted = times.idle.saturating_add(times.interval.saturating_mul(probes.into()));
             let firing = Firing::counting(at, heard).counting_at_least(counted);
             (firing.in_phase(tick.phase_after(times.interval)), u32::from(probes))
         }
-        KernelTimer::Keepalive { expires_in, .. } => {
+        KernelTimer::Keepalive { probes, expires_in } => {
+            // Those that are counted, if any, were tests or came before the peer was heard: they
+            // bring the end nearer all the same, and say nothing of when the next one comes.
             let lazy = tick.firing_armed(expires_in, times.idle);
             let firing = Firing::counting(due(lazy, times, heard, tick), heard);
-            (firing.counting_at_least(times.idle), 0)
+            (firing.counting_at_least(times.idle), u32::from(probes))
         }
         _ => {
             // Another timer hides it, so something is in flight or has just been: once that is

@@ -244,6 +244,23 @@ mod keepalive {
     }
 
     #[test]
+    fn probes_of_tests_bring_the_end_nearer_and_say_nothing_of_how_long_it_was_quiet() {
+        let tested = |seen: Observation, heard_s: u64, probes, expires_s: u64| {
+            let timer = KernelTimer::Keepalive { probes, expires_in: ms(expires_s * 1000) };
+            detection_time(&seen.heard(ms(heard_s * 1000)).timer(timer)).idle
+        };
+        // Five are counted and keepalive has sent one: the sixth goes out in 8 s, the end is 10 s later.
+        predicts(&tested(established().keepalive(60, 10, 6), 62, 5, 8), 18_300, 12);
+        // With TCP_USER_TIMEOUT the time decides: it is quiet for 100 s at the fourth firing, and not
+        // for 110 s at the first, as five probes of keepalive itself would say.
+        let timed = established().keepalive(60, 10, 6).user_timeout(100_000);
+        predicts(&tested(timed, 62, 5, 8), 38_600, 12);
+        // Before its own time the timer is armed for all of what is left, and as much later it fires.
+        let learns = tested(established().keepalive(7200, 75, 9), 104, 3, 7096);
+        assert!(learns.within().unwrap().max() > ms((7096 + 131 + 6 * 75) * 1000), "{learns:?}");
+    }
+
+    #[test]
     fn a_timer_that_hides_keepalive_leaves_it_unknown() {
         let mut seen = established().retransmitting(1, ms(10), ms(300));
         seen.options = OptionsSeen::Unread("needs CAP_SYS_PTRACE".into());

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::{Case, heard};
 use crate::{
-    detection::{KeepaliveTimes, unanswered_for},
+    detection::unanswered_for,
     evidence::Evidence,
+    keepalive_count::KeepaliveCount,
     observation::{Observation, Proof},
     remedy::Remedy,
     sample::KernelTimer,
@@ -62,6 +63,12 @@ fn verdict(case: Case<'_>, evidence: Evidence, ends: Remedy) -> Verdict {
     .remedy([Remedy::Explain, Remedy::Neighbours, ends])
 }
 
+/// That the kernel's count of keepalive probes would convict, and is not believed. A test of ours comes
+/// after the sample, and says more.
+pub(super) fn doubted(seen: &Observation) -> Option<Evidence> {
+    KeepaliveCount::of(seen).filter(|_| seen.proof.is_none())?.doubted(PROBES_TO_CONVICT)
+}
+
 /// The peer was heard after the silence is said to have begun.
 fn refuted(seen: &Observation) -> bool {
     matches!(seen.proof, Some(Proof::Answered { .. }))
@@ -76,8 +83,8 @@ fn unanswered_probes(seen: &Observation) -> Option<Evidence> {
         {
             Some(Evidence::RetransmissionsUnanswered { count: retransmits.into() })
         }
-        KernelTimer::Keepalive { probes, expires_in } => {
-            let count = keepalives_unanswered(seen, probes, expires_in);
+        KernelTimer::Keepalive { .. } => {
+            let count = KeepaliveCount::of(seen)?.spaced();
             (count >= PROBES_TO_CONVICT).then_some(Evidence::KeepalivesUnanswered { count })
         }
         KernelTimer::WindowProbe { probes, .. } if u32::from(probes) > PROBES_TO_CONVICT => {
@@ -87,27 +94,6 @@ fn unanswered_probes(seen: &Observation) -> Option<Evidence> {
     }
 }
 
-/// The last probe counts only once its answer has had time to come. Without the socket's interval
-/// that cannot be told, and it does not count.
-pub(super) fn keepalives_unanswered(seen: &Observation, probes: u8, expires_in: Duration) -> u32 {
-    let options = seen.options.read();
-    let idle = options.and_then(|options| options.keepalive_idle);
-    if let (Some(heard), Some(idle)) = (seen.sample.last_heard(), idle)
-        && heard < idle
-    {
-        // No probe is sent before TCP_KEEPIDLE, so the peer was heard after those that are counted:
-        // data alone does not clear the kernel's count (tcp_rcv_established, header prediction).
-        return 0;
-    }
-    let interval = options.and_then(|options| options.keepalive_interval);
-    let interval = interval.or_else(|| KeepaliveTimes::of(seen).map(|times| times.interval));
-    let answered_by = interval.map(|interval| interval.saturating_sub(expires_in));
-    let round_trip = seen.sample.info.as_ref().and_then(|info| info.srtt).unwrap_or_default();
-    let answer_time = ANSWER_TIME_MIN.max(round_trip.saturating_mul(2));
-    let overdue = answered_by.is_some_and(|since| since >= answer_time) && options.is_some();
-    u32::from(probes).saturating_sub(u32::from(!overdue))
-}
-
 /// Three: one lost probe must never convict, since acknowledgements are not delivered reliably
 /// (RFC 1122 section 4.2.3.6).
 const PROBES_TO_CONVICT: u32 = 3;
@@ -115,5 +101,3 @@ const PROBES_TO_CONVICT: u32 = 3;
 const PROBES_APART: Duration = Duration::from_secs(1);
 /// Longer than any outage that routing or Wi-Fi repairs unnoticed, shorter than a user's patience.
 const SILENCE_MIN: Duration = Duration::from_secs(3);
-/// A peer that has just answered another probe waits this long (tcp_invalid_ratelimit).
-const ANSWER_TIME_MIN: Duration = Duration::from_millis(500);

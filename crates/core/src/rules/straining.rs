@@ -4,10 +4,11 @@
 //! Refuted by an acknowledgement; becomes `silent` when enough spaced probes have gone unanswered.
 //! Proved by  the lab's trial `busy`, in its first seconds.
 
-use super::{Case, heard, silent::keepalives_unanswered};
+use super::{Case, heard};
 use crate::{
     detection::Learns,
     evidence::Evidence,
+    keepalive_count::KeepaliveCount,
     observation::Proof,
     remedy::Remedy,
     sample::KernelTimer,
@@ -46,8 +47,8 @@ fn unanswered(case: Case<'_>) -> Option<(Evidence, &'static str)> {
             Evidence::RetransmissionsUnanswered { count: count.into() },
             "data is sent again and again",
         )),
-        KernelTimer::Keepalive { probes, expires_in } => {
-            let count = keepalives_unanswered(case.seen, probes, expires_in);
+        KernelTimer::Keepalive { .. } => {
+            let count = KeepaliveCount::of(case.seen)?.unanswered();
             let evidence = Evidence::KeepalivesUnanswered { count };
             (count > 0).then_some((evidence, "keepalive probes are not answered"))
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use halfopen_core::TcpState;
 use halfopen_lab::{
-    CLIENT, CablePlan, End, EndPlan, FrameSeen, Host, HostPlan, Lab, Program, ROUTER, Topology,
-    wait,
+    CLIENT, CablePlan, End, EndPlan, FrameSeen, Host, HostPlan, IpFamily, Lab, Program, ROUTER,
+    Topology, wait,
 };
 use halfopen_sys::SocketDiag;
 
@@ -38,6 +38,7 @@ fn star(others: &[&str]) -> Topology {
             ends: [end(CLIENT, [10, 0, 1, 1]), end(ROUTER, [10, 0, 1, 254])],
             without_arp: true,
         }],
+        family: IpFamily::V4,
     };
     for (net, name) in (2..).zip(others) {
         topology.hosts.push(host(name, [10, 0, net, 254]));

@@ -145,6 +145,54 @@ fn a_flood_keeps_the_client_out_unless_the_server_gives_cookies() {
     assert_eq!(noted(always, "embryonic"), 0, "{always:#}");
 }
 
+/// The rest of the matrix does too: `halfopen rehearse all --ipv6`, which takes more than a minute.
+#[test]
+fn over_ipv6_faults_are_measured_as_predicted() {
+    requires_lab!("nft" from "nftables", "conntrack" from "conntrack");
+    let faults = [
+        ("routed", "fault = \"cut\""),
+        ("lan", "fault = \"cut\"\nplace = \"client\"\ncarrier = false"),
+        ("routed", "fault = \"power-off\""),
+        ("routed", "fault = \"reboot\""),
+        ("routed", "fault = \"middlebox-forgets\""),
+        ("routed", "fault = \"middlebox-forgets\"\nthen = \"rst\""),
+        ("routed", "fault = \"rst-injected\""),
+        ("routed", "fault = \"interface-down\""),
+        ("nat", "fault = \"forget\""),
+    ];
+    let one = |number: usize, (topology, fault): (&str, &str)| {
+        let text = format!(
+            "family = \"ipv6\"\ntopology = \"{topology}\"\n[pair]\nkeepalive = \"1s/1s/3\"\n\
+             [[at]]\nwhen = \"1s after established\"\n{fault}\n"
+        );
+        let name = format!("halfopen-ipv6-{}-{number}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        let output = halfopen(&["rehearse", path.to_str().unwrap(), "--json"]);
+        std::fs::remove_file(&path).unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{fault}: {errors}");
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let card = &document["cards"][0];
+        assert_eq!(card["family"], "ipv6", "{card:#}");
+        assert_eq!(card["sides"][0]["as_predicted"], true, "{fault}: {card:#}");
+        assert!(!has_side(card, |side| side["as_predicted"] == false), "{fault}: {card:#}");
+    };
+    thread::scope(|scope| {
+        for (number, fault) in faults.into_iter().enumerate() {
+            scope.spawn(move || one(number, fault));
+        }
+    });
+}
+
+#[test]
+fn what_needs_ipv4_says_so_in_one_sentence() {
+    let (said, code) = says(&["rehearse", "lease-lost", "--ipv6", "--dry-run"]);
+    assert!(code == 2 && said.contains("gives addresses of IPv4 alone"), "{said}");
+    let (said, code) = says(&["rehearse", "book", "--ipv6"]);
+    assert!(code == 2 && said.contains("leave --ipv6 out"), "{said}");
+}
+
 #[test]
 fn what_is_lost_and_doubled_is_counted() {
     requires_lab!();
@@ -208,6 +256,8 @@ fn all_faults_with_programs_take_what_is_set_and_refuse_what_cannot_be() {
     for (more, why) in [
         (&["--set", "stop.limt=41s"][..], "did you mean `limit`?"),
         (&["--capture", "/nowhere"], "name one scenario"),
+        (&["--svg", "/nowhere"], "--html, which has the picture of each"),
+        (&["--only-story"], "has no effect on `rehearse all`"),
         (&["--clock", "warp"], "cannot warp the clock"),
     ] {
         let (said, code) = with(more);

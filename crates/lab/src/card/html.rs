@@ -27,7 +27,7 @@ const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;ma
  table{border-collapse:collapse;width:100%;margin:.7em 0}\
  th,td{border:1px solid #8886;padding:.3em .6em;text-align:left;vertical-align:top}\
  code,pre{font:13px/1.4 ui-monospace,monospace}.bad{font-weight:bold}\
- .bad::before{content:\"\\2717  \"}.good::before{content:\"\\2713  \"}\
+ .bad::before{content:\"\\2717  \"}.good::before{content:\"\\2713  \"}.unsure::before{content:\"?  \"}\
  figure{margin:0;overflow:auto}@media(prefers-color-scheme:dark){body{background:#161616;color:#ddd}}";
 
 fn section(card: &Card) -> String {
@@ -37,7 +37,7 @@ fn section(card: &Card) -> String {
         escaped(&card.scenario),
         escaped(&card.summary),
         escaped(&card.kernel),
-        card.topology,
+        card.hosts(),
         card.clock
     );
     text += "<table><tr><th>when</th><th>what was done</th></tr>\n";
@@ -83,7 +83,11 @@ fn section(card: &Card) -> String {
         let _ = writeln!(text, "<p>note: {}</p>", escaped(note));
     }
     for one in &card.expectations {
-        let class = if one.met { "good" } else { "bad" };
+        let class = match one.met {
+            Some(true) => "good",
+            Some(false) => "bad",
+            None => "unsure",
+        };
         let (what, instead) = (escaped(&one.what), escaped(&one.instead));
         let _ = writeln!(text, "<p class=\"{class}\">{what}: {instead}</p>");
     }

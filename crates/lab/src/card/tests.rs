@@ -33,6 +33,7 @@ pub(crate) fn card() -> Card {
         application: Some(at(30_030, "exit 1")),
         believes: "nothing".to_owned(),
         as_predicted: Some(true),
+        too_late: false,
         again: Some(at(31_000, "a new connection")),
         left: Left::default(),
     };
@@ -48,6 +49,7 @@ pub(crate) fn card() -> Card {
         application: None,
         believes: "ESTABLISHED".to_owned(),
         as_predicted: Some(false),
+        too_late: false,
         again: None,
         left: Left { connections: 1, descriptors: Some(2), processes: Some(1) },
     };
@@ -55,6 +57,7 @@ pub(crate) fn card() -> Card {
         scenario: "cable-pulled".to_owned(),
         summary: "The cable is cut.".to_owned(),
         topology: "routed",
+        family: "ipv4",
         clock: "real",
         kernel: "6.18.44".to_owned(),
         state: Some("waiting"),
@@ -68,11 +71,12 @@ pub(crate) fn card() -> Card {
         }],
         expectations: vec![Expectation {
             what: "the client notices within 10s".to_owned(),
-            met: false,
+            met: Some(false),
             instead: "after 30s".to_owned(),
         }],
         watched: second(31),
         ended: "both sides have noticed",
+        late: None,
         picture: Some("<svg/>".to_owned()),
         notes: vec!["something to know".to_owned()],
     }
@@ -158,4 +162,39 @@ fn a_measurement_fits_by_time_and_by_cause() {
     assert_eq!(open(Some(second(4))).fits(Some((second(1), By::Reset)), second(60)), None);
     assert_eq!(open(None).fits(Some((second(9), By::Timers)), second(60)), Some(false));
     assert_eq!(open(None).fits(None, second(60)), None);
+}
+
+#[test]
+fn an_expectation_is_not_judged_where_it_was_missed_by_no_more_than_the_lab_was_late() {
+    let second = Duration::from_secs;
+    let met = |noticed, late_ms: Option<u64>| {
+        let late = late_ms.map(Duration::from_millis);
+        Expectation::to_notice(Side::Client, second(10), noticed, (second(13), late)).met
+    };
+    let at = |millis| Some(Duration::from_millis(millis));
+    assert_eq!(met(at(10_000), None), Some(true));
+    assert_eq!(met(at(10_001), None), Some(false));
+    // What was seen in time was in time, however late the lab was.
+    assert_eq!(met(at(10_000), Some(2_000)), Some(true));
+    assert_eq!(met(at(12_000), Some(2_000)), None);
+    assert_eq!(met(at(12_001), Some(2_000)), Some(false));
+    // Not seen in 13 s.
+    assert_eq!(met(None, None), Some(false));
+    assert_eq!(met(None, Some(2_999)), Some(false));
+    assert_eq!(met(None, Some(3_000)), None);
+}
+
+#[test]
+fn what_the_lab_came_too_late_to_judge_is_neither_good_nor_bad_and_a_real_miss_is_worse() {
+    let mut card = card();
+    assert_eq!((card.as_predicted(), card.as_expected()), (Judgement::Bad, Judgement::Bad));
+    let server = &mut card.sides[1];
+    (server.as_predicted, server.too_late) = (None, true);
+    card.expectations[0].met = None;
+    assert_eq!((card.as_predicted(), card.as_expected()), (Judgement::TooLate, Judgement::TooLate));
+    card.sides[0].as_predicted = Some(false);
+    assert_eq!(card.as_predicted(), Judgement::Bad);
+    card.sides.iter_mut().for_each(|side| (side.as_predicted, side.too_late) = (None, false));
+    card.expectations.clear();
+    assert_eq!((card.as_predicted(), card.as_expected()), (Judgement::Good, Judgement::Good));
 }

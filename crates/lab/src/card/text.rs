@@ -12,7 +12,7 @@ pub fn text(card: &Card) -> String {
     // Writing into a String cannot fail.
     let _ = writeln!(text, "{}", wrapped("", &format!("{}: {}", card.scenario, card.summary)));
     let state = card.state.map(|state| format!(", connection {state}")).unwrap_or_default();
-    let (kernel, topology, clock) = (&card.kernel, card.topology, card.clock);
+    let (kernel, topology, clock) = (&card.kernel, card.hosts(), card.clock);
     let _ = writeln!(text, "kernel {kernel}, topology {topology}, clock {clock}{state}\n");
     for act in &card.acts {
         let _ = writeln!(text, "{}", wrapped(&format!("{}  ", seconds(act.at)), &act.what));
@@ -39,7 +39,11 @@ pub fn text(card: &Card) -> String {
         let _ = writeln!(text, "{}", wrapped("note: ", note));
     }
     for one in &card.expectations {
-        let word = if one.met { "met" } else { "NOT MET" };
+        let word = match one.met {
+            Some(true) => "met",
+            Some(false) => "NOT MET",
+            None => "LATE",
+        };
         let _ = writeln!(
             text,
             "{}",
@@ -71,6 +75,7 @@ pub(super) fn rows(side: &SideCard) -> Vec<(&'static str, String)> {
     let fits = match side.as_predicted {
         Some(true) => "yes",
         Some(false) => "NO",
+        None if side.too_late => "not judged: the lab itself came too late",
         None => "not judged",
     };
     rows.push(("as predicted", fits.to_owned()));

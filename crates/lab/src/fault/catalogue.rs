@@ -193,6 +193,12 @@ pub const CATALOGUE: &[Entry] = &[
                 default: None,
                 means: "longer packets vanish without an ICMP message",
             },
+            Parameter {
+                key: "tells_mtu",
+                values: "true, false",
+                default: Some("false"),
+                means: "the sender is told the `mtu` (from 1280) by ICMP, and sends shorter packets",
+            },
             LASTS,
         ],
     },
@@ -468,7 +474,7 @@ pub const CATALOGUE: &[Entry] = &[
         group: Group::Address,
         what: "the router refuses what goes to one side, and says so by ICMP",
         wire: "an ICMP error in answer to each segment",
-        learns: "no sooner than by silence: Linux takes ICMP as a hint and only renames the error of retransmissions that ran out (EHOSTUNREACH)",
+        learns: "no sooner than by silence: Linux takes ICMP as a hint and only renames the error of retransmissions that ran out: EHOSTUNREACH; over IPv6 ENETUNREACH, or EACCES where it is prohibited",
         how: "an `unreachable` or `prohibit` route on the router",
         parameters: &[
             side("\"server\"", "what goes to this side is refused"),

@@ -206,7 +206,11 @@ mod tests {
                     words => words.split(", ").map(|word| format!("\"{word}\"")).collect(),
                 };
                 for value in values {
-                    let more = if parameter.key == "carrier" { "place = \"client\"\n" } else { "" };
+                    let more = match parameter.key {
+                        "carrier" => "place = \"client\"\n",
+                        "tells_mtu" => "mtu = 1280\n",
+                        _ => "",
+                    };
                     let text =
                         format!("fault = \"{}\"\n{} = {value}\n{more}", entry.name, parameter.key);
                     assert!(read(&text).is_ok(), "{text}: {:?}", read(&text));
@@ -227,6 +231,8 @@ mod tests {
             "fault = \"syn-flood\"\nrate = 0",
             "fault = \"renumber\"\nside = \"server\"\ndhcp = true",
             "side = \"client\"",
+            "fault = \"link\"\nmtu = 1279\ntells_mtu = true",
+            "fault = \"link\"\ntells_mtu = true",
         ];
         let told: Vec<_> = slips
             .iter()

@@ -20,6 +20,9 @@ pub(super) fn bad(known: Known<'_>, link: &Link, lasts: Option<Duration>) -> For
         );
         return open(Decides::Chance, known, why);
     }
+    if link.mtu.is_some() && link.tells_mtu {
+        return never("who sends a packet that is too long is told, and sends shorter ones");
+    }
     if let Some(mtu) = link.mtu {
         if known.unanswered {
             return silence(known, lasts);

@@ -109,7 +109,7 @@ impl Teller {
         let FrameSeen { from, fate, .. } = *seen;
         let (label, role, states) = match &seen.frame {
             Frame::Tcp(segment) => self.segment(segment, seen),
-            Frame::Arp(arp) => (arp.to_string(), Role::News, [None; 2]),
+            Frame::Neighbour(neighbour) => (neighbour.to_string(), Role::News, [None; 2]),
             Frame::Other(words) => (words.clone(), Role::News, [None; 2]),
         };
         (Happening::Frame { from, label, fate, role }, states)

@@ -38,6 +38,8 @@ pub struct Tally {
     pub later: usize,
     /// The earliest such prediction, after the first fault.
     pub earliest_later: Option<Duration>,
+    /// The lab itself came too late to hold anything against the kernel.
+    pub too_late: usize,
     /// Not the kernel decided, or a program was faster.
     pub not_judged: usize,
     /// Sides that failed themselves.
@@ -64,6 +66,7 @@ impl Tally {
             Some(true) => self.hits += 1,
             Some(false) => self.misses += 1,
             None if side.predicted.kind == "fails" => self.failing += 1,
+            None if side.too_late => self.too_late += 1,
             None => match later(card, side) {
                 Some(at) => {
                     self.later += 1;
@@ -77,7 +80,8 @@ impl Tally {
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { hits, misses, later, earliest_later, not_judged, failing, failed } = *self;
+        let Self { hits, misses, later, earliest_later, too_late, not_judged, failing, failed } =
+            *self;
         writeln!(f, "{hits:>5}  as predicted (hit)")?;
         writeln!(f, "{misses:>5}  not as predicted (MISS)")?;
         if let Some(earliest) = earliest_later {
@@ -88,11 +92,17 @@ impl std::fmt::Display for Tally {
                 Span(Duration::from_secs(earliest.as_secs() + 1))
             )?;
         }
+        if too_late > 0 {
+            writeln!(
+                f,
+                "{too_late:>5}  not to be judged, since the lab itself came too late (too late): run it again \
+                 where less else runs"
+            )?;
+        }
         if not_judged > 0 {
             writeln!(
                 f,
-                "{not_judged:>5}  not judged: not for the kernel to decide, a program was faster, or the \
-                 lab came too late"
+                "{not_judged:>5}  not judged: not for the kernel to decide, or a program was faster"
             )?;
         }
         writeln!(f, "{failing:>5}  the side that fails")?;
@@ -124,6 +134,7 @@ fn row(name: &str, card: &Card, side: &SideCard) -> [String; 7] {
     let fits = match side.as_predicted {
         Some(true) => "hit",
         Some(false) => "MISS",
+        None if side.too_late => "too late",
         None if later(card, side).is_some() => "later",
         None => "",
     };
@@ -184,13 +195,17 @@ mod tests {
         later.watched = Duration::from_secs(14);
         let client = &mut later.sides[0];
         (client.kernel, client.application, client.as_predicted) = (None, None, None);
+        let mut late = card();
+        (late.sides[1].as_predicted, late.sides[1].too_late) = (None, true);
         let outcomes = [
             Outcome { entry: entry.clone(), result: Ok(card()) },
             Outcome { entry: entry.clone(), result: Ok(later) },
+            Outcome { entry: entry.clone(), result: Ok(late) },
             Outcome { entry, result: Err(RehearsalError::Interrupted) },
         ];
         let tally = Tally::of(&outcomes);
-        assert_eq!((tally.hits, tally.misses, tally.later, tally.failed), (1, 2, 1, 1));
+        assert_eq!((tally.hits, tally.misses, tally.later, tally.failed), (2, 2, 1, 1));
+        assert_eq!((tally.too_late, tally.not_judged), (1, 0));
         assert_eq!(tally.earliest_later, Some(Duration::from_secs(31)));
         insta::assert_snapshot!(table(&outcomes));
     }

@@ -7,9 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
-
-use super::{RECONNECT_FOR, Role, end_in_words, message, parse, set_options};
+use super::{RECONNECT_FOR, Role, end_in_words, message, parse, socket};
 use crate::scenario::State;
 
 /// Runs until the connection ends for good.
@@ -52,8 +50,7 @@ struct Client<'a, W> {
 impl<W: Write> Client<'_, W> {
     /// One connection, from its beginning to its end.
     fn connection(&mut self) -> io::Result<()> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-        set_options(&socket, &self.role.pair)?;
+        let socket = socket(self.role.address, &self.role.pair)?;
         socket.connect(&self.role.address.into())?;
         let mut stream = TcpStream::from(socket);
         self.was_connected = true;

@@ -7,16 +7,14 @@ use std::{
     thread,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
-
-use super::{Role, anywhere, end_in_words, message, parse, set_options};
+use super::{Role, anywhere, end_in_words, message, parse, socket};
 
 /// Accepts connections for ever.
 pub(super) fn run(role: &Role, out: &mut (impl Write + Send)) -> io::Result<()> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    let address = anywhere(role.address);
+    let socket = socket(address, &role.pair)?;
     socket.set_reuse_address(true)?;
-    set_options(&socket, &role.pair)?;
-    socket.bind(&anywhere().into())?;
+    socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from(socket);
     let out = Mutex::new(out);

@@ -1,6 +1,6 @@
 //! Owns the words that start one of the pair, and the lines that it tells. Pure.
 
-use std::{net::SocketAddrV4, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use halfopen_core::Span;
 
@@ -15,7 +15,7 @@ pub struct Role {
     /// Client or server.
     pub side: Side,
     /// Where the client connects to, and the server listens.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// The server keeps its direction open when the client has closed the other.
     pub keeps_open: bool,
     /// How both behave.
@@ -123,7 +123,10 @@ mod tests {
                     reconnect: state == State::Waiting,
                     ..Pair::default()
                 };
-                let address = "10.0.0.7:7000".parse().unwrap();
+                let address = match side {
+                    Side::Client => "10.0.0.7:7000".parse().unwrap(),
+                    Side::Server => "[fd00::a00:207]:7000".parse().unwrap(),
+                };
                 let role = Role { side, address, keeps_open: side == Side::Server, pair };
                 assert_eq!(Role::from_words(&role.words()), Some(role));
             }

@@ -73,13 +73,15 @@ pub(super) fn card(
         Side::BOTH.into_iter().map(|side| side_card(stage, &record, side, from)).collect();
     let is_pair = scenario.is_of_pair();
     let messages = is_pair.then(|| messages(stage));
-    let expectations = expectations(scenario, &sides, messages);
+    let late = late(stage, &record);
+    let expectations = expectations(scenario, &sides, messages, (now.since(from), late));
     let picture = picture(stage, &record, from);
     let notes = notes(stage, &record, &sides);
     Ok(Card {
         scenario: scenario.name.clone(),
         summary: scenario.summary.clone(),
         topology: scenario.plan.word(),
+        family: scenario.family.word(),
         clock: stage.options.clock.word(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         state: if is_pair { Some(scenario.pair.state) } else { record.state }.map(State::word),
@@ -94,6 +96,7 @@ pub(super) fn card(
         expectations,
         watched: now.since(from),
         ended,
+        late,
         picture,
         notes: clock_note(stage).into_iter().chain(record.notes).chain(notes).collect(),
     })
@@ -125,13 +128,13 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
         && stage.spoke(side).is_some_and(|at| at > since_look);
     let watched = halfopen_sys::now().since(from);
     let was_left = is_by_the_other_program(stage, record, side, from, measured);
-    let as_predicted = match predicted.fits(measured, watched) {
+    let fits = match predicted.fits(measured, watched) {
         _ if was_faster || wrote => None,
         Some(false) if was_left => None,
-        // Whoever looks or acts too late cannot say that the kernel did.
-        Some(false) if late(stage, record).is_some() => None,
         fits => fits,
     };
+    // Whoever looks or acts too late cannot say that the kernel did.
+    let too_late = fits == Some(false) && late(stage, record).is_some();
     let again = stage.watch.established_again(side, from);
     SideCard {
         side,
@@ -149,7 +152,8 @@ fn side_card(stage: &Stage<'_>, record: &Record, side: Side, from: Moment) -> Si
         kernel: kernel.map(|kernel| happened(kernel.at, kernel.words)),
         application: application.map(|(at, what)| happened(at, what)),
         believes: believes(stage, side),
-        as_predicted,
+        as_predicted: fits.filter(|_| !too_late),
+        too_late,
         again: again.map(|at| happened(at, "has a connection again".to_owned())),
         left: left(stage, side),
     }
@@ -263,9 +267,8 @@ fn clock_note(stage: &Stage<'_>) -> Option<String> {
 
 fn notes(stage: &Stage<'_>, record: &Record, sides: &[SideCard]) -> Vec<String> {
     let mut notes = Vec::new();
-    let is_unsure = |side: &SideCard| side.kernel.is_some() && side.as_predicted.is_none();
-    let is_any_unsure = sides.iter().any(is_unsure);
-    if let Some(late) = late(stage, record).filter(|_| is_any_unsure) {
+    let is_in_doubt = sides.iter().any(|side| side.too_late);
+    if let Some(late) = late(stage, record).filter(|_| is_in_doubt) {
         notes.push(format!(
             "the lab itself was up to {} late, as on a busy machine: no miss is held against a kernel",
             Span(late)
@@ -296,6 +299,7 @@ fn expectations(
     scenario: &Scenario,
     sides: &[SideCard],
     messages: Option<Messages>,
+    seen: (Duration, Option<Duration>),
 ) -> Vec<Expectation> {
     let mut all = Vec::new();
     for side in sides {
@@ -306,12 +310,7 @@ fn expectations(
         // The side that fails has nothing to notice.
         let Some(limit) = limit.filter(|_| side.predicted.kind != "fails") else { continue };
         let noticed = side.application.as_ref().or(side.kernel.as_ref()).map(|what| what.at);
-        all.push(Expectation {
-            what: format!("the {} notices within {}", side.side, Span(limit)),
-            met: noticed.is_some_and(|at| at <= limit),
-            instead: noticed
-                .map_or_else(|| "it did not".to_owned(), |at| format!("after {}", Span(at))),
-        });
+        all.push(Expectation::to_notice(side.side, limit, noticed, seen));
     }
     if scenario.expect.no_loss {
         let (met, instead) = match messages {
@@ -321,7 +320,8 @@ fn expectations(
             ),
             None => (false, "only the built-in pair counts its messages".to_owned()),
         };
-        all.push(Expectation { what: "nothing is lost or doubled".to_owned(), met, instead });
+        let what = "nothing is lost or doubled".to_owned();
+        all.push(Expectation { what, met: Some(met), instead });
     }
     all
 }

@@ -11,8 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use etherparse::PacketBuilder;
 use halfopen_sys::PacketSocket;
+
+use crate::{
+    topology::{IpFamily, NOBODY, planned},
+    wire::headers,
+};
 
 /// A flood. It stops when it is dropped.
 #[derive(Debug)]
@@ -26,7 +30,7 @@ pub(super) struct Flood {
 pub(super) struct Course {
     pub(super) from: [u8; 6],
     pub(super) next_hop: [u8; 6],
-    pub(super) to: Ipv4Addr,
+    pub(super) to: IpAddr,
     pub(super) port: u16,
     pub(super) rate: u32,
 }
@@ -53,9 +57,10 @@ impl Drop for Flood {
     }
 }
 
-/// Whether an address is one of those that do not exist: 10.99.0.0/16.
+/// Whether an address is one of those that do not exist.
 pub(super) fn is_of_flood(address: IpAddr) -> bool {
-    matches!(address.to_canonical(), IpAddr::V4(four) if four.octets().starts_with(&[10, 99]))
+    let [a, b, ..] = NOBODY.octets();
+    planned(address.to_canonical()).is_some_and(|planned| planned.octets().starts_with(&[a, b]))
 }
 
 fn send_until(stopped: &AtomicBool, socket: &PacketSocket, course: Course) {
@@ -78,8 +83,10 @@ fn send_until(stopped: &AtomicBool, socket: &PacketSocket, course: Course) {
 fn syn(course: Course, number: u64) -> Option<Vec<u8>> {
     let [.., high, low] = number.to_be_bytes();
     let port = 1024 + u16::try_from(number / 65_536 % 60_000).unwrap_or(0);
-    let builder = PacketBuilder::ethernet2(course.from, course.next_hop)
-        .ipv4([10, 99, high, low], course.to.octets(), 64)
+    let [a, b, ..] = NOBODY.octets();
+    let sender = Ipv4Addr::new(a, b, high, low);
+    let family = IpFamily::from(course.to);
+    let builder = headers([course.next_hop, course.from], family.of(sender), course.to)?
         .tcp(port, course.port, u32::try_from(number % 4_000_000_000).unwrap_or(0), 64_240)
         .syn();
     let mut frame = Vec::with_capacity(builder.size(0));
@@ -97,15 +104,20 @@ mod tests {
         let course = Course {
             from: [2, 0, 0, 0, 0, 1],
             next_hop: [2, 0, 0, 0, 0, 2],
-            to: Ipv4Addr::new(10, 0, 2, 7),
+            to: Ipv4Addr::new(10, 0, 2, 7).into(),
             port: 7000,
             rate: 1,
         };
-        let segment = |number| *Frame::parse(&syn(course, number).unwrap()).segment().unwrap();
-        assert!(segment(0).flags.syn && segment(0).acknowledgment.is_none());
-        assert_ne!(segment(0).source, segment(1).source);
-        assert_ne!(segment(1).source, segment(65_537).source);
-        assert!(is_of_flood(IpAddr::V4(*segment(7).source.ip())));
-        assert!(!is_of_flood("10.0.1.1".parse().unwrap()));
+        for to in ["10.0.2.7", "fd00::a00:207"] {
+            let course = Course { to: to.parse().unwrap(), ..course };
+            let segment = |number| *Frame::parse(&syn(course, number).unwrap()).segment().unwrap();
+            assert!(segment(0).flags.syn && segment(0).acknowledgment.is_none());
+            assert_ne!(segment(0).source, segment(1).source);
+            assert_ne!(segment(1).source, segment(65_537).source);
+            assert!(is_of_flood(segment(7).source.ip()));
+        }
+        for real in ["10.0.1.1", "fd00::a00:101", "2001:db8::a63:1"] {
+            assert!(!is_of_flood(real.parse().unwrap()), "{real}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -81,7 +81,7 @@ impl<'a> Stage<'a> {
         options: &'a Options<'a>,
     ) -> Result<Self, RehearsalError> {
         check(scenario)?;
-        let lab = Lab::build(scenario.plan.topology())?;
+        let lab = Lab::build(scenario.topology())?;
         if let Some(path) = &options.capture {
             let failed = |cause| RehearsalError::Capture { path: path.clone(), cause };
             lab.cable(0)?.capture_to(path).map_err(failed)?;
@@ -239,7 +239,7 @@ impl<'a> Stage<'a> {
                             ..event
                         });
                     }
-                    Frame::Other(words) if to_host && words == "ICMP type 3" => {
+                    Frame::Other(words) if to_host && UNREACHABLE.contains(&words.as_str()) => {
                         wire.push(OnWire { is_icmp: true, ..event });
                     }
                     _ => {}
@@ -343,18 +343,22 @@ impl<'a> Stage<'a> {
     fn role(&self, side: Side) -> Role {
         let keeps_open =
             self.scenario.steps.iter().any(|step| matches!(step.fault, Fault::HalfClose { .. }));
-        let address = std::net::SocketAddrV4::new(self.target(), pair::PORT);
+        let address = SocketAddr::new(self.target(), pair::PORT);
         Role { side, address, keeps_open, pair: self.scenario.pair.clone() }
     }
 
     /// Where the client finds the server: behind a balancer, the balancer.
-    pub(super) fn target(&self) -> Ipv4Addr {
+    pub(super) fn target(&self) -> IpAddr {
         let name = if self.scenario.plan == Plan::Balanced { ROUTER } else { Side::Server.word() };
-        self.lab.topology().address(name).unwrap_or(Ipv4Addr::UNSPECIFIED)
+        self.address_of(name)
     }
 
-    fn address(&self, side: Side) -> Ipv4Addr {
-        self.lab.topology().address(side.word()).unwrap_or(Ipv4Addr::UNSPECIFIED)
+    fn address(&self, side: Side) -> IpAddr {
+        self.address_of(side.word())
+    }
+
+    fn address_of(&self, host: &str) -> IpAddr {
+        self.lab.topology().address(host).unwrap_or(Ipv4Addr::UNSPECIFIED.into())
     }
 
     /// Waits until the program of a side is ready, as its scenario tells.
@@ -522,6 +526,9 @@ impl<'a> Stage<'a> {
         }
     }
 }
+
+/// Destination unreachable, of both families (RFC 792, RFC 4443 section 3.1).
+const UNREACHABLE: [&str; 2] = ["ICMP type 3", "ICMPv6 type 1"];
 
 /// Daemons with a database to set up take seconds on a busy machine.
 pub(super) const READY_WITHIN: Duration = Duration::from_secs(30);

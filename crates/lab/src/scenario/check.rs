@@ -8,7 +8,10 @@ use super::{
     Plan, Scenario, State, When,
     reading::{Origin, Slip},
 };
-use crate::fault::{Fault, OldOwner, Side};
+use crate::{
+    fault::{Fault, OldOwner, Side},
+    topology::IpFamily,
+};
 
 type Placed = (When, Fault, Origin);
 
@@ -90,6 +93,10 @@ fn fits(scenario: &Scenario, (when, fault, origin): &Placed) -> Result<(), Slip>
     );
     if needs_router && !scenario.plan.has_router() {
         return slip(format!("`{name}` needs a router here"), "write topology = \"routed\"");
+    }
+    if matches!(fault, Fault::Renumber { dhcp: true, .. }) && scenario.family == IpFamily::V6 {
+        let remedy = "leave `dhcp` out, or write family = \"ipv4\"";
+        return slip("the DHCP server of the lab gives addresses of IPv4 alone".to_owned(), remedy);
     }
     if *fault == Fault::Forget && scenario.plan != Plan::Nat {
         return slip("only a router that tracks can forget".to_owned(), "write topology = \"nat\"");

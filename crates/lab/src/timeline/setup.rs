@@ -4,7 +4,7 @@ use super::{Act, address::Address, cookies_value};
 use crate::{
     fault::{Fault, Side},
     scenario::{Filter, Plan, Router, Scenario},
-    topology::{ROUTER, SECOND_SERVER, SERVER, Topology},
+    topology::{IpFamily, NOBODY, ROUTER, SECOND_SERVER, SERVER},
 };
 
 /// What to do to begin with, in order.
@@ -26,14 +26,16 @@ pub(super) fn acts(scenario: &Scenario) -> Vec<Act> {
                 acts.push(sysctl(SERVER, "net.ipv4.tcp_max_syn_backlog", backlog.to_string()));
                 acts.push(sysctl(SERVER, "net.core.somaxconn", backlog.to_string()));
                 // Their SYN-ACKs would find no way, and the router would say so to the server.
-                let blackhole = "route add blackhole 10.99.0.0/16\n".to_owned();
+                let nobody = scenario.family.of(NOBODY);
+                let prefix = scenario.family.prefix(16);
+                let blackhole = format!("route add blackhole {nobody}/{prefix}\n");
                 acts.push(Act::Ip { host: ROUTER, script: blackhole });
             }
             Fault::AcceptStall { backlog } => {
                 acts.push(sysctl(SERVER, "net.core.somaxconn", backlog.to_string()));
             }
             Fault::Renumber { dhcp: true, .. } => {
-                let address = Address::of(scenario.plan, Side::Client).now();
+                let address = Address::of(scenario, Side::Client).now();
                 acts.push(Act::Lease { address: address.to_string() });
             }
             _ => {}
@@ -49,13 +51,14 @@ fn sysctl(host: &'static str, name: &str, value: String) -> Act {
 fn router(scenario: &Scenario) -> Vec<Act> {
     match scenario.plan {
         Plan::Lan | Plan::Routed => Vec::new(),
-        Plan::Nat => nat(&scenario.router),
-        Plan::Balanced => vec![Act::Nft { host: ROUTER, script: balancer() }],
+        Plan::Nat => nat(&scenario.router, scenario.family),
+        Plan::Balanced => vec![Act::Nft { host: ROUTER, script: balancer(scenario) }],
     }
 }
 
 /// The client hides behind the router's address on the server's side (eth1).
-fn nat(router: &Router) -> Vec<Act> {
+fn nat(router: &Router, family: IpFamily) -> Vec<Act> {
+    let table = table(family);
     let unknown = match router.filter {
         Filter::None => "",
         Filter::Drop => {
@@ -73,7 +76,7 @@ fn nat(router: &Router) -> Vec<Act> {
         Filter::None | Filter::Reset => "",
     };
     let script = format!(
-        "table ip lab {{\n chain hide {{\n  type nat hook postrouting priority 100;\n  oif eth1 masquerade\n }}\n \
+        "table {table} lab {{\n chain hide {{\n  type nat hook postrouting priority 100;\n  oif eth1 masquerade\n }}\n \
          chain known {{\n  type filter hook forward priority 0;\n{unknown} }}\n{own}}}\n"
     );
     // The sysctls are there once connection tracking is.
@@ -89,14 +92,22 @@ fn nat(router: &Router) -> Vec<Act> {
 }
 
 /// Connections to the router go to one server, the next one to the other, and so on.
-fn balancer() -> String {
-    let topology = Topology::balanced();
+fn balancer(scenario: &Scenario) -> String {
+    let (table, topology) = (table(scenario.family), scenario.topology());
     let address =
         |name| topology.address(name).map(|address| address.to_string()).unwrap_or_default();
     format!(
-        "table ip lab {{\n chain spread {{\n  type nat hook prerouting priority -100;\n  \
+        "table {table} lab {{\n chain spread {{\n  type nat hook prerouting priority -100;\n  \
          iif eth0 meta l4proto tcp dnat to numgen inc mod 2 map {{ 0 : {}, 1 : {} }}\n }}\n}}\n",
         address(SERVER),
         address(SECOND_SERVER)
     )
+}
+
+/// What nft calls the tables of a family.
+const fn table(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::V4 => "ip",
+        IpFamily::V6 => "ip6",
+    }
 }

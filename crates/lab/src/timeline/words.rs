@@ -16,7 +16,7 @@ use crate::{
 pub fn script(scenario: &Scenario) -> String {
     let mut text = format!("{}: {}\n", scenario.name, scenario.summary);
     let mut line = |when: &str, what: &str| text += &format!("{when:>22}  {what}\n");
-    line("", &format!("topology {}: {}", scenario.plan.word(), hosts(scenario.plan)));
+    line("", &format!("topology {}: {}", scenario.plan.word(), hosts(scenario)));
     let cues = cues(scenario);
     for cue in cues.iter().filter(|cue| cue.step.is_none()) {
         line("to begin with", &cue.act.to_string());
@@ -69,10 +69,12 @@ pub fn script(scenario: &Scenario) -> String {
     text
 }
 
-fn hosts(plan: Plan) -> String {
-    let topology = plan.topology();
+fn hosts(scenario: &Scenario) -> String {
+    let topology = scenario.topology();
     let named = topology.hosts.iter().map(|host| {
-        let addresses = topology.ends_of(&host.name).map(|(_, _, end)| end.address.to_string());
+        let addresses = topology
+            .ends_of(&host.name)
+            .map(|(_, _, end)| topology.family.of(end.address).to_string());
         format!("{} {}", host.name, addresses.collect::<Vec<_>>().join(" and "))
     });
     named.collect::<Vec<_>>().join(", ")
@@ -209,7 +211,10 @@ fn link_in_words(link: &Link) -> String {
     let span = |of: Duration, what: &str| (!of.is_zero()).then(|| format!("{what} {}", Span(of)));
     let said = [
         link.cut.then(|| "cut".to_owned()),
-        link.mtu.map(|mtu| format!("packets over {mtu} bytes vanish")),
+        link.mtu.map(|mtu| {
+            let told = if link.tells_mtu { ", which ICMP tells" } else { "" };
+            format!("packets over {mtu} bytes vanish{told}")
+        }),
         percent(link.loss, "lost"),
         (link.burst > 1.0).then(|| format!("{} in a row", link.burst)),
         percent(link.corrupt, "with a bit turned over"),

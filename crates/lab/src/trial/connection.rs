@@ -32,8 +32,8 @@ impl Connection {
     /// Makes the connection and brings it where the case begins.
     pub(super) fn bring_to(lab: &Lab, case: &Case) -> Result<Self, TrialError> {
         let client_host = lab.client()?;
-        let address = lab.topology().address(SERVER).unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let listener = listen(lab.server()?, address.into(), case.begin)?;
+        let address = lab.topology().address(SERVER).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let listener = listen(lab.server()?, address, case.begin)?;
         let socket = client_socket(client_host, case)?;
         let mut connection = Self {
             client: Some(socket),
@@ -262,7 +262,11 @@ const SMALL_BUFFER: usize = 4096;
 
 fn listen(host: &Host, address: IpAddr, begin: Begin) -> Result<TcpListener, TrialError> {
     let listener = host.enter(|| -> io::Result<TcpListener> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(SocketAddr::new(address, 0)),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         if begin.shuts_the_window() {
             // Accepted connections inherit it, and the window is offered by it from the SYN on.
             socket.set_recv_buffer_size(SMALL_BUFFER)?;

@@ -29,7 +29,7 @@ pub enum Loss {
     /// The queue before the slow link was full ([`crate::wire::Rate::queue`]), or more was on its way
     /// than a wire holds.
     QueueFull,
-    /// It was longer than the path takes, and nobody was told ([`crate::wire::Link::mtu`]).
+    /// It was longer than the path takes ([`crate::wire::Link::mtu`]).
     TooLong,
     /// A [`crate::wire::Filter`] was waiting for it.
     Filtered,
@@ -51,6 +51,8 @@ pub enum Forgery {
     ResetInAnswer,
     /// An ICMP message by which the middlebox refuses a frame of a flow that it does not know.
     IcmpInAnswer,
+    /// An ICMP message that says how long a packet may be ([`crate::wire::Link::tells_mtu`]).
+    TooBig,
     /// An ACK by which the middlebox answers a keepalive probe in the peer's name.
     KeepaliveAnswer,
     /// An RST that was asked for ([`crate::wire::Reset`]).
@@ -107,6 +109,7 @@ impl fmt::Display for Forgery {
             Self::ResetAtExpiry => "RST of the middlebox, which forgets the flow",
             Self::ResetInAnswer => "RST of the middlebox, which knows no such flow",
             Self::IcmpInAnswer => "ICMP of the middlebox, which knows no such flow",
+            Self::TooBig => "ICMP that says how long a packet may be",
             Self::KeepaliveAnswer => "ACK of the middlebox in the peer's name",
             Self::ResetOnDemand => "RST that was asked for",
         })

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::topology::End;
 
-/// Loses each segment of one kind, or the first few, silently. IPv4 only.
+/// Loses each segment of one kind, or the first few, silently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter {
     /// What is lost.

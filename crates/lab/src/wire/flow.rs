@@ -1,7 +1,7 @@
 //! Owns what the wire knows of one TCP connection that passes it: sequence numbers of both directions,
 //! who opened it, what has ended. Judges nothing. Read: RFC 9293 section 3.4, RFC 1122 section 4.2.3.6.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use crate::{frame::Segment, topology::End};
 
@@ -9,9 +9,9 @@ use crate::{frame::Segment, topology::End};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowKey {
     /// The address and port at the left end.
-    pub left: SocketAddrV4,
+    pub left: SocketAddr,
     /// The address and port at the right end.
-    pub right: SocketAddrV4,
+    pub right: SocketAddr,
 }
 
 /// What the wire has seen of a connection.
@@ -78,7 +78,7 @@ impl FlowKey {
     }
 
     /// The address and port at `end`.
-    pub const fn at(&self, end: End) -> SocketAddrV4 {
+    pub const fn at(&self, end: End) -> SocketAddr {
         match end {
             End::Left => self.left,
             End::Right => self.right,

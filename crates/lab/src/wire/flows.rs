@@ -55,7 +55,10 @@ const FLOWS_MAX: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
-    use std::{net::SocketAddrV4, time::Duration};
+    use std::{
+        net::{Ipv4Addr, SocketAddr},
+        time::Duration,
+    };
 
     use super::*;
 
@@ -63,8 +66,8 @@ mod tests {
     fn the_flows_that_were_silent_for_longest_make_room() {
         let mut flows = Flows::default();
         let key = |number: usize| FlowKey {
-            left: SocketAddrV4::new(u32::try_from(number).unwrap().into(), 1),
-            right: SocketAddrV4::new([10, 0, 0, 7].into(), 111),
+            left: SocketAddr::new(Ipv4Addr::from(u32::try_from(number).unwrap()).into(), 1),
+            right: ([10, 0, 0, 7], 111).into(),
         };
         for number in 0..=FLOWS_MAX {
             flows.note(key(number), Moment(Duration::from_nanos(number as u64)));

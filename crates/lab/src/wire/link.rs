@@ -13,8 +13,12 @@ pub struct Link {
     /// Nothing passes, and nobody is told.
     pub cut: bool,
     /// The longest packet that passes, in bytes as an MTU counts them (without the 14 of Ethernet). A
-    /// longer one vanishes without an ICMP message: the black hole of path MTU discovery (RFC 2923, section 2.1).
+    /// longer one vanishes; without [`Link::tells_mtu`] in the black hole of path MTU discovery (RFC 2923,
+    /// section 2.1).
     pub mtu: Option<u32>,
+    /// Who sends a longer packet is told by ICMP how long it may be, as by a router that nobody filters (RFC
+    /// 1191, RFC 8201), and sends shorter ones.
+    pub tells_mtu: bool,
     /// Percent of the frames that are lost.
     pub loss: f64,
     /// How many frames are lost in a row, on average (the simple Gilbert model, in which a good and a bad
@@ -66,6 +70,7 @@ impl Default for Link {
         Self {
             cut: false,
             mtu: None,
+            tells_mtu: false,
             loss: 0.0,
             burst: 1.0,
             corrupt: 0.0,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::topology::End;
 
 /// A NAT, firewall or load balancer in the cable. It knows the connections that were there before it, and
-/// those whose SYN passes it; it sees what the hosts send before the faults of the link do. IPv4 only.
+/// those whose SYN passes it; it sees what the hosts send before the faults of the link do. Fragments pass by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Middlebox {
     /// A flow is forgotten when nothing has refreshed it for so long; `None`: never.

@@ -134,7 +134,8 @@ impl Path {
 /// The header of Ethernet without a tag.
 const ETHERNET: usize = 14;
 
-/// Ethernet and IPv4 without options: a bit that is turned over behind them is found by the checksum of TCP.
+/// Ethernet and IPv4 without options: a bit that is turned over behind them is found by the checksum of TCP,
+/// which covers the addresses as well, of which IPv6 has the rest here.
 const HEADERS: usize = ETHERNET + 20;
 
 const NANOSECONDS: u128 = 1_000_000_000;

@@ -4,7 +4,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    net::SocketAddrV4,
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Table {
     /// When to look at a flow again: at or before it is to be forgotten.
     looks: BinaryHeap<Reverse<(Moment, FlowKey)>>,
     /// New mappings: the address that the outside sees, and the one that it stands for.
-    mappings: HashMap<(SocketAddrV4, SocketAddrV4), SocketAddrV4>,
+    mappings: HashMap<(SocketAddr, SocketAddr), SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -235,8 +235,8 @@ impl Middlebox {
 
 /// The address that the outside sees in place of `inner`: the port's upper bit is the other one, so that
 /// a client's port becomes one that no client uses.
-const fn leaked(inner: SocketAddrV4) -> SocketAddrV4 {
-    SocketAddrV4::new(*inner.ip(), inner.port() ^ 0x8000)
+const fn leaked(inner: SocketAddr) -> SocketAddr {
+    SocketAddr::new(inner.ip(), inner.port() ^ 0x8000)
 }
 
 /// `nf_conntrack_tcp_timeout_close` of Linux.

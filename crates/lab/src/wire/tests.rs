@@ -3,15 +3,15 @@
 //! ACK); out come the same lines with their fate, and what leaves the wire later with `=>` or `<=`.
 
 mod boxes;
+mod families;
 mod faults;
 mod filters;
 mod promises;
 
 use std::time::Duration;
 
-use etherparse::PacketBuilder;
-
 use super::*;
+use crate::topology::IpFamily;
 
 pub(super) const LEFT: (&str, u16) = ("10.0.0.1", 40_000);
 pub(super) const RIGHT: (&str, u16) = ("10.0.0.7", 111);
@@ -30,6 +30,11 @@ pub(super) const HANDSHAKE: [&str; 3] = ["0 > S 100", "0 < S. 300 ack 101", "0 >
 
 /// A frame from a line of a script, behind its moment.
 pub(crate) fn frame(line: &str) -> (End, Vec<u8>) {
+    frame_over(IpFamily::V4, line)
+}
+
+/// The same over one of the families.
+pub(crate) fn frame_over(family: IpFamily, line: &str) -> (End, Vec<u8>) {
     let words: Vec<_> = line.split_whitespace().collect();
     let from = if words[0] == ">" { End::Left } else { End::Right };
     let number = |word: &str| {
@@ -39,10 +44,13 @@ pub(crate) fn frame(line: &str) -> (End, Vec<u8>) {
     let ((source, port), (destination, to)) =
         if from == End::Left { (LEFT, RIGHT) } else { (RIGHT, LEFT) };
     let [near, far] = [[2, 0, 0, 0, 0, from as u8], [2, 0, 0, 0, 0, from.other() as u8]];
-    let address = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap().octets();
-    let mut builder = PacketBuilder::ethernet2(near, far)
-        .ipv4(address(source), address(destination), 64)
-        .tcp(port, to, words[2].parse().unwrap(), if words.contains(&"shut") { 0 } else { 512 });
+    let address = |text: &str| family.of(text.parse().unwrap());
+    let mut builder = headers([far, near], address(source), address(destination)).unwrap().tcp(
+        port,
+        to,
+        words[2].parse().unwrap(),
+        if words.contains(&"shut") { 0 } else { 512 },
+    );
     for flag in words[1].chars() {
         builder = match flag {
             'S' => builder.syn(),
@@ -113,6 +121,11 @@ fn line(passage: &Passage) -> String {
 
 /// Plays a script. A line of a moment alone lets time pass until then.
 pub(super) fn play(wire: &mut Wire, script: &[&str]) -> Vec<String> {
+    play_over(IpFamily::V4, wire, script)
+}
+
+/// The same over one of the families.
+pub(super) fn play_over(family: IpFamily, wire: &mut Wire, script: &[&str]) -> Vec<String> {
     let mut log = Vec::new();
     for text in script {
         let (moment, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -121,7 +134,7 @@ pub(super) fn play(wire: &mut Wire, script: &[&str]) -> Vec<String> {
         if rest.is_empty() {
             continue;
         }
-        let (from, bytes) = frame(rest);
+        let (from, bytes) = frame_over(family, rest);
         let passage = wire.take(now, from, &bytes);
         log.push(line(&passage));
         tell_forged(wire, &mut log);

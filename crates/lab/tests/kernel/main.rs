@@ -9,6 +9,7 @@ mod cable;
 mod capture;
 mod faults;
 mod filters;
+mod ipv6;
 mod leftovers;
 mod power;
 mod trial;

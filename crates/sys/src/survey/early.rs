@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use halfopen_core::{Observation, PeerTallies, Sample, Sysctls, TcpState};
 
-use super::{Place, Worker, holders::Searching, unjudged::Columns};
+use super::{Place, Worker, searching::Searching, unjudged::Columns};
 use crate::{bpf::record::Beyond, samples};
 
 /// Takes up observations of all namespaces, on any number of threads.

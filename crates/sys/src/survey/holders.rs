@@ -2,176 +2,26 @@
 //! could not be read. Read: `owners` and `options`, which do the reading.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     mem,
     ops::Range,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, channel},
     },
-    thread,
 };
 
 use halfopen_core::{
     KernelTimer, OptionsSeen, Owner, OwnerList, Owners, Process, Sample, TcpState,
 };
 
-use super::Unseen;
+use super::{About, Unseen, searching::Found};
 use crate::{
-    bpf::{Bpf, descriptor::Descriptor, record::Beyond},
+    bpf::record::Beyond,
     options::{OptionsError, OptionsReader},
-    owners::{OwnerTable, owners},
+    owners::OwnerTable,
     privilege::to_look_into_processes,
-    sources::Chosen,
 };
-
-/// Whose holders are looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// Nobody asked.
-    None,
-    /// Those of a few sockets, which are not known yet.
-    Some,
-    /// Those of every socket.
-    All,
-}
-
-/// Looks for holders.
-pub(super) struct Finder<'a> {
-    pub(super) source: &'a Chosen,
-    pub(super) wanted: Wanted,
-    /// Options that no source tells are read.
-    pub(super) reads_options: bool,
-}
-
-/// The search for holders, which may go on.
-pub(super) struct Searching {
-    search: Mutex<Search>,
-    reads_options: bool,
-    holders: OnceLock<Holders>,
-}
-
-enum Search {
-    GoesOn(Receiver<Found>),
-    /// `None` once the holders are made of it.
-    Over(Option<Found>),
-}
-
-impl Search {
-    fn wait(&mut self) -> Option<Found> {
-        match mem::replace(self, Self::Over(None)) {
-            Self::GoesOn(search) => Some(search.recv().unwrap_or(Found::NotYet)),
-            Self::Over(found) => found,
-        }
-    }
-}
-
-impl Searching {
-    /// Waits for the holders of every socket, by their addresses; `None` where it depends on which
-    /// sockets there are how to look for them.
-    pub(super) fn before_all_is_listed(&self) -> Option<&Holders> {
-        let mut search = self.search.lock().unwrap_or_else(PoisonError::into_inner);
-        match search.wait() {
-            None => self.holders.get(),
-            Some(found @ (Found::ByAddress(_) | Found::NotAsked)) => {
-                Some(self.holders.get_or_init(|| Holders::new(found, self.reads_options)))
-            }
-            Some(found) => {
-                *search = Search::Over(Some(found));
-                None
-            }
-        }
-    }
-
-    /// Waits for the holders. `inodes` are the sockets to look for if nobody has looked yet, or if
-    /// what was found goes by addresses and no socket's is known.
-    pub(super) fn after_all(
-        &self,
-        has_addresses: bool,
-        inodes: impl FnOnce() -> HashSet<u64>,
-    ) -> &Holders {
-        self.holders.get_or_init(|| {
-            let found = self.search.lock().unwrap_or_else(PoisonError::into_inner).wait();
-            let found = match found.unwrap_or(Found::NotYet) {
-                Found::ByAddress(_) if !has_addresses => in_proc(Some(&inodes())),
-                Found::NotYet => in_proc(Some(&inodes())),
-                found => found,
-            };
-            Holders::new(found, self.reads_options)
-        })
-    }
-
-    /// The holders, if anybody has waited for them.
-    pub(super) fn into_holders(self) -> Option<Holders> {
-        self.holders.into_inner()
-    }
-}
-
-/// What was found.
-pub(super) enum Found {
-    /// Nobody looked.
-    NotAsked,
-    /// Still to be looked for.
-    NotYet,
-    /// In /proc: by inode.
-    ByInode(OwnerTable),
-    /// By BPF: by the address of `struct socket`.
-    ByAddress(OwnerTable),
-    /// Why nobody's sockets could be seen at all.
-    Failed(String),
-}
-
-impl Finder<'_> {
-    /// Begins to look for holders on another thread, where those of all sockets are wanted.
-    pub(super) fn begin<'scope>(
-        &'scope self,
-        scope: &'scope thread::Scope<'scope, '_>,
-    ) -> Searching {
-        let (found, search) = channel();
-        let look = || match (self.wanted, self.bpf()) {
-            (Wanted::None, _) => Found::NotAsked,
-            (_, Some(bpf)) => by_bpf(bpf).unwrap_or(Found::NotYet),
-            (Wanted::All, None) => in_proc(None),
-            (Wanted::Some, None) => Found::NotYet,
-        };
-        let search_on = move || {
-            // Nobody waits for it where the look at the sockets fails.
-            let _ = found.send(look());
-        };
-        // Where no thread may be started the search comes later.
-        let _ = thread::Builder::new().spawn_scoped(scope, search_on);
-        let (search, holders) = (Mutex::new(Search::GoesOn(search)), OnceLock::new());
-        Searching { search, reads_options: self.reads_options, holders }
-    }
-
-    fn bpf(&self) -> Option<&Bpf> {
-        match self.source {
-            // Elsewhere the iterator sees no process, and would call those it saw by other numbers.
-            Chosen::Bpf { bpf, .. } if is_initial_pid_namespace() => Some(bpf),
-            _ => None,
-        }
-    }
-}
-
-fn is_initial_pid_namespace() -> bool {
-    // PROC_PID_INIT_INO of include/linux/proc_ns.h.
-    std::fs::read_link("/proc/self/ns/pid")
-        .is_ok_and(|link| link.as_os_str().as_encoded_bytes() == b"pid:[4026531836]")
-}
-
-fn by_bpf(bpf: &Bpf) -> Option<Found> {
-    let held = bpf.descriptors().ok()?.into_iter();
-    let held = held.map(|Descriptor { socket, pid, fd }| (pid, fd, socket)).collect();
-    Some(Found::ByAddress(OwnerTable::from_held(held)))
-}
-
-fn in_proc(wanted: Option<&HashSet<u64>>) -> Found {
-    match owners(wanted) {
-        Ok(table) => Found::ByInode(table),
-        Err(error) => Found::Failed(error.to_string()),
-    }
-}
 
 /// The holders of sockets, looked for once for all of them.
 pub(super) struct Holders {
@@ -185,6 +35,9 @@ pub(super) struct Holders {
 /// How many sockets each lack of sight concerns: what it hides, and why.
 type Missed = BTreeMap<(&'static str, Arc<str>), usize>;
 
+/// Hidden of a socket whose owner was seen.
+const OPTIONS: &str = "options";
+
 /// Options are read for at most this many sockets of one survey about which there is a doubt that
 /// the options can lift. A read takes some 20 µs (measured on two busy cores), so these take half a
 /// second. More would make a look at a host with hundreds of thousands of sockets a load of its own.
@@ -195,7 +48,7 @@ const OTHERS_MAX: usize = 5_000;
 
 impl Holders {
     /// From what was found. Options that no source tells are read only if `reads_options`.
-    fn new(found: Found, reads_options: bool) -> Self {
+    pub(super) fn new(found: Found, reads_options: bool) -> Self {
         Self {
             found,
             reads_options,
@@ -275,7 +128,8 @@ impl Holders {
         let missed = self.missed.into_inner().unwrap_or_else(PoisonError::into_inner);
         let missed = missed.into_iter().map(|((what, why), count)| {
             let sockets = if count == 1 { "socket" } else { "sockets" };
-            Unseen { what: format!("{what} of {count} {sockets}"), why: why.to_string() }
+            let about = if what == OPTIONS { About::Options } else { About::Owners };
+            Unseen { what: format!("{what} of {count} {sockets}"), why: why.to_string(), about }
         });
         missed.chain(further)
     }
@@ -283,18 +137,22 @@ impl Holders {
     /// Sockets may have more owners than were seen: of a socket with none, `missed` tells.
     fn further_owners(&self) -> Option<Unseen> {
         let Found::ByInode(table) = &self.found else { return None };
+        let missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        let lacks_owners = missed.keys().any(|(what, _)| *what != OPTIONS);
         let (processes, why) = match (&table.trouble, table.refused) {
             (Some(trouble), _) => {
                 let why = format!("they could not be looked into: {}; look again", trouble.first);
                 (trouble.processes, why)
             }
-            (None, refused @ 1..) if !self.missed_some() => {
+            (None, refused @ 1..) if !lacks_owners => {
                 (refused, format!("they may not be looked into: {}", to_look_into_processes()))
             }
             (None, _) => return None,
         };
         let noun = if processes == 1 { "process" } else { "processes" };
-        Some(Unseen { what: format!("owners in {processes} {noun}"), why })
+        let owners = if lacks_owners { "owners" } else { "further owners" };
+        let what = format!("{owners} in {processes} {noun}");
+        Some(Unseen { what, why, about: About::Owners })
     }
 }
 
@@ -328,7 +186,7 @@ impl Reader<'_> {
         if sample.inode.is_none() {
             // Mini sockets have no options; other sockets without a file do.
             if sample.info.is_some() && told.is_none() {
-                self.miss("options", &Arc::clone(&self.nobody_to_ask));
+                self.miss(OPTIONS, &Arc::clone(&self.nobody_to_ask));
             }
             let unread = || OptionsSeen::Unread(Arc::clone(&self.nobody));
             return (Owners::None, told.unwrap_or_else(unread));
@@ -367,13 +225,13 @@ impl Reader<'_> {
         };
         let take_one = |left: usize| left.checked_sub(1);
         if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_err() {
-            self.miss("options", &Arc::clone(&self.too_many));
+            self.miss(OPTIONS, &Arc::clone(&self.too_many));
             return OptionsSeen::Unread(Arc::clone(&self.too_many));
         }
         match self.options.read(owners, sample.id.cookie) {
             Ok(options) => OptionsSeen::Read(options),
             Err(error) => {
-                self.miss("options", &summary(&error).into());
+                self.miss(OPTIONS, &summary(&error).into());
                 OptionsSeen::Unread(error.to_string().into())
             }
         }

@@ -3,7 +3,7 @@
 
 use halfopen_core::{NetnsId, Observation, Sysctls, Tracking};
 
-use super::{NamespaceSeen, Place, Scope, SurveyError, Unseen, early::Early};
+use super::{About, NamespaceSeen, Place, Scope, SurveyError, Unseen, early::Early};
 use crate::{
     conntrack::{TrackingSeen, is_at_work, tracking},
     netns::{Census, Netns, census},
@@ -55,10 +55,12 @@ where
                 "processes, as a rule of other users, may not be looked at: {}",
                 to_look_into_processes()
             ),
+            about: About::Host,
         });
     }
     for (id, why) in hidden.unopened {
-        unseen.push(Unseen { what: format!("connections of network namespace {id}"), why });
+        let what = format!("connections of network namespace {id}");
+        unseen.push(Unseen { what, why, about: About::Host });
     }
     if !namespaces.iter().any(|netns| netns.id() == own.id()) {
         namespaces.push(Netns::current()?);
@@ -73,6 +75,7 @@ where
                 unseen.push(Unseen {
                     what: format!("connections of network namespace {}{name}", netns.id()),
                     why: error.to_string(),
+                    about: About::Host,
                 });
             }
         }
@@ -109,17 +112,19 @@ where
     })?;
     let (tracking, mut sockets) = looked?;
     let missed = std::mem::take(&mut sockets.missed);
-    unseen.extend(missed.into_iter().map(|(what, why)| Unseen { what, why }));
+    unseen.extend(missed.into_iter().map(|(what, why)| Unseen { what, why, about: About::Host }));
     if sysctls == Sysctls::default() {
         unseen.push(Unseen {
             what: format!("sysctls of network namespace {}", netns.id()),
             why: "/proc/sys/net/ipv4 could not be read; is it mounted here?".to_owned(),
+            about: About::Host,
         });
     }
     let TrackingSeen { each: tracking, missed } = tracking;
     unseen.extend(missed.map(|why| Unseen {
         what: format!("connection tracking of network namespace {}", netns.id()),
         why,
+        about: About::Host,
     }));
     let namespace = NamespaceSeen {
         id: netns.id(),

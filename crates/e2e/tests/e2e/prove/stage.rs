@@ -40,7 +40,7 @@ impl Stage {
 
     /// Connects to the peer, and says where the connection stands in the list.
     pub(super) fn connect(&mut self) -> usize {
-        let to = SocketAddr::new(self.lab.topology().address(SERVER).unwrap().into(), HOLDS);
+        let to = SocketAddr::new(self.lab.topology().address(SERVER).unwrap(), HOLDS);
         let connect = || TcpStream::connect_timeout(&to, SOON).unwrap();
         let stream = self.lab.client().unwrap().enter(connect).unwrap();
         let local = stream.local_addr().unwrap();

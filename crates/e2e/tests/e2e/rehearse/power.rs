@@ -42,7 +42,7 @@ fn a_server_that_loses_its_power_says_nothing_more() {
     let _ = fs::remove_file(&path);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let segments = segments(&captured.unwrap());
-    let is_server = |segment: &Segment| *segment.source.ip() == Ipv4Addr::new(10, 0, 2, 7);
+    let is_server = |segment: &Segment| segment.source.ip() == Ipv4Addr::new(10, 0, 2, 7);
     let said: Vec<_> = segments.iter().filter(|segment| is_server(segment)).collect();
     assert!(said.len() > 20, "{said:?}");
     assert!(said.iter().all(|segment| !segment.flags.fin && !segment.flags.rst), "{said:?}");

@@ -15,8 +15,16 @@ pub(super) fn link(table: &Table<'_>) -> Result<Fault, Slip> {
     let rate = table
         .whole("kbit", KBIT_MAX)?
         .map(|kbit| Rate { bits_per_second: u64::from(kbit) * 1000, queue: QUEUE });
+    let (mtu, tells_mtu) =
+        (table.whole("mtu", MTU_MAX)?, table.truth("tells_mtu")?.unwrap_or(false));
+    if tells_mtu && mtu.is_none_or(|mtu| mtu < MTU_TOLD_MIN) {
+        let what = "`tells_mtu` needs an `mtu` that hosts heed";
+        let remedy = format!("write mtu = {MTU_TOLD_MIN} or more, or leave `tells_mtu` out");
+        return Err(Slip::new(&table.origin_of("tells_mtu"), what, remedy));
+    }
     let link = Link {
-        mtu: table.whole("mtu", MTU_MAX)?,
+        mtu,
+        tells_mtu,
         loss: percent("loss")?,
         burst: table.whole("burst", BURST_MAX)?.map_or(plain.burst, f64::from),
         corrupt: percent("corrupt")?,
@@ -53,6 +61,9 @@ const QUEUE: u64 = 64 * 1024;
 
 /// The longest packet of IPv4.
 const MTU_MAX: u32 = 65_535;
+
+/// Every path of IPv6 takes 1280 bytes (RFC 8200, section 5), and a host that is told less goes on sending them.
+const MTU_TOLD_MIN: u32 = 1280;
 
 /// Longer bursts are cuts.
 const BURST_MAX: u32 = 1_000;

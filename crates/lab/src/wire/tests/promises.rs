@@ -26,6 +26,7 @@ fn any_link() -> impl Strategy<Value = Link> {
                 Link {
                     cut: cut && seed % 4 == 0,
                     mtu,
+                    tells_mtu: seed % 3 == 0,
                     loss,
                     burst,
                     corrupt,
@@ -77,11 +78,13 @@ fn any_box() -> impl Strategy<Value = Option<Middlebox>> {
 /// Segments near each other in a few connections, in both directions.
 fn any_frame() -> impl Strategy<Value = (End, Vec<u8>)> {
     let flags = prop::sample::select(vec!["S", "S.", ".", ".", ".", "F.", "R"]);
-    (any::<bool>(), flags, 100..110_u32, 100..110_u32, 0..3_u32, 0..3_u16).prop_map(
-        |(left, flags, sequence, number, length, connection)| {
+    let family = prop::sample::select(vec![IpFamily::V4, IpFamily::V6]);
+    (any::<bool>(), flags, 100..110_u32, 100..110_u32, 0..3_u32, 0..3_u16, family).prop_map(
+        |(left, flags, sequence, number, length, connection, family)| {
             let arrow = if left { '>' } else { '<' };
             let number = if flags.contains('.') { format!("ack {number}") } else { String::new() };
-            let (from, bytes) = frame(&format!("{arrow} {flags} {sequence} {number} len {length}"));
+            let line = format!("{arrow} {flags} {sequence} {number} len {length}");
+            let (from, bytes) = frame_over(family, &line);
             let (source, destination) =
                 if left { (LEFT.1 + connection, RIGHT.1) } else { (RIGHT.1, LEFT.1 + connection) };
             (from, forge::with_ports(&bytes, source, destination).unwrap())
