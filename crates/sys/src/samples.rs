@@ -248,4 +248,26 @@ mod tests {
         assert_eq!(cookies(first.connections.samples()), [3, 5]);
         assert!(first.noted.embryonic);
     }
+
+    #[test]
+    fn what_a_listing_that_broke_off_had_met_is_not_shown_twice() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let cookie_of = |end: &std::net::TcpStream| {
+            let (local, peer) = (end.local_addr().unwrap(), end.peer_addr().unwrap());
+            let mut all = by_sock_diag().unwrap();
+            let mut found = all.connections.samples().iter();
+            let ends = |one: &&Sample| (one.endpoints.local, one.endpoints.peer) == (local, peer);
+            found.find(ends).unwrap().id.cookie
+        };
+        let (met_before, new) = (cookie_of(&client), cookie_of(&server));
+        let mut met = Met::default();
+        met.is_new(met_before);
+        let broken = BpfError::Read { cause: rustix::io::Errno::IO };
+        let mut rest = rest_by_sock_diag(Sockets::default(), met, &broken).unwrap();
+        let shown = cookies(rest.connections.samples());
+        assert!(shown.contains(&new.0) && !shown.contains(&met_before.0));
+        assert_eq!(rest.missed, []);
+    }
 }
