@@ -15,7 +15,7 @@ use crate::{
     sources::{Chosen, tcp_sockets_here},
     wire::WireError,
 };
-pub(crate) use early::Early;
+pub(crate) use early::TakeEarly;
 use early::{Listed, list};
 
 /// The TCP sockets of one namespace, each once.
@@ -162,7 +162,7 @@ pub(crate) enum NoSamples {
 pub(crate) fn of_this_namespace(
     source: &Chosen,
     sysctls: &Sysctls,
-    early: &impl Early,
+    early: &impl TakeEarly,
 ) -> Result<Sockets, NoSamples> {
     // A listing visits every socket of the host to find none here.
     if tcp_sockets_here() == Some(0) {

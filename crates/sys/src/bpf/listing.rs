@@ -30,11 +30,11 @@ pub(crate) struct Listing<'s> {
     tick: Tick,
     sysctls: &'s Sysctls,
     arriving: Mutex<Arriving>,
+    spent: Sender<Vec<u8>>,
 }
 
 struct Arriving {
     read: Receiver<Vec<u8>>,
-    spent: Sender<Vec<u8>>,
     met: Met,
     listening: Vec<(Sample, Beyond)>,
     malformed: Malformed,
@@ -59,9 +59,9 @@ pub(crate) fn begin(tick: Tick, sysctls: &Sysctls) -> (Reading, Listing<'_>) {
     let (to_reading, spent) = channel();
     let (met, listening) = (Met::default(), Vec::new());
     let (malformed, shared) = (Malformed::default(), SharedOptions::default());
-    let arriving = Arriving { read, spent: to_reading, met, listening, malformed, shared };
-    let arriving = Mutex::new(arriving);
-    (Reading { read: to_listing, spent }, Listing { tick, sysctls, arriving })
+    let arriving = Mutex::new(Arriving { read, met, listening, malformed, shared });
+    let listing = Listing { tick, sysctls, arriving, spent: to_reading };
+    (Reading { read: to_listing, spent }, listing)
 }
 
 impl Reading {
@@ -91,7 +91,7 @@ impl Listing<'_> {
 
     /// Takes back the bytes of records, to be written over.
     pub(crate) fn give_back(&self, records: Vec<u8>) {
-        let unwanted = self.arriving().spent.send(records);
+        let unwanted = self.spent.send(records);
         // Once the reader has ended, what has waited gives its memory to what is made of it: freed in
         // small pieces it would stay with the process.
         if let Err(SendError(mut records)) = unwanted {

@@ -1,6 +1,6 @@
 //! Owns the listing by BPF, while which connections are taken up already: the kernel needs one core to
-//! list them, and the others would wait for it. Knows not what is done with what is taken. Read:
-//! `bpf::listing`.
+//! list them, and the others would wait for it. Does not know what is done with what is
+//! taken. Read: `bpf::listing`.
 
 use std::thread;
 
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Takes up connections while others of their namespace are still being listed.
-pub(crate) trait Early: Sync {
+pub(crate) trait TakeEarly: Sync {
     /// One thread's part in it.
     type Taker;
 
@@ -48,15 +48,16 @@ pub(super) struct Listed {
 }
 
 /// Lists the sockets of the calling thread's namespace, and lets `early` take up what it can.
-pub(super) fn list(bpf: &Bpf, sysctls: &Sysctls, early: &impl Early) -> Listed {
+pub(super) fn list(bpf: &Bpf, sysctls: &Sysctls, early: &impl TakeEarly) -> Listed {
     let expected = tcp_sockets_expected();
     let (reading, listing) = listing::begin(tick(), sysctls);
-    let sort = || Part::of(&listing, expected, early);
     // While this thread reads, others work on what was read; then it does as they do.
-    let others = thread::available_parallelism().map_or(1, usize::from).saturating_sub(1);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let others = cores.saturating_sub(1).min(expected / WORTH_A_THREAD);
+    let sort = || Part::of(&listing, expected / (others + 1), early);
     let (outcome, parts) =
         thread::scope(|scope| {
-            let others: Vec<_> = (0..others.min(expected / WORTH_A_THREAD))
+            let others: Vec<_> = (0..others)
                 // Where no more threads may be started, those that there are do the work.
                 .map_while(|_| thread::Builder::new().spawn_scoped(scope, sort).ok())
                 .collect();
@@ -99,7 +100,8 @@ impl Part {
     }
 
     /// Sorts connections out as they are listed: those that have to wait, and those that `early` takes.
-    fn of(listing: &Listing<'_>, expected: usize, early: &impl Early) -> Self {
+    /// Where all have to wait, as many as `expected` may be this part.
+    fn of(listing: &Listing<'_>, expected: usize, early: &impl TakeEarly) -> Self {
         let mut part = Self::new(listing);
         let mut shared = SharedOptions::default();
         let Some(first) = listing.next() else { return part };
@@ -162,7 +164,7 @@ mod tests {
         done: Mutex<Vec<Vec<u64>>>,
     }
 
-    impl Early for Taker {
+    impl TakeEarly for Taker {
         type Taker = Vec<u64>;
 
         fn hire(&self, listening: &[(Sample, Beyond)]) -> Option<Vec<u64>> {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use halfopen_core::{Observation, PeerTallies, Sample, Sysctls, TcpState};
 
 use super::{Place, Worker, searching::Searching, unjudged::Columns};
-use crate::{bpf::record::Beyond, samples};
+use crate::{bpf::record::Beyond, samples::TakeEarly};
 
 /// Takes up observations of all namespaces, on any number of threads.
 pub(super) struct Early<'a, T, S, E> {
@@ -58,7 +58,7 @@ impl<'a, T, S, E> Here<'a, T, S, E> {
     }
 }
 
-impl<'h, T, S, E> samples::Early for &'h Here<'_, T, S, E>
+impl<'h, T, S, E> TakeEarly for &'h Here<'_, T, S, E>
 where
     T: Send,
     S: Fn() -> T + Sync,
