@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use rehearse::AFTER_REHEARSE;
 pub use rehearse::{ClockKey, Rehearse};
-pub use relay::{BalanceKey, Bounds, Finding, HeaderKey, Relay};
+pub use relay::{BalanceKey, Bounds, Finding, HeaderKey, Relay, ServeOn};
 pub use relay_check::{CheckPlace, RelayCheck};
 
 use crate::{

@@ -65,7 +65,9 @@ pub fn main() -> ExitCode {
     };
     tell_restored(&halfopen_sys::restore());
     let mut out = BufWriter::new(io::stdout());
-    let exit = run(&arguments, &mut out).unwrap_or_else(|failure| {
+    // What is still in the buffer when it is dropped would be lost without a word.
+    let done = run(&arguments, &mut out).and_then(|exit| Ok(out.flush().map(|()| exit)?));
+    let exit = done.unwrap_or_else(|failure| {
         let exit = failure.exit();
         if exit != Exit::Fine {
             // Nowhere is left to say that standard error cannot be written.

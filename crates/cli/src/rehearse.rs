@@ -44,9 +44,6 @@ pub(crate) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Fa
         "list" => catalogue::list(out),
         "explain" => catalogue::explain(arguments, out),
         "doctor" => doctor::run(out),
-        "book" | "detection" if arguments.ipv6 => Err(Failure::Usage(
-            "`book` and `detection` are over IPv4; leave --ipv6 out, or name a scenario".to_owned(),
-        )),
         "book" => privileged().and_then(|()| book::run(arguments, out)),
         "detection" => privileged().and_then(|()| detection::run(arguments, out)),
         "all" => all::run(arguments, out),

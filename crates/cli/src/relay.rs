@@ -6,6 +6,7 @@ mod log;
 mod metrics;
 mod supervisor;
 mod wanted;
+mod writer;
 
 use std::{
     io::{self, Write},
@@ -13,11 +14,10 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use halfopen_relay::{Gauges, Inherited, Notice, Relay, StartError};
+use halfopen_relay::{Inherited, Relay, StartError};
 use halfopen_sys::activation;
 use jiff::Timestamp;
 use signal_hook::consts::SIGHUP;
@@ -25,11 +25,13 @@ use signal_hook::consts::SIGHUP;
 use crate::{
     args,
     exit::{Exit, Failure},
+    render::counted,
     signals,
 };
 use log::Entry;
 use supervisor::{Phase, Pulse};
 use wanted::{Wanted, wanted};
+use writer::Writer;
 
 /// Relays until SIGTERM or SIGINT, then until the last connection has ended or the time to drain is
 /// over; another of them ends it at once. SIGHUP reads the configuration again.
@@ -39,14 +41,16 @@ use wanted::{Wanted, wanted};
 pub(crate) fn run(arguments: &args::Relay, out: &mut impl Write) -> Result<Exit, Failure> {
     let wanted = wanted(arguments)?;
     if arguments.check {
-        writeln!(out, "{} listeners, nothing to find fault with", wanted.plan.services.len())?;
+        let listeners = counted(wanted.plan.services.len(), "listener", "listeners");
+        writeln!(out, "{listeners}, nothing to find fault with")?;
         return Ok(Exit::Fine);
     }
     let signals = signals::listen(false)?;
     let (relay, notices) =
         Relay::start(&wanted.plan, inherited()?).map_err(|error| failure(&error))?;
     let gauges = relay.gauges();
-    let mut running = Running { relay, wanted, as_json: arguments.face.json };
+    let mut running =
+        Running { relay, wanted, log: Writer::start()?, as_json: arguments.face.json };
     if let Some(address) = running.wanted.metrics {
         let served = metrics::serve(address, gauges.clone());
         let address = served.map_err(|error| {
@@ -55,7 +59,7 @@ pub(crate) fn run(arguments: &args::Relay, out: &mut impl Write) -> Result<Exit,
         running.tell(&Entry::Metrics(address));
     }
     running.tell_listeners();
-    let writer = write_log(notices, gauges, arguments.face.json)?;
+    running.log.follow(notices, gauges, arguments.face.json)?;
     supervisor::tell(Phase::Ready);
     let mut pulse = Pulse::wanted(Instant::now());
     while let Some(SIGHUP) = running.wait(&signals, &mut pulse) {
@@ -65,8 +69,7 @@ pub(crate) fn run(arguments: &args::Relay, out: &mut impl Write) -> Result<Exit,
     }
     running.drain(&signals, &mut pulse);
     let stopped = running.relay.stop();
-    // The log ends when the last worker has gone.
-    let _ = writer.join();
+    running.log.end();
     stopped.map_err(|error| Failure::System(format!("the relay failed: {error}")))?;
     Ok(Exit::Fine)
 }
@@ -75,6 +78,7 @@ pub(crate) fn run(arguments: &args::Relay, out: &mut impl Write) -> Result<Exit,
 struct Running {
     relay: Relay,
     wanted: Wanted,
+    log: Writer,
     as_json: bool,
 }
 
@@ -128,7 +132,7 @@ impl Running {
     }
 
     fn tell(&self, entry: &Entry<'_>) {
-        write_lines(std::iter::once(log::line(entry, Timestamp::now(), self.as_json)));
+        self.log.tell(log::line(entry, Timestamp::now(), self.as_json));
     }
 }
 
@@ -139,41 +143,6 @@ fn inherited() -> Result<Vec<Inherited>, Failure> {
     })?;
     let named = |(name, socket)| Inherited { name, socket: Arc::new(socket) };
     Ok(sockets.into_iter().map(named).collect())
-}
-
-/// Writes a line for every notice, in a thread of its own.
-fn write_log(
-    notices: Receiver<Notice>,
-    gauges: Gauges,
-    as_json: bool,
-) -> Result<JoinHandle<()>, Failure> {
-    let work = move || {
-        let mut lost = 0;
-        while let Ok(first) = notices.recv() {
-            let at = Timestamp::now();
-            let told = std::iter::once(first).chain(notices.try_iter().take(LINES_AT_A_TIME));
-            write_lines(told.map(|notice| log::line(&Entry::Notice(&notice), at, as_json)));
-            let dropped = gauges.dropped_notices();
-            if dropped > lost {
-                write_lines([log::line(&Entry::Lost(dropped - lost), at, as_json)].into_iter());
-                lost = dropped;
-            }
-            // Lines of a busy relay are written together: a wake-up for each costs as much as a tenth of
-            // a connection.
-            thread::sleep(LINES_TOGETHER);
-        }
-    };
-    let thread = thread::Builder::new().name("log".to_owned());
-    thread
-        .spawn(work)
-        .map_err(|error| Failure::System(format!("cannot start the log's thread: {error}")))
-}
-
-fn write_lines(lines: impl Iterator<Item = String>) {
-    let text: String = lines.map(|line| line + "\n").collect();
-    let mut out = io::stdout().lock();
-    // A log that nobody reads any more stops no connection.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn failure(error: &StartError) -> Failure {
@@ -191,7 +160,3 @@ fn failure(error: &StartError) -> Failure {
 
 /// How often to see whether the last connection has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// One write for a burst of lines.
-const LINES_AT_A_TIME: usize = 4096;
-/// Nobody who reads along sees the difference, and the queue holds what comes meanwhile.
-const LINES_TOGETHER: Duration = Duration::from_millis(20);

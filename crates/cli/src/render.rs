@@ -23,5 +23,5 @@ pub(crate) use self::{
     story::write_story,
     summary::{write_foot, write_head},
     table::{TableView, write_table},
-    words::{end, learns, owner, pair},
+    words::{counted, end, learns, owner, pair},
 };

@@ -50,9 +50,27 @@ impl Running {
     }
 }
 
+/// When `within` is over. However long it is: `Duration::MAX` is how many say "no limit".
+pub(crate) fn deadline(within: Duration) -> Instant {
+    // 30 years, which is what tokio's own `sleep` makes of it.
+    Instant::now().checked_add(within).unwrap_or_else(|| Instant::now() + MONTH * 12 * 30)
+}
+
 /// A generator with a seed that nobody knows, which the standard library has from the system.
 pub(crate) fn chance() -> Chance {
     Chance::new(RandomState::new().hash_one(0))
 }
 
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_limit_is_a_limit_that_nobody_lives_to_see() {
+        let now = Instant::now();
+        assert!(deadline(Duration::MAX) > now + MONTH * 12);
+        assert!(deadline(Duration::from_secs(1)) <= now + Duration::from_secs(60));
+    }
+}

@@ -11,10 +11,13 @@ use halfopen_core::{
 use tokio::{
     net::{TcpStream, lookup_host},
     task::JoinSet,
-    time::{Instant, sleep, timeout_at},
+    time::{sleep, timeout_at},
 };
 
-use crate::detect::{DetectError, DetectWithin as _, Objective};
+use crate::{
+    clock::deadline,
+    detect::{DetectError, DetectWithin as _, Objective},
+};
 
 /// A connection to be: where to, and what is wanted of it.
 ///
@@ -82,7 +85,7 @@ impl Connect {
     /// # Errors
     /// [`ConnectError`], which names every address that was tried and what it answered.
     pub async fn open(&self) -> Result<TcpStream, ConnectError> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = deadline(self.timeout);
         let addresses = match &self.target {
             Target::Addresses(addresses) => addresses.clone(),
             Target::Name(name) => match timeout_at(deadline, lookup_host(name)).await {
@@ -258,6 +261,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 mod tests {
     use std::net::TcpListener;
 
+    use tokio::time::Instant;
+
     use super::*;
 
     /// A port of the loopback on which nobody listens.
@@ -283,6 +288,13 @@ mod tests {
         let stream = connect.open().await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), good);
         assert!(began.elapsed() < Duration::from_secs(30));
+    }
+
+    #[tokio::test]
+    async fn whoever_wants_no_limit_may_say_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = Connect::to(listener.local_addr().unwrap()).timeout(Duration::MAX);
+        assert!(connect.open().await.is_ok());
     }
 
     #[tokio::test]

@@ -93,6 +93,7 @@ pub struct Beating<T, P, Message> {
     round_trip: Option<Duration>,
     watch: Option<Watch>,
     over: bool,
+    dead: Option<Dead>,
     /// A transport wakes the task that asked it last. Where messages are sent in one task and received in
     /// another, each has to wake the other when it has moved the transport on.
     sender: Option<Waker>,
@@ -144,6 +145,7 @@ impl<T, P, Message> Beating<T, P, Message> {
             round_trip: None,
             watch: None,
             over: false,
+            dead: None,
             sender: None,
             receiver: None,
         }
@@ -203,11 +205,18 @@ impl<T, P, Message> Beating<T, P, Message> {
 
     fn declare(&mut self, evidence: Evidence) -> Dead {
         self.over = true;
+        let dead = Dead::from(evidence.clone());
+        self.dead = Some(dead.clone());
         wake(&mut self.sender);
         if let Some(watch) = &self.watch {
-            watch.declare(evidence.clone());
+            watch.declare(evidence);
         }
-        evidence.into()
+        dead
+    }
+
+    /// A transport that nobody declares dead would keep its sender waiting for a peer that is.
+    fn refuse_if_dead<E>(&self) -> Result<(), BeatingError<E>> {
+        self.dead.clone().map_or(Ok(()), |dead| Err(dead.into()))
     }
 }
 
@@ -340,11 +349,13 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Self::Error>> {
+        self.refuse_if_dead()?;
         let answer = Pin::new(&mut self.transport).poll_ready(context);
         self.after_sender(answer, context).map_err(BeatingError::Transport)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Self::Error> {
+        self.refuse_if_dead()?;
         let now = self.clock.now();
         self.heartbeat.handle_sent(now);
         Pin::new(&mut self.transport).start_send(message).map_err(BeatingError::Transport)
@@ -354,6 +365,7 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Self::Error>> {
+        self.refuse_if_dead()?;
         let answer = Pin::new(&mut self.transport).poll_flush(context);
         self.after_sender(answer, context).map_err(BeatingError::Transport)
     }
@@ -362,6 +374,7 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Self::Error>> {
+        self.refuse_if_dead()?;
         let answer = Pin::new(&mut self.transport).poll_close(context);
         self.after_sender(answer, context).map_err(BeatingError::Transport)
     }

@@ -59,7 +59,7 @@
 //!
 //! # What this crate does not do
 //! It resumes no stream and replays no byte, proves no program by a probe of the kernel, does no TLS, and
-//! starts no task of its own. On macOS and Windows what needs Linux's TCP_INFO and epoll is missing.
+//! starts no task that outlives the future which it is for. On macOS and Windows what needs Linux's TCP_INFO and epoll is missing.
 
 #![forbid(unsafe_code)]
 

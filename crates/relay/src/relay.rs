@@ -207,7 +207,6 @@ impl Relay {
     pub fn stop(self) -> io::Result<()> {
         self.tell_all(&Command::Stop);
         self.watched.end();
-        self.checks.thread().unpark();
         let ended = |handle: JoinHandle<io::Result<()>>| {
             handle.join().unwrap_or_else(|_| Err(io::Error::other("a worker has panicked")))
         };

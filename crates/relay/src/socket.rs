@@ -111,6 +111,20 @@ pub(crate) fn cause(errno: Errno) -> Cause {
     }
 }
 
+/// Whether a connection could not be made for want of something on this host, which says nothing of the
+/// upstream: descriptors, memory, or a free port towards it (connect(2)).
+pub(crate) fn is_want_of_ours(error: &io::Error) -> bool {
+    let wants = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOBUFS,
+        Errno::ADDRNOTAVAIL,
+        Errno::AGAIN,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| wants.contains(&errno))
+}
+
 fn tcp(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;

@@ -16,7 +16,7 @@ use crate::pair::{Both, Ending, Side};
 pub struct Totals {
     /// Clients that were accepted.
     pub accepted: u64,
-    /// Clients that were turned away with RST: no place, or no descriptors.
+    /// Clients that were turned away with RST: no place, no descriptors, or no buffers.
     pub turned_away: u64,
     /// Bytes from each side that were given on.
     pub relayed: Both<u64>,

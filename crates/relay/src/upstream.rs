@@ -4,19 +4,18 @@
 use std::{
     net::{SocketAddr, TcpStream},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread::{self, Thread},
+    thread,
     time::{Duration, Instant},
 };
-
-use rustix::io::Errno;
 
 use crate::{
     health::{Health, UpstreamStanding},
     notice::Notice,
     reporter::Reporter,
+    socket,
 };
 
 /// One upstream.
@@ -27,15 +26,36 @@ pub(crate) struct Upstream {
     bell: Arc<Bell>,
 }
 
-/// Wakes the thread that checks, which sleeps as long as no check is due.
+/// Wakes the thread that checks, which sleeps as long as no check is due. It is heard also by a thread that
+/// was busy when it rang, which `thread::park` does not promise: a scope that ends parks too.
 #[derive(Debug, Default)]
-pub(crate) struct Bell(OnceLock<Thread>);
+pub(crate) struct Bell {
+    has_rung: Mutex<bool>,
+    rings: Condvar,
+}
 
 impl Bell {
     fn ring(&self) {
-        if let Some(thread) = self.0.get() {
-            thread.unpark();
-        }
+        *self.has_rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.rings.notify_one();
+    }
+
+    /// Sleeps until it rings, or has rung since the last time, or until then.
+    fn wait(&self, until: Option<Instant>) {
+        let guard = self.has_rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_quiet = |has_rung: &mut bool| !*has_rung;
+        let mut has_rung = match until {
+            Some(until) => {
+                let left = until.saturating_duration_since(Instant::now());
+                let waited = self.rings.wait_timeout_while(guard, left, is_quiet);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => {
+                let waited = self.rings.wait_while(guard, is_quiet);
+                waited.unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        *has_rung = false;
     }
 }
 
@@ -48,10 +68,9 @@ impl Upstream {
         self.with(|health| health.standing())
     }
 
-    /// So often it is checked while it is up.
+    /// So often it is checked while it is up, once it is among those of [`Watched::set`].
     pub(crate) fn watch(&self, every: Option<Duration>, now: Instant) {
         self.with(|health| health.watch(every, now));
-        self.bell.ring();
     }
 
     pub(crate) fn handle_let_in(&self, reporter: &Reporter, now: Instant) {
@@ -73,16 +92,11 @@ impl Upstream {
     fn check(&self, reporter: &Reporter, checks: &Checks) {
         // Closing at once is what any port scan looks like; a check that says more would have to
         // know the protocol.
-        let is_let_in = match TcpStream::connect_timeout(&self.address, CHECK_TIMEOUT) {
-            Ok(_) => true,
-            // A relay without descriptors or memory says nothing about its upstreams.
-            Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
-                    return self.with(|health| health.handle_unchecked(Instant::now()));
-                }
-                _ => false,
-            },
-        };
+        let outcome = TcpStream::connect_timeout(&self.address, CHECK_TIMEOUT);
+        if outcome.as_ref().is_err_and(socket::is_want_of_ours) {
+            return self.with(|health| health.handle_unchecked(Instant::now()));
+        }
+        let is_let_in = outcome.is_ok();
         let (counter, now) = (checks.of(is_let_in), Instant::now());
         counter.fetch_add(1, Ordering::Relaxed);
         if is_let_in {
@@ -134,6 +148,7 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn set(&self, upstreams: Vec<Arc<Upstream>>) {
         *self.upstreams.lock().unwrap_or_else(PoisonError::into_inner) = upstreams;
+        self.bell.ring();
     }
 
     /// An upstream to be watched.
@@ -151,13 +166,14 @@ impl Watched {
         self.checks.of(is_let_in).load(Ordering::Relaxed)
     }
 
+    /// No check is begun any more.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
+        self.bell.ring();
     }
 
     /// Checks those that are due, until it is over. Runs in a thread of its own.
     pub(crate) fn check_until_over(&self, reporter: &Reporter) {
-        let _ = self.bell.0.set(thread::current());
         while !self.is_over.load(Ordering::Relaxed) {
             let now = Instant::now();
             let upstreams = self.upstreams();
@@ -167,16 +183,102 @@ impl Watched {
             // Each in a thread, so that one that answers nothing does not hold up the others.
             thread::scope(|scope| {
                 for upstream in due {
-                    scope.spawn(move || upstream.check(reporter, &self.checks));
+                    let check = move || upstream.check(reporter, &self.checks);
+                    // Where there may be no more threads, one after the other has to do.
+                    if thread::Builder::new().spawn_scoped(scope, check).is_err() {
+                        check();
+                    }
                 }
             });
-            match upstreams.iter().filter_map(|upstream| upstream.check_at()).min() {
-                Some(next) => thread::park_timeout(next.saturating_duration_since(Instant::now())),
-                None => thread::park(),
-            }
+            self.bell.wait(upstreams.iter().filter_map(|upstream| upstream.check_at()).min());
         }
     }
 }
 
 /// A host that is up answers a connection request well within it, one lost one included.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, net::TcpListener};
+
+    use super::*;
+    use crate::reporter::reporter;
+
+    #[track_caller]
+    fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < deadline, "not within 20 s: {what}");
+            thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+
+    /// Whether the thread of this process with this name is asleep, as /proc says.
+    fn sleeps(name: &str) -> bool {
+        let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let mut stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+        stats.any(|stat| stat.contains(&format!("({name}) S ")))
+    }
+
+    /// A reload may bring an upstream while the thread that checks sleeps since nobody is to be checked.
+    #[test]
+    fn an_upstream_that_a_reload_brings_is_checked_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (reporter, _receiver, _dropped) = reporter();
+        let watched = Arc::new(Watched::default());
+        let name = "new-upstream";
+        let checking = Arc::clone(&watched);
+        let thread = thread::Builder::new().name(name.to_owned());
+        let thread = thread.spawn(move || checking.check_until_over(&reporter)).unwrap();
+        eventually("it sleeps", || sleeps(name));
+        let new = watched.upstream(listener.local_addr().unwrap());
+        new.watch(Some(Duration::from_secs(3600)), Instant::now());
+        eventually("it sleeps still, or again", || sleeps(name));
+        watched.set(vec![new]);
+        eventually("it is checked", || watched.checks(true) == 1);
+        watched.end();
+        eventually("the thread ends", || thread.is_finished());
+    }
+
+    /// Goal: a relay that stops does not wait for a check that is hours away. Method: the end comes while a check
+    /// is going on, of a listener whose queue is full, so that it is not answered.
+    #[test]
+    fn the_thread_that_checks_ends_although_it_was_busy_when_it_was_told() {
+        let listener = tcp_listener(0);
+        let address = listener.local_addr().unwrap();
+        // The kernel lets in one more than was asked for.
+        let _queued = TcpStream::connect(address).unwrap();
+        let (reporter, _receiver, _dropped) = reporter();
+        let watched = Arc::new(Watched::default());
+        let upstream = watched.upstream(address);
+        upstream.watch(Some(Duration::from_secs(3600)), Instant::now());
+        watched.set(vec![upstream]);
+        let name = "busy-checks";
+        let checking = Arc::clone(&watched);
+        let thread = thread::Builder::new().name(name.to_owned());
+        let thread = thread.spawn(move || checking.check_until_over(&reporter)).unwrap();
+        eventually("it waits for its check", || sleeps(name));
+        watched.end();
+        eventually("the thread ends", || thread.is_finished());
+        assert_eq!(watched.checks(true), 0, "it was answered, so nothing was shown");
+    }
+
+    /// A listener in whose queue there is room for so many, and one more.
+    fn tcp_listener(backlog: i32) -> TcpListener {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&listener, backlog).unwrap();
+        listener
+    }
+
+    #[test]
+    fn what_this_host_lacks_says_nothing_of_an_upstream() {
+        let error = |errno: rustix::io::Errno| std::io::Error::from(errno);
+        for lacking in [rustix::io::Errno::ADDRNOTAVAIL, rustix::io::Errno::MFILE] {
+            assert!(socket::is_want_of_ours(&error(lacking)), "{lacking}");
+        }
+        for telling in [rustix::io::Errno::CONNREFUSED, rustix::io::Errno::HOSTUNREACH] {
+            assert!(!socket::is_want_of_ours(&error(telling)), "{telling}");
+        }
+    }
+}

@@ -8,10 +8,9 @@ mod greeting;
 mod header;
 mod looking;
 mod slot;
+mod timers;
 
 use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
     io,
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
@@ -29,6 +28,7 @@ use slab::Slab;
 
 pub(crate) use budget::Budget;
 use slot::{Awaits, Key, Slot, Token};
+use timers::Timers;
 
 use crate::{
     hand::{Allowance, Pools},
@@ -55,7 +55,7 @@ pub(crate) struct Worker {
     /// Pairs whose TLS handshake is going on.
     shaking: usize,
     /// When to tick which pair.
-    timers: BinaryHeap<Reverse<(Instant, Key)>>,
+    timers: Timers,
     /// Pairs with data on its way.
     in_flight: Vec<Key>,
     next_look: Instant,
@@ -64,6 +64,8 @@ pub(crate) struct Worker {
     counters: Arc<Counters>,
     /// Given up for a moment when no descriptor is left, so that a client can be turned away.
     spare: Option<OwnedFd>,
+    /// Until then nobody is accepted, since the kernel refused it.
+    accept_again: Option<Instant>,
     draining: bool,
     stopping: bool,
     now: Instant,
@@ -89,13 +91,14 @@ impl Worker {
             pools: Pools::new(allowance),
             unfinished: Vec::new(),
             shaking: 0,
-            timers: BinaryHeap::new(),
+            timers: Timers::new(),
             in_flight: Vec::new(),
             next_look: now,
             reporter,
             budget,
             counters,
             spare: accepting::spare(),
+            accept_again: None,
             draining: false,
             stopping: false,
             now,
@@ -124,6 +127,7 @@ impl Worker {
             }
             self.handle_timers();
             self.look_if_due();
+            self.accept_again_if_due();
         }
         for key in self.slots.iter().map(|(_, slot)| slot.key).collect::<Vec<_>>() {
             self.handle_pair(key, Event::Evicted(Cause::Drained));
@@ -139,9 +143,8 @@ impl Worker {
         if !self.unfinished.is_empty() {
             return Some(Timespec { tv_sec: 0, tv_nsec: 0 });
         }
-        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let look = (!self.in_flight.is_empty()).then_some(self.next_look);
-        let next = timer.into_iter().chain(look).min()?;
+        let next = [self.timers.next(), look, self.accept_again].into_iter().flatten().min()?;
         let left = next.saturating_duration_since(self.now);
         Some(Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -253,7 +256,7 @@ impl Worker {
         let deadline = slot.pair.deadline().filter(|at| slot.armed.is_none_or(|armed| *at < armed));
         if let Some(deadline) = deadline {
             slot.armed = Some(deadline);
-            self.timers.push(Reverse((deadline, key)));
+            self.timers.push(deadline, key);
         }
         if gave && !slot.is_looked_at {
             slot.is_looked_at = true;
@@ -265,11 +268,7 @@ impl Worker {
     }
 
     fn handle_timers(&mut self) {
-        while let Some(Reverse((at, key))) = self.timers.peek().copied() {
-            if at > self.now {
-                return;
-            }
-            self.timers.pop();
+        while let Some((at, key)) = self.timers.pop(self.now) {
             let Some(slot) = self.slot(key) else { continue };
             slot.watch_upstream();
             if slot.armed != Some(at) {
@@ -309,6 +308,9 @@ impl Worker {
         let held = Both { client: pair.held(Side::Client), upstream: pair.held(Side::Upstream) };
         transfer::let_go(hands, held, &mut self.pools);
         self.budget.give_back();
+        let slots = &self.slots;
+        let is_there = |key: Key| slots.get(key.index()).is_some_and(|slot| slot.key == key);
+        self.timers.sweep(is_there);
         self.shaking -= usize::from(awaits == Awaits::Handshake);
         self.counters.count_ended(ending);
         self.reporter.tell(Notice::Ended(Record {

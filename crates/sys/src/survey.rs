@@ -113,10 +113,10 @@ pub struct Unseen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum About {
-    /// Who holds sockets. [`Owners::Unseen`] marks each socket of which no owner was seen; a process that
+    /// Who holds sockets. `Owners::Unseen` marks each socket of which no owner was seen; a process that
     /// could not be looked into may besides be a further owner of any other.
     Owners,
-    /// The options of sockets; [`OptionsSeen::Unread`] marks each.
+    /// The options of sockets; `OptionsSeen::Unread` marks each.
     Options,
     /// Why a source was not asked that might have told owners and options.
     Source,

@@ -1,6 +1,6 @@
 //! Owns the flags of `relay`, with their help. Decides nothing.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
 
@@ -49,10 +49,24 @@ pub struct Relay {
     pub bounds: Bounds,
     /// Serve Prometheus metrics on this address, at /metrics
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Output")]
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<ServeOn>,
     /// How the log looks.
     #[command(flatten)]
     pub face: Face,
+}
+
+/// Where a page is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServeOn(pub SocketAddr);
+
+impl FromStr for ServeOn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| {
+            format!("`{text}` is no address to serve on; write 127.0.0.1:9090 or [::1]:9090")
+        })
+    }
 }
 
 /// Which upstream is next.

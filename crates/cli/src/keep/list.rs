@@ -59,7 +59,8 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
             text: future::options(options),
         });
     }
-    let known = Record::open(arguments.record.as_deref())?.pasts()?.len();
+    let record = Record::open_existing(arguments.record.as_deref())?;
+    let known = record.map_or(Ok(0), |mut record| record.pasts().map(|pasts| pasts.len()))?;
     let kept = Kept { schema: "halfopen.keep-list/1", connections: known, cgroups };
     if arguments.face.json {
         json::write_document(out, &kept)?;
@@ -88,9 +89,12 @@ fn write(out: &mut impl Write, kept: &Kept, width: usize) -> std::io::Result<()>
         }
         write!(out, "{}", wrapped("  connections: ", &text, width))?;
     }
-    let text = match kept.connections {
+    let mut text = match kept.connections {
         0 => "no connection is on record".to_owned(),
         count => format!("{} on record, some of which may be gone", connections(count)),
     };
-    write!(out, "{}", wrapped("", &format!("{text}; `halfopen keep --undo` puts back"), width))
+    if kept.connections > 0 || !kept.cgroups.is_empty() {
+        text.push_str("; `halfopen keep --undo` puts everything back");
+    }
+    write!(out, "{}", wrapped("", &text, width))
 }

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -50,8 +50,8 @@ pub(crate) struct Options {
 /// Why the past cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot remember what was there before, so nothing is changed: {}: {cause}; name another file \
-     with --record",
+    "cannot use the record of what was there before, so nothing is changed: {}: {cause}; name another \
+     file with --record",
     path.display()
 )]
 pub(crate) struct RecordError {
@@ -69,16 +69,26 @@ impl From<RecordError> for Failure {
 }
 
 impl Record {
-    /// Opens the file that was asked for, or this user's own, and waits until nobody else has it.
+    /// Opens the file that was asked for, or this user's own, makes it if there is none, and waits
+    /// until nobody else has it.
     ///
     /// # Errors
-    /// [`Failure`] if it cannot be opened. Then nothing must be changed.
+    /// [`Failure`] if it cannot be opened, or is no record. Then nothing must be changed.
     pub(crate) fn open(wanted: Option<&Path>) -> Result<Self, Failure> {
-        let path = match wanted {
-            Some(path) => path.to_owned(),
-            None => own_file("kept.jsonl")?,
-        };
-        Ok(open(&path).map_err(|cause| RecordError { path, cause })?)
+        let path = place(wanted)?;
+        Ok(open(&path, true).map_err(|cause| RecordError { path, cause })?)
+    }
+
+    /// As [`Record::open`], and `None` if there is no such file: nothing is made.
+    ///
+    /// # Errors
+    /// As [`Record::open`].
+    pub(crate) fn open_existing(wanted: Option<&Path>) -> Result<Option<Self>, Failure> {
+        let path = place(wanted)?;
+        match open(&path, false) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => Ok(Some(opened.map_err(|cause| RecordError { path, cause })?)),
+        }
     }
 
     /// Writes changes down that are about to be made. They outlive this process, not the host's
@@ -174,13 +184,17 @@ impl Record {
     }
 }
 
-fn open(path: &Path) -> io::Result<Record> {
-    if let Some(directory) = path.parent() {
+fn place(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
+    wanted.map_or_else(|| own_file("kept.jsonl"), |path| Ok(path.to_owned()))
+}
+
+fn open(path: &Path, makes: bool) -> io::Result<Record> {
+    if let Some(directory) = path.parent().filter(|_| makes) {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     let boot = halfopen_sys::boot_id()?;
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.read(true).write(true).create(makes).truncate(false).mode(0o600);
     loop {
         let file = options.open(path)?;
         flock(&file, FlockOperation::LockExclusive)?;
@@ -190,13 +204,32 @@ fn open(path: &Path) -> io::Result<Record> {
             (one.dev(), one.ino()) == (other.dev(), other.ino())
         };
         if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| same(&own, &now))) {
+            refuse_foreign(&file)?;
             return Ok(Record { file, path: path.to_owned(), boot });
         }
     }
 }
 
+/// A record is written anew without what is done with, which must never happen to a file of others.
+fn refuse_foreign(mut file: &File) -> io::Result<()> {
+    let mut head = [0; HEAD.len()];
+    let mut length = 0;
+    while let read @ 1.. = file.read(head.get_mut(length..).unwrap_or_default())? {
+        length += read;
+    }
+    // The first line of all may have been torn by a full disk, and another one begun behind it.
+    let begins = head.get(..length).unwrap_or_default();
+    let begins = begins.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if HEAD.as_bytes().starts_with(begins) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "this file is no record of halfopen"))
+}
+
 /// Part of the interface: docs/json.md has its fields.
 const SCHEMA: &str = "halfopen.kept/1";
+/// How a line of any version begins.
+const HEAD: &str = "{\"schema\":\"halfopen.kept/";
 
 impl From<KeepOptions> for Options {
     fn from(options: KeepOptions) -> Self {
@@ -259,6 +292,39 @@ mod tests {
         assert_eq!(pasts.len(), 2);
         record.retain(|one| one == id(2)).unwrap();
         assert_eq!(record.pasts().unwrap().into_keys().collect::<Vec<_>>(), [id(2)]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_record_is_refused_and_stays_as_it_is() {
+        let place = Place::new("foreign");
+        for text in ["garbage", "{\"schema\":\"halfopen.audit/1\"}\n", "\u{0}\u{0}"] {
+            fs::write(&place.0, text).unwrap();
+            for opened in
+                [Record::open(Some(&place.0)).err(), Record::open_existing(Some(&place.0)).err()]
+            {
+                let refused = opened.unwrap().to_string();
+                assert!(refused.contains("is no record of halfopen"), "{refused}");
+            }
+            assert_eq!(fs::read_to_string(&place.0).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_record_that_does_not_exist_is_not_made_by_who_only_reads() {
+        let place = Place::new("absent");
+        assert!(Record::open_existing(Some(&place.0)).unwrap().is_none());
+        assert!(!place.0.exists());
+    }
+
+    #[test]
+    fn a_record_whose_first_line_is_torn_is_still_a_record() {
+        let place = Place::new("first");
+        for torn in ["", "\n", "{\"sch", "{\"sch\n", HEAD] {
+            fs::write(&place.0, torn).unwrap();
+            let mut record = Record::open(Some(&place.0)).unwrap();
+            record.add([(id(1), change(7200, 60))].into_iter()).unwrap();
+            assert_eq!(record.pasts().unwrap().len(), 1, "{torn:?}");
+        }
     }
 
     #[test]

@@ -67,7 +67,9 @@ fn chooses(selectors: &Selectors) -> bool {
 
 /// Puts back what the record knows of.
 fn connections(arguments: &Keep, undone: &mut Undone) -> Result<(), Failure> {
-    let mut record = Record::open(arguments.record.as_deref())?;
+    let Some(mut record) = Record::open_existing(arguments.record.as_deref())? else {
+        return Ok(());
+    };
     let pasts = record.pasts()?;
     if pasts.is_empty() {
         return record.retain(|_| false);

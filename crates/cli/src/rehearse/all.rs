@@ -64,9 +64,6 @@ pub(super) fn run(arguments: &Rehearse, out: &mut impl Write) -> Result<Exit, Fa
 fn write(arguments: &Rehearse, outcomes: &[Outcome], out: &mut impl Write) -> Result<(), Failure> {
     let cards: Vec<Card> =
         outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok().cloned()).collect();
-    if let Some(path) = &arguments.html {
-        scenario::write_page(path, &cards)?;
-    }
     if arguments.face.json {
         let not_done = outcomes.iter().filter_map(|outcome| {
             let why = outcome.result.as_ref().err()?.to_string();
@@ -80,6 +77,10 @@ fn write(arguments: &Rehearse, outcomes: &[Outcome], out: &mut impl Write) -> Re
         }
     }
     out.flush()?;
+    // After what was measured: that must not be lost with a file that cannot be written.
+    if let Some(path) = &arguments.html {
+        scenario::write_page(path, &cards)?;
+    }
     Ok(())
 }
 

@@ -24,6 +24,9 @@ pub(super) fn check(arguments: &Rehearse) -> Result<(), Failure> {
         ("all", "--svg") => "one picture cannot show all rehearsals; name one scenario, or use \
                              --html, which has the picture of each"
             .to_owned(),
+        ("book" | "detection", "--ipv6") => {
+            "`book` and `detection` are over IPv4; leave --ipv6 out, or name a scenario".to_owned()
+        }
         ("list" | "explain" | "doctor" | "all" | "book" | "detection", "SUBJECT") => {
             format!("`rehearse {what}` takes nothing more; leave out what follows it")
         }

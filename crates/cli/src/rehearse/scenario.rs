@@ -105,6 +105,13 @@ fn here(
 
 /// Shows a card, and writes the files that were asked for.
 fn show(arguments: &Rehearse, card: &Card, out: &mut impl Write) -> Result<Exit, Failure> {
+    if arguments.face.json {
+        json::write_document(out, &Document::of(slice::from_ref(card)))?;
+    } else {
+        out.write_all(card::text(card).as_bytes())?;
+    }
+    out.flush()?;
+    // After what was measured: that must not be lost with a file that cannot be written.
     if let Some(path) = &arguments.html {
         write_page(path, slice::from_ref(card))?;
     }
@@ -113,12 +120,6 @@ fn show(arguments: &Rehearse, card: &Card, out: &mut impl Write) -> Result<Exit,
             || Failure::System("cannot draw a picture: nothing passed the cable".to_owned());
         write_file(path, card.picture.as_ref().ok_or_else(nothing)?)?;
     }
-    if arguments.face.json {
-        json::write_document(out, &Document::of(slice::from_ref(card)))?;
-    } else {
-        out.write_all(card::text(card).as_bytes())?;
-    }
-    out.flush()?;
     Ok(exit(card.as_expected()))
 }
 

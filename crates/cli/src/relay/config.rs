@@ -2,7 +2,6 @@
 
 use std::{
     fmt, fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -11,7 +10,7 @@ use halfopen_relay::{Balance, proxy_header::Version};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::wanted::{HostPort, ListenWish};
-use crate::{exit::Failure, span::Given};
+use crate::{args::ServeOn, exit::Failure, span::Given};
 
 /// The whole file. What is left out has the default that the flag of the same name has.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -21,7 +20,7 @@ pub(super) struct Config {
     pub(super) max_connections: Option<std::num::NonZero<u32>>,
     pub(super) max_buffers: Option<std::num::NonZero<u32>>,
     pub(super) drain_within: Option<Text<Given>>,
-    pub(super) metrics: Option<SocketAddr>,
+    pub(super) metrics: Option<Text<ServeOn>>,
     pub(super) listen: Vec<ListenTable>,
 }
 
@@ -154,6 +153,7 @@ mod tests {
             format!("{LEAST}proxy-header-out = \"v3\"\n"),
             format!("{LEAST}tls = {{ certificate = \"relay.pem\" }}\n"),
             "workers = 0\n".to_owned() + LEAST,
+            "metrics = \"9090\"\n".to_owned() + LEAST,
             "[[listen]]\non = \"here\"\nto = [\"a:1\"]\n".to_owned(),
             "[[listen]]\non = \"127.0.0.1:1\"\nto = [\"a:1\",\n\"b\"]\n".to_owned(),
             "[[listen]]\non = \"127.0.0.1:1\"\n".to_owned(),

@@ -7,6 +7,8 @@ use halfopen_relay::{Ending, Notice, Record, Service};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::render::counted;
+
 /// What is written into the log.
 #[derive(Debug)]
 pub(super) enum Entry<'a> {
@@ -51,11 +53,13 @@ fn text(entry: &Entry<'_>) -> String {
         Entry::Reloaded => "reloaded".to_owned(),
         Entry::NotReloaded(why) => format!("not reloaded, everything is as before: {why}"),
         Entry::Draining { open, within } => format!(
-            "draining: nothing more is accepted; {open} connections have {} to end",
+            "draining: nothing more is accepted; {} left, with {} to end",
+            counted(*open, "connection is", "connections are"),
             Span(*within)
         ),
         Entry::Lost(count) => {
-            format!("{count} lines of this log were lost: it is written too slowly")
+            let lines = counted(usize::try_from(*count).unwrap_or(usize::MAX), "line", "lines");
+            format!("{lines} of this log lost: it is written too slowly")
         }
         Entry::Notice(notice) => told(notice),
     }

@@ -84,7 +84,7 @@ impl Collector for Page {
         gauge(&mut encoder, "buffers", help, self.0.buffers())?;
         gauge(&mut encoder, "buffers_max", "The most that there may be", self.0.most_buffers())?;
         counter(&mut encoder, "accepted", "Clients that were accepted", totals.accepted)?;
-        let help = "Clients turned away with RST, for want of a place or a descriptor";
+        let help = "Clients turned away with RST, for want of a place, a descriptor or a buffer";
         counter(&mut encoder, "turned_away", help, totals.turned_away)?;
         let help = "Lines of the log that were lost because it was not written fast enough";
         counter(&mut encoder, "log_lines_lost", help, self.0.dropped_notices())?;

@@ -1,6 +1,7 @@
 //! Owns the way from flags or a file to a plan, with the defaults and their reasons. Starts nothing.
 
 use std::{
+    collections::HashSet,
     fs,
     net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _},
     num::NonZero,
@@ -10,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use halfopen_core::detection::Tick;
+use halfopen_core::{Span, detection::Tick};
 use halfopen_relay::{
     Balance, Listen, Liveness, Plan, Service, Termination, UPSTREAMS_MAX, proxy_header::Version,
 };
@@ -40,17 +41,23 @@ pub(super) fn wanted(arguments: &args::Relay) -> Result<Wanted, Failure> {
         Some(path) => config::read(path)?,
         None => of_flags(arguments)?,
     };
+    of_config(&config)
+}
+
+fn of_config(config: &Config) -> Result<Wanted, Failure> {
     let services = config.listen.iter().map(|table| service(table, halfopen_sys::tick()));
+    let services = services.collect::<Result<Vec<_>, _>>()?;
+    refuse_twice(&services)?;
     let count = |number: NonZero<u32>| usize::try_from(number.get()).unwrap_or(usize::MAX);
     Ok(Wanted {
         plan: Plan {
-            services: services.collect::<Result<_, _>>()?,
+            services,
             workers: config.workers.map_or_else(processors, count),
             max_connections: config.max_connections.map(count),
             max_buffers: config.max_buffers.map_or(MAX_BUFFERS, count),
         },
         drain_within: given(config.drain_within).unwrap_or(DRAIN_WITHIN),
-        metrics: config.metrics,
+        metrics: config.metrics.map(|Text(address)| address.0),
     })
 }
 
@@ -94,9 +101,24 @@ fn of_flags(arguments: &args::Relay) -> Result<Config, Failure> {
         max_connections: arguments.bounds.max_connections.and_then(NonZero::new),
         max_buffers: arguments.bounds.max_buffers.and_then(NonZero::new),
         drain_within: arguments.bounds.drain_within.map(Text),
-        metrics: arguments.metrics,
+        metrics: arguments.metrics.map(Text),
         listen: listen.collect::<Result<_, Failure>>()?,
     })
+}
+
+/// Nobody can listen twice at one place. A port of 0 is another one each time.
+fn refuse_twice(services: &[Service]) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    for service in services {
+        let is_any = matches!(service.listen, Listen::On(address) if address.port() == 0);
+        if !is_any && !seen.insert(&service.listen) {
+            return Err(Failure::Usage(format!(
+                "two listeners are on {}; give each its own address, or both upstreams to one of them",
+                service.listen
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn service(table: &ListenTable, tick: Tick) -> Result<Service, Failure> {
@@ -121,16 +143,25 @@ fn service(table: &ListenTable, tick: Tick) -> Result<Service, Failure> {
     // One that died is then out of the way within the objective. Without another one to go to, nobody would
     // gain by knowing.
     let check_every = (upstreams.len() > 1).then_some(upstream.detect_within / 3);
+    let no_less = |key: &str, own: Option<Text<Given>>, least: Duration| match given(own) {
+        Some(short) if short < least => Err(Failure::Usage(format!(
+            "{name}: {key} cannot be {}; give {} or more, or leave it out",
+            Span(short),
+            Span(least)
+        ))),
+        any => Ok(any),
+    };
+    let connect_timeout = no_less("connect-timeout", table.connect_timeout, CONNECT_LEAST)?;
     Ok(Service {
         client: liveness(table.detect_client_within)?,
         upstream,
-        check_every: given(table.check_every).or(check_every),
+        check_every: no_less("check-every", table.check_every, CHECK_LEAST)?.or(check_every),
+        half_closed_idle: no_less("half-closed-idle", table.half_closed_idle, IDLE_LEAST)?,
+        connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         name: name.into(),
         listen,
         upstreams,
         balance: table.balance.0.0,
-        connect_timeout: given(table.connect_timeout).unwrap_or(CONNECT_TIMEOUT),
-        half_closed_idle: given(table.half_closed_idle),
         header_in: table.proxy_header_in,
         header_out: table.proxy_header_out.map(|Text(word)| word.0),
         tls,
@@ -229,6 +260,12 @@ impl FromStr for HostPort {
 const DETECT_WITHIN: Duration = Duration::from_secs(30);
 /// Two lost connection requests (after 1 s and 2 s more) and an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Within none nobody answers.
+const CONNECT_LEAST: Duration = Duration::from_millis(1);
+/// Each check is a connection that the upstream's log may tell of.
+const CHECK_LEAST: Duration = Duration::from_secs(1);
+/// Other relays mean "never" by 0; here it would reset every half-closed connection at once.
+const IDLE_LEAST: Duration = Duration::from_secs(1);
 /// 256 MiB: two thousand connections whose readers are stopped in both directions.
 const MAX_BUFFERS: usize = 4096;
 /// A third of what systemd gives a service to stop (DefaultTimeoutStopSec of 90 s).
@@ -260,6 +297,41 @@ mod tests {
         assert_eq!(by_file.plan, by_flags.plan);
         assert_eq!(by_file.drain_within, by_flags.drain_within);
         assert_eq!(by_file.metrics, by_flags.metrics);
+    }
+
+    /// The usage error of a file with these lines in its only listener.
+    fn refused(listener: &str, more: &str) -> Option<String> {
+        let text =
+            format!("[[listen]]\non = \"127.0.0.1:1\"\nto = [\"10.0.0.7:1\"]\n{listener}\n{more}");
+        let config: Config = toml::from_str(&text).unwrap();
+        match of_config(&config) {
+            Ok(_) => None,
+            Err(Failure::Usage(sentence)) => Some(sentence),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn no_time_at_all_is_refused_where_it_would_end_everything_or_never_rest() {
+        for (key, least) in
+            [("half-closed-idle", "1s"), ("check-every", "1s"), ("connect-timeout", "1ms")]
+        {
+            let told = refused(&format!("{key} = \"0s\""), "").unwrap_or_default();
+            let wanted =
+                format!("127.0.0.1:1: {key} cannot be 0ms; give {least} or more, or leave it out");
+            assert_eq!(told, wanted);
+            assert_eq!(refused(&format!("{key} = \"{least}\""), ""), None);
+        }
+    }
+
+    #[test]
+    fn two_listeners_on_one_address_are_refused() {
+        let again = |on: &str| format!("[[listen]]\non = \"{on}\"\nto = [\"10.0.0.8:1\"]\n");
+        let told = refused("", &again("127.0.0.1:1")).unwrap_or_default();
+        assert!(told.starts_with("two listeners are on 127.0.0.1:1; give each"), "{told}");
+        assert_eq!(refused("", &again("127.0.0.1:2")), None);
+        let any = again("127.0.0.1:0");
+        assert_eq!(refused("", &format!("{any}{any}")), None);
     }
 
     #[test]

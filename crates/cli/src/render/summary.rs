@@ -8,7 +8,7 @@ use super::{
     Paint,
     cell::{escaped, padded, wrapped},
     missing::write_missing,
-    words,
+    words::{self, counted},
 };
 use crate::picture::Picture;
 
@@ -137,11 +137,3 @@ pub(crate) fn write_foot(out: &mut impl Write, picture: &Picture, width: usize) 
 
 const LEGEND: &str = "how long until the owner would know that its peer vanished, idle/busy; \
     `in`: counting down; `ends`: nobody is told; ~ assumed, ? unknown, - does not apply";
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    match count {
-        0 => format!("no {many}"),
-        1 => format!("1 {one}"),
-        count => format!("{count} {many}"),
-    }
-}

@@ -110,3 +110,12 @@ pub(crate) fn pair(diagnosis: &Diagnosis) -> String {
     let ends = &diagnosis.observation.sample.endpoints;
     format!("{}->{}", end(ends.local), end(ends.peer))
 }
+
+/// So many, in words.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    match count {
+        0 => format!("no {many}"),
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    }
+}

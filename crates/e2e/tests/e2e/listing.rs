@@ -134,6 +134,24 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_written_is_a_failure_of_every_verb() {
+    for verb in [
+        &["ls"][..],
+        &["why", "half-open"],
+        &["rehearse", "list"],
+        &["rehearse", "explain", "cut"],
+        &["rehearse", "cable-pulled", "--dry-run"],
+        &["relay", "--listen", ":1", "--to", "10.0.0.7:1", "--check"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(program()).args(verb).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(71), "{verb:?}: {said}");
+        assert!(said.contains("cannot write the answer"), "{verb:?}: {said}");
+    }
+}
+
+#[test]
 fn slips_of_the_command_line_exit_two_and_say_what_is_valid() {
     for (slip, hint) in [
         (&["ls", "--verdict", "dead"][..], "half-open"),

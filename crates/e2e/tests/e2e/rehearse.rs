@@ -88,6 +88,19 @@ fn every_scenario_that_is_built_in_can_be_done() {
 }
 
 #[test]
+fn a_card_is_printed_although_its_page_cannot_be_written() {
+    requires_lab!();
+    let page = ["--html", "/dev/null/card.html"];
+    let (said, code) =
+        says(&[&["rehearse", "cable-pulled", "--set", "stop.limit=1s"][..], &page].concat());
+    assert_eq!(code, 71, "{said}");
+    assert!(
+        said.contains("\n  as predicted  ") && said.contains("cannot write /dev/null/"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_dry_run_prints_the_script_and_needs_no_privilege() {
     let (script, code) = says(&["rehearse", "server-reboots", "--dry-run", "--set", "down=3s"]);
     assert_eq!(code, 0);

@@ -4,12 +4,10 @@
 
 use std::{io, time::Duration};
 
-use tokio::{
-    io::AsyncReadExt as _,
-    time::{Instant, timeout_at},
-};
+use tokio::{io::AsyncReadExt as _, time::timeout_at};
 
 use super::{Receiving, Sending};
+use crate::clock::deadline;
 
 /// A connection that was closed with nothing lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +44,7 @@ pub async fn lingering_close(
     mut receiving: Receiving,
     within: Duration,
 ) -> Result<Lingered, StillSending> {
-    let deadline = Instant::now() + within;
+    let deadline = deadline(within);
     let mut discarded = 0;
     let outcome = match sending.finish() {
         Ok(()) => timeout_at(deadline, discard(&mut receiving, &mut discarded)).await,

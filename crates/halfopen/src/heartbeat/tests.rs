@@ -82,6 +82,26 @@ async fn a_parked_writer_wakes_when_the_heartbeat_gives_up() {
     assert!(error.to_string().contains("the connection is dead"), "{error}");
 }
 
+/// As over a WebSocket: nothing below can be declared dead.
+#[tokio::test(start_paused = true)]
+async fn a_parked_writer_wakes_also_where_nothing_below_is_watched() {
+    let (stream, _peer) = duplex(16);
+    let framed = Framed::new(stream, LinesCodec::new());
+    let lines = Beating::on(framed, LineBeats::new("PING", "PONG"), policy(), Clock::Tokio);
+    let (mut sending, mut receiving) = lines.split();
+    let writer = tokio::spawn(async move {
+        loop {
+            if let Err(error) = sending.send("a line that nobody reads".to_owned()).await {
+                return error;
+            }
+        }
+    });
+    let error = timeout(Duration::from_secs(60), receiving.next()).await.unwrap().unwrap();
+    assert!(matches!(error, Err(BeatingError::Dead(_))), "{error:?}");
+    let told = timeout(Duration::from_secs(60), writer).await.unwrap().unwrap();
+    assert!(matches!(told, BeatingError::Dead(_)), "{told}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pause_of_our_own_does_not_convict() {
     let (mut lines, mut peer) = lines(1024);

@@ -233,7 +233,10 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn get(&self, key: &'static str) -> Option<&'a Node> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
         self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
@@ -395,6 +398,14 @@ mod tests {
         let table = Table::new("the file", &node).unwrap();
         let b = table.table("b").unwrap().unwrap();
         assert_eq!(b.origin_of("c"), Origin::Line(4));
+    }
+
+    #[test]
+    fn a_key_that_is_asked_for_twice_is_named_once() {
+        let node = parse("colour = 1\n").unwrap();
+        let table = Table::new("the file", &node).unwrap();
+        assert!(table.get("router").is_none() && table.get("router").is_none());
+        assert_eq!(table.finish().unwrap_err().remedy, "known are `router`");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
+    time::Duration,
 };
 
 use rustix::{
@@ -42,6 +43,7 @@ enum Queue {
 impl Worker {
     /// Listens on these and no others.
     pub(super) fn listen(&mut self, listeners: &[Arc<Listener>]) {
+        self.accept_again = None;
         for old in std::mem::take(&mut self.listening) {
             // A descriptor that is closed already has left the instance by itself.
             let _ = epoll::delete(&self.epoll, old.listener.socket.as_fd());
@@ -79,6 +81,8 @@ impl Worker {
     }
 
     fn accept_some(&mut self, listener: &Listener) -> Queue {
+        // It could not be had again when it was given up.
+        self.spare = self.spare.take().or_else(spare);
         for _ in 0..ACCEPTS {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             match acceptfrom_with(&listener.socket, flags) {
@@ -95,11 +99,30 @@ impl Worker {
                 }
                 Err(errno) => {
                     self.tell_not_accepted(listener, errno);
+                    self.pause_accepting();
                     return Queue::Empty;
                 }
             }
         }
         Queue::More
+    }
+
+    /// Accepts nobody for a moment: a client that the kernel does not hand over would be reported again and
+    /// again, and take the processor from all the others.
+    fn pause_accepting(&mut self) {
+        for listening in &self.listening {
+            let _ = epoll::delete(&self.epoll, listening.listener.socket.as_fd());
+        }
+        self.accept_again = Some(self.now + PAUSE);
+    }
+
+    /// Accepts again, if it was paused and the pause is over.
+    pub(super) fn accept_again_if_due(&mut self) {
+        if self.accept_again.is_some_and(|at| at <= self.now) {
+            let listening = std::mem::take(&mut self.listening);
+            let all: Vec<_> = listening.into_iter().map(|listening| listening.listener).collect();
+            self.listen(&all);
+        }
     }
 
     /// No descriptor is left, and the spare one was given up for this: the client is told at once
@@ -172,5 +195,7 @@ pub(super) const WATCHED: EventFlags = EventFlags::IN
 
 /// Connections accepted at a time, so that a burst of them does not stop the others.
 const ACCEPTS: usize = 64;
+/// Short beside the second after which a client repeats its connection request.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Times [`ACCEPTS`]: the longest backlog.
 const LAST_ROUNDS: usize = 1024;

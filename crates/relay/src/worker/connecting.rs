@@ -1,7 +1,7 @@
 //! Owns the way to an upstream: which one, the header that tells it who the client is, and what comes
 //! of connecting. Which is next is decided in `health`.
 
-use std::{cmp::Reverse, net::SocketAddr, os::fd::AsFd as _, time::Duration};
+use std::{net::SocketAddr, os::fd::AsFd as _, time::Duration};
 
 use rustix::{
     event::epoll,
@@ -44,13 +44,12 @@ impl Worker {
                     slot.sockets.upstream = Some(socket);
                     let deadline = now + slot.route.service.connect_timeout;
                     slot.armed = Some(deadline);
-                    self.timers.push(Reverse((deadline, key)));
+                    self.timers.push(deadline, key);
                     return;
                 }
                 Err(error) => {
                     cause = socket::cause(Errno::from_io_error(&error).unwrap_or(Errno::IO));
-                    // A relay without descriptors says nothing about its upstreams.
-                    if cause != Cause::NoDescriptors {
+                    if !socket::is_want_of_ours(&error) {
                         upstream.handle_kept_out(&self.reporter, now);
                     }
                 }
@@ -95,7 +94,7 @@ impl Worker {
         if let Some(upstream) = slot.upstream().cloned() {
             upstream.handle_let_in(&self.reporter, now);
         }
-        self.timers.push(Reverse((now + WATCH_AFTER, key)));
+        self.timers.push(now + WATCH_AFTER, key);
         true
     }
 }

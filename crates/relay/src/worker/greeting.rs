@@ -1,7 +1,7 @@
 //! Owns what comes between accepting a client and connecting to an upstream: its header, its TLS handshake,
 //! and how long it may take for each. The header is read in `header`, the handshake in `tls`.
 
-use std::{cmp::Reverse, os::fd::AsFd as _};
+use std::os::fd::AsFd as _;
 
 use super::{
     Worker,
@@ -51,7 +51,7 @@ impl Worker {
         let Some(slot) = self.slot(key) else { return };
         let deadline = now + slot.route.service.connect_timeout;
         slot.armed = Some(deadline);
-        self.timers.push(Reverse((deadline, key)));
+        self.timers.push(deadline, key);
     }
 
     fn shake(&mut self, key: Key) {

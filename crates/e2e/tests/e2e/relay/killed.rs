@@ -1,7 +1,7 @@
 //! `kill -9` of either end or of the relay: no stream that was cut looks complete.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     thread,
@@ -13,6 +13,8 @@ use crate::program;
 /// A relay of the real program, on the loopback.
 pub(super) struct Running {
     child: Child,
+    /// Keeps the pipe of a log open that nobody reads.
+    _unread: Option<io::PipeReader>,
     pub(super) address: SocketAddr,
     pub(super) upstream: TcpListener,
 }
@@ -34,7 +36,31 @@ impl Running {
         let address = first["listen"].as_str().unwrap().parse().unwrap();
         // A log that is not read any more must not stop it; this one is read.
         thread::spawn(move || lines.for_each(drop));
-        Self { child, address, upstream }
+        Self { child, _unread: None, address, upstream }
+    }
+
+    /// As [`Running::start`], with a log that goes into a pipe that is full.
+    pub(super) fn start_unread(more: &[&str]) -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = upstream.local_addr().unwrap().to_string();
+        // Somebody else's for a moment, which does no harm: the relay is then waited for in vain.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        while writer.write(&[b'x'; 4096]).is_ok() {}
+        while writer.write(b"x").is_ok() {}
+        rustix::io::ioctl_fionbio(&writer, false).unwrap();
+        let child = Command::new(program())
+            .args(["relay", "--listen", &address.to_string(), "--to", &to])
+            .args(more)
+            .stdout(writer)
+            .spawn()
+            .unwrap();
+        let relay = Self { child, _unread: Some(reader), address, upstream };
+        super::eventually("it listens", || {
+            TcpStream::connect(address).is_ok_and(|_| relay.upstream.accept().is_ok())
+        });
+        relay
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -53,6 +79,11 @@ impl Running {
 
     pub(super) fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Its exit code, if it has ended.
+    pub(super) fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().and_then(|status| status.code())
     }
 
     fn kill(&mut self) {
@@ -168,7 +199,7 @@ fn an_end_that_is_killed_while_it_is_sent_to_ends_the_stream_of_the_other_by_a_r
     client.kill().unwrap();
     client.wait().unwrap();
     super::eventually("the sender is told", || {
-        upstream.write(b"x").is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock)
+        upstream.write(b"x").is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock)
     });
     assert_eq!(rest(&mut upstream, PATIENCE).1, End::Fin, "its error was told once");
 }

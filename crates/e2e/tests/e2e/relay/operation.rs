@@ -37,6 +37,22 @@ fn the_time_to_drain_ends_what_does_not_end_by_itself() {
     assert_eq!(relay.wait(), Some(0));
 }
 
+/// Goal: whoever reads the log cannot keep the relay from stopping. Method: its standard output is a pipe that is
+/// full to the last byte, and nobody reads.
+#[test]
+fn a_log_that_nobody_reads_keeps_no_relay_from_stopping() {
+    let mut relay = Running::start_unread(&["--drain-within", "1s"]);
+    let (mut client, _upstream) = relay.pair();
+    relay.signal(Signal::TERM);
+    assert_eq!(rest(&mut client, PATIENCE).1, End::Rst);
+    let mut code = None;
+    eventually("it ends", || {
+        code = relay.ended();
+        code.is_some()
+    });
+    assert_eq!(code, Some(0));
+}
+
 #[test]
 fn metrics_count_what_was_relayed() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -189,6 +205,34 @@ fn the_kernel_asks_for_vanished_peers_on_both_legs() {
     assert!(has_timer(format!("sport = :{}", relay.address.port())));
     let upstream = relay.upstream.local_addr().unwrap().port();
     eventually("the upstream's leg has it too", || has_timer(format!("dport = :{upstream}")));
+}
+
+/// Goal: clients that the kernel does not hand over cost the others nothing. Method: fewer descriptors are
+/// allowed than are open, so that giving one up makes no room; then they are allowed again.
+#[test]
+fn where_nobody_can_be_accepted_the_relay_waits_and_does_not_spin() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+    let relay = Running::start(&["--workers", "1"]);
+    let pid = Pid::from_raw(relay.pid().cast_signed());
+    let limit = |current| Rlimit { current, maximum: Some(4096) };
+    prlimit(pid, Resource::Nofile, limit(Some(3))).unwrap();
+    let _client = TcpStream::connect(relay.address).unwrap();
+    let used = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", relay.pid())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u32>().unwrap());
+        ticks.sum::<u32>()
+    };
+    let (before, begun) = (used(), Instant::now());
+    while begun.elapsed() < Duration::from_secs(1) {
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let ticks = used() - before;
+    assert!(ticks <= 10, "{ticks} hundredths of a second of a processor");
+    prlimit(pid, Resource::Nofile, limit(Some(1024))).unwrap();
+    relay.upstream.set_nonblocking(true).unwrap();
+    eventually("the client is let in", || relay.upstream.accept().is_ok());
 }
 
 #[test]
