@@ -115,9 +115,20 @@ impl Cable {
 
     /// Sends an RST to one end of every connection that is meant. Returns how many there were.
     pub fn inject(&self, order: Reset) -> usize {
+        self.forge(|wire, now| wire.inject(order, now))
+    }
+
+    /// Delivers once more the SYN of every connection that the host at `opener` has opened and no RST has ended.
+    /// Returns how many there were.
+    pub fn repeat_syn(&self, opener: End) -> usize {
+        self.forge(|wire, now| wire.repeat_syn(opener, now))
+    }
+
+    /// Lets the wire make frames now, and sends them.
+    fn forge(&self, make: impl FnOnce(&mut Wire, Moment) -> usize) -> usize {
         let now = halfopen_sys::now();
         let mut state = self.shared.lock();
-        let count = state.wire.inject(order, now);
+        let count = make(&mut state.wire, now);
         state.emit(now);
         state.flush();
         self.shared.seen.notify_all();

@@ -171,6 +171,8 @@ pub enum Fault {
         /// How well it is aimed.
         aim: wire::Aim,
     },
+    /// The SYN by which the connection began comes again, late.
+    SynRepeated,
     /// The programs are asked to end (SIGTERM).
     Exit {
         /// Whose.
@@ -319,6 +321,7 @@ impl Fault {
             Self::Middlebox { .. } => "middlebox",
             Self::MiddleboxForgets { .. } => "middlebox-forgets",
             Self::ResetInjected { .. } => "rst-injected",
+            Self::SynRepeated => "syn-repeated",
             Self::Exit { .. } => "exit",
             Self::Kill { .. } => "kill",
             Self::Freeze { .. } => "freeze",

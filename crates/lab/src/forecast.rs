@@ -17,7 +17,7 @@ use self::silence::{half_deaf, of_core, reset_after, silence};
 use crate::{
     fault::{Direction, Fault, HostFirewall, OldOwner, Side, SynCookies},
     scenario::{Filter, Router},
-    wire::{Aim, Then},
+    wire::{Aim, Middlebox, Then},
 };
 
 /// What one side is expected to learn. Times count from the moment when its socket was read.
@@ -147,6 +147,10 @@ pub struct Known<'a> {
     pub pause: Option<Duration>,
     /// From the fault to the moment when the socket was read.
     pub since: Duration,
+    /// The other host has lost its power since, and with it all that it knew.
+    pub peer_has_forgotten: bool,
+    /// The middlebox that was put into the path before the fault that is asked for.
+    pub middlebox: Option<&'a Middlebox>,
     /// What a router does that tracks connections.
     pub router: Router,
 }
@@ -214,7 +218,10 @@ fn of_path(fault: &Fault, side: Side, known: Known<'_>) -> Foreseen {
         Fault::HalfClose { side: at } if *at != side => {
             at_once(By::Fin, "the end of one direction is told at once")
         }
-        Fault::HalfClose { .. } => never("the other direction still flows, and nothing has failed"),
+        Fault::HalfClose { .. } => match known.middlebox.and_then(Middlebox::of_half_closed) {
+            Some(middlebox) => boxes::with_memory(&middlebox, side, known),
+            None => never("the other direction still flows, and nothing has failed"),
+        },
         Fault::Renumber { side: at, gap, old_owner: OldOwner::Other, .. } if *at != side => {
             reset_after(known, *gap)
         }
@@ -241,13 +248,22 @@ fn of_path(fault: &Fault, side: Side, known: Known<'_>) -> Foreseen {
             Filter::Drop => silence(known, None),
             Filter::Reset => boxes::forgotten(Then::RstOnPacket, true, Duration::ZERO, known),
             Filter::None => {
-                boxes::forgotten(Then::PickUpOrRst, side == INSIDE, Duration::ZERO, known)
+                // Who is taken up with another port is a stranger to the other end.
+                let then = if known.router.random_ports { Then::Leak } else { Then::PickUpOrRst };
+                boxes::forgotten(then, side == INSIDE, Duration::ZERO, known)
             }
         },
         Fault::ResetInjected { side: at, aim: Aim::Valid } if *at == side => {
             at_once(By::Reset, "an RST at the next byte ends it (RFC 9293 section 3.5.3)")
         }
         Fault::ResetInjected { aim: Aim::Valid, .. } => reset_after(known, Duration::ZERO),
+        Fault::SynRepeated if known.peer_has_forgotten => at_once(
+            By::Reset,
+            "its host takes the SYN for a new one, and answers the ACK that objects with RST",
+        ),
+        Fault::SynRepeated => {
+            never("a SYN in a connection that stands is answered by a challenge ACK (RFC 5961)")
+        }
         Fault::ResetInjected { .. } => never(
             "an RST beside the next byte is answered by a challenge ACK, or ignored (RFC 5961)",
         ),

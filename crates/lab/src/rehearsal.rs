@@ -6,6 +6,7 @@ mod acts;
 mod dhcp;
 mod findings;
 mod flood;
+mod foresee;
 mod look;
 mod notice;
 mod pace;
@@ -30,11 +31,11 @@ use crate::{
     card::Card,
     clock::{self, Choice, Clock},
     fault::Side,
-    forecast::{Foreseen, Known, forecast},
+    forecast::{Foreseen, forecast},
     host::HostError,
     lab::LabError,
     requirements::Missing,
-    scenario::{Scenario, State, When},
+    scenario::{Scenario, When},
     timeline::{self, Act, Cue},
     trial::go_first,
 };
@@ -181,9 +182,11 @@ impl<'a> Play<'a> {
                 stage.watch.dump(&stage.lab)?;
                 if self.record.first_fault.is_none() {
                     self.look_before(stage)?;
-                    self.choose_clock()?;
+                    self.choose_clock(stage)?;
                     self.record.first_fault = Some(halfopen_sys::now());
                     stage.watch.note_fault();
+                } else {
+                    self.foresee_step(stage);
                 }
                 self.carry_out(stage, is_due)?;
             }
@@ -246,14 +249,14 @@ impl<'a> Play<'a> {
     }
 
     /// Ends the rehearsal where another clock is better for what is foreseen.
-    fn choose_clock(&self) -> Result<(), RehearsalError> {
+    fn choose_clock(&self, stage: &Stage<'_>) -> Result<(), RehearsalError> {
         let (Some(chooses), Some(first)) = (self.options.choice, self.scenario.steps.first())
         else {
             return Ok(());
         };
         let foreseen = Side::BOTH.map(|side| {
             let look = self.record.before.get(side)?;
-            let known = look.known(self.known(side, look.at, Duration::ZERO));
+            let known = look.known(self.known(stage, side, look.at, Duration::ZERO));
             Some(forecast(&first.fault, side, known))
         });
         let of_pair = self.scenario.is_of_pair();
@@ -263,84 +266,6 @@ impl<'a> Play<'a> {
             return Ok(());
         }
         Err(RehearsalError::OtherClock { choice })
-    }
-
-    /// Looks at each victim once the fault is there, and again when what runs has changed, or when
-    /// something was heard after all: the timers count from there.
-    fn foresee(&mut self, stage: &mut Stage<'_>) -> Result<(), RehearsalError> {
-        let Some(first_fault) = self.record.first_fault else { return Ok(()) };
-        for side in Side::BOTH {
-            if !stage.is_on(side) || stage.has_lost_power(side) {
-                continue;
-            }
-            let Some(track) = stage.watch.focus(side) else { continue };
-            let (cookie, regime) = (track.last.id.cookie, look::regime(&track.last));
-            let is_new = match (self.record.looks.get(side), self.record.foreseen.get(side)) {
-                // What was foreseen of a socket that is gone stays as it is.
-                (None, foreseen) => foreseen.is_none(),
-                (Some(look), _) => {
-                    let is_same = look.cookie == cookie && track.gone.is_none();
-                    let is_told_more = self.is_told_more(side, look);
-                    let has_changed = look.regime != regime || look.is_outdated_by(&track.last);
-                    is_same && (is_told_more || has_changed)
-                }
-            };
-            let count = self.record.looked.get(side).copied().unwrap_or(0);
-            if !is_new || count >= LOOKS_MAX {
-                continue;
-            }
-            stage.watch.dump(&stage.lab)?;
-            let look = Look::at(stage, side, cookie, regime)?;
-            let seen = look.as_ref().or(self.record.before.get(side));
-            // Of what is gone already, the look right before has to do.
-            let at = seen.map_or_else(halfopen_sys::now, |look| look.at);
-            let since = at.since(first_fault);
-            let fault = self.record.fault_at(self.scenario, self.from, at.max(first_fault));
-            let Some(fault) = fault else { continue };
-            let known = self.known(side, at, since);
-            let known = seen.map_or(known, |look| look.known(known));
-            let foreseen = forecast(fault, side, known);
-            self.record.looked.set(side, count + 1);
-            // A later look counts only for one that is still there.
-            if look.is_some() || self.record.foreseen.get(side).is_none() {
-                self.record.foreseen.set(side, (foreseen, since));
-            }
-            if let Some(look) = look {
-                self.record.looks.set(side, look);
-            }
-        }
-        Ok(())
-    }
-
-    /// What was open may be known now that the other side was looked at again.
-    fn is_told_more(&self, side: Side, look: &Look) -> bool {
-        let is_open = matches!(self.record.foreseen.get(side), Some((Foreseen::Open { .. }, _)));
-        is_open && self.record.looks.get(side.other()).is_some_and(|other| other.at > look.at)
-    }
-
-    /// What is known of a side beside its own socket.
-    fn known(&self, side: Side, at: Moment, since: Duration) -> Known<'_> {
-        let other = side.other();
-        let peer = self.record.looks.get(other).or(self.record.before.get(other));
-        let pause = self.writes(Side::Client).then_some(self.scenario.pair.every);
-        Known {
-            own: None,
-            peer: peer.map(|look| look.seen(at)),
-            busy: self.writes(side),
-            unanswered: false,
-            pause,
-            since,
-            router: self.scenario.router,
-        }
-    }
-
-    /// The built-in client writes all the time, whether or not something is in flight just now; one that
-    /// writes seldom is idle in between.
-    fn writes(&self, side: Side) -> bool {
-        side == Side::Client
-            && self.scenario.client.command.is_none()
-            && self.scenario.pair.state == State::Writing
-            && self.scenario.pair.every <= ALL_THE_TIME
     }
 
     fn is_over(&self, stage: &Stage<'_>) -> Option<&'static str> {
@@ -449,14 +374,8 @@ pub const NEVER: Duration = Duration::from_secs(10);
 /// Longer than the first retransmission time-out.
 const SETTLE: Duration = Duration::from_millis(400);
 
-/// A second: as long as the shortest keepalive time, and longer than the measurement adds.
-const ALL_THE_TIME: Duration = Duration::from_secs(1);
-
 /// Nobody who presses Ctrl-C waits longer.
 const HEARS_INTERRUPTIONS_WITHIN: Duration = Duration::from_secs(1);
-
-/// Idle, in flight, window shut, and one to spare: each look reads all of /proc.
-const LOOKS_MAX: u8 = 4;
 
 /// One value for each side.
 #[derive(Debug)]

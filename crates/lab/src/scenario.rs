@@ -101,6 +101,9 @@ pub struct Router {
     pub filter: Filter,
     /// It takes up flows in the middle (nf_conntrack_tcp_loose).
     pub picks_up: bool,
+    /// Each flow gets a port by chance, one that is taken up again another one (masquerade fully-random); else
+    /// the client's own where that is free.
+    pub random_ports: bool,
 }
 
 /// What a router does with segments of flows that it does not know.
@@ -344,6 +347,7 @@ fn router(table: Option<Table<'_>>) -> Result<Router, Slip> {
         forgets_after: table.span("forgets_after")?,
         filter: table.word("filter", &filters)?.unwrap_or_default(),
         picks_up: table.truth("picks_up")?.unwrap_or(false),
+        random_ports: table.truth("random_ports")?.unwrap_or(false),
     };
     if let Some(span) =
         router.forgets_after.filter(|span| span.subsec_nanos() > 0 || span.is_zero())

@@ -38,6 +38,8 @@ pub(crate) enum Act {
     MiddleboxForgets { cable: usize },
     /// Sends an RST to an end of a cable.
     Inject { cable: usize, to: End, aim: wire::Aim },
+    /// Sends the SYN of every connection again that the client has opened through a cable.
+    RepeatSyn { cable: usize },
     /// Sends a signal to every program of a host.
     Signal { side: Side, signal: Signal },
     /// Waits until the receive buffer of the connection holds something.
@@ -174,7 +176,8 @@ fn acts(fault: &Fault, scenario: &Scenario) -> Vec<(Duration, Act)> {
         | Fault::Flap { .. }
         | Fault::Middlebox { .. }
         | Fault::MiddleboxForgets { .. }
-        | Fault::ResetInjected { .. } => link::acts(fault, plan),
+        | Fault::ResetInjected { .. }
+        | Fault::SynRepeated => link::acts(fault, plan),
     }
 }
 

@@ -194,6 +194,18 @@ impl Wire {
         count
     }
 
+    /// Delivers once more the SYN of every connection that `opener` has opened and no RST has ended, as a
+    /// duplicate that was late. Returns how many there were.
+    pub fn repeat_syn(&mut self, opener: End, now: Moment) -> usize {
+        let forged: Vec<_> =
+            self.flows.iter().filter_map(|(key, flow)| forge::syn(key, flow, opener)).collect();
+        let count = forged.len();
+        for bytes in forged {
+            self.give(bytes, opener.other(), Forgery::SynAgain, now);
+        }
+        count
+    }
+
     /// Takes out what is on its way from `from`: it will not arrive. Returns it, the first to leave first.
     pub fn clear(&mut self, from: End, now: Moment) -> Vec<Emission> {
         self.path_mut(from).clear(now);

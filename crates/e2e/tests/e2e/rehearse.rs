@@ -34,6 +34,18 @@ fn rows(document: &Value) -> String {
     table
 }
 
+/// The card of a scenario.
+fn card_of(name: &str, text: &str) -> Value {
+    let path = std::env::temp_dir().join(format!("halfopen-{name}-{}.toml", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    let output = halfopen(&["rehearse", path.to_str().unwrap(), "--json"]);
+    std::fs::remove_file(&path).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{name}: {errors}");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    document["cards"][0].clone()
+}
+
 /// Whether a card has a side of which this holds.
 fn has_side(card: &Value, is: impl Fn(&Value) -> bool) -> bool {
     card["sides"].as_array().unwrap().iter().any(is)
@@ -178,24 +190,31 @@ fn over_ipv6_faults_are_measured_as_predicted() {
             "family = \"ipv6\"\ntopology = \"{topology}\"\n[pair]\nkeepalive = \"1s/1s/3\"\n\
              [[at]]\nwhen = \"1s after established\"\n{fault}\n"
         );
-        let name = format!("halfopen-ipv6-{}-{number}.toml", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, text).unwrap();
-        let output = halfopen(&["rehearse", path.to_str().unwrap(), "--json"]);
-        std::fs::remove_file(&path).unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{fault}: {errors}");
-        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let card = &document["cards"][0];
+        let card = card_of(&format!("ipv6-{number}"), &text);
         assert_eq!(card["family"], "ipv6", "{card:#}");
         assert_eq!(card["sides"][0]["as_predicted"], true, "{fault}: {card:#}");
-        assert!(!has_side(card, |side| side["as_predicted"] == false), "{fault}: {card:#}");
+        assert!(!has_side(&card, |side| side["as_predicted"] == false), "{fault}: {card:#}");
     };
     thread::scope(|scope| {
         for (number, fault) in faults.into_iter().enumerate() {
             scope.spawn(move || one(number, fault));
         }
     });
+}
+
+/// A client that has nothing to say and no timer would never learn that its server was rebooted. RFC 9293,
+/// section 3.5.1, tells how a SYN brings it out, and the second step is judged by what the first has done.
+#[test]
+fn a_syn_that_comes_again_after_a_reboot_tells_an_idle_client() {
+    requires_lab!();
+    let text = "[stop]\nlimit = \"14s\"\n\
+                [[at]]\nwhen = \"1s after established\"\nfault = \"reboot\"\ndown = \"500ms\"\n\
+                [[at]]\nwhen = \"8s after established\"\nfault = \"syn-repeated\"\n";
+    let card = card_of("late-syn", text);
+    let client = &card["sides"][0];
+    assert_eq!(client["predicted"]["by"], "RST", "{card:#}");
+    assert_eq!(client["as_predicted"], true, "{card:#}");
+    assert!(client["kernel"]["at_ms"].as_u64().unwrap() >= 6900, "{card:#}");
 }
 
 #[test]

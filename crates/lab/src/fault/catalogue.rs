@@ -79,6 +79,11 @@ const fn side(default: &'static str, means: &'static str) -> Parameter {
     Parameter { key: "side", values: "client, server", default: Some(default), means }
 }
 
+const fn direction(means: &'static str) -> Parameter {
+    let default = Some("\"both\"");
+    Parameter { key: "direction", values: "both, to-client, to-server", default, means }
+}
+
 const PLACE: Parameter = Parameter {
     key: "place",
     values: "client, middle, server",
@@ -115,12 +120,7 @@ pub const CATALOGUE: &[Entry] = &[
                 default: Some("true"),
                 means: "whether the host where it is cut keeps its carrier",
             },
-            Parameter {
-                key: "direction",
-                values: "both, to-client, to-server",
-                default: Some("\"both\""),
-                means: "what is dropped",
-            },
+            direction("what is dropped"),
             LASTS,
         ],
     },
@@ -133,12 +133,7 @@ pub const CATALOGUE: &[Entry] = &[
         how: "the cable itself; which frames chance takes follows from the seed",
         parameters: &[
             PLACE,
-            Parameter {
-                key: "direction",
-                values: "both, to-client, to-server",
-                default: Some("\"both\""),
-                means: "which frames",
-            },
+            direction("which frames"),
             Parameter {
                 key: "loss",
                 values: "a percentage",
@@ -313,6 +308,15 @@ pub const CATALOGUE: &[Entry] = &[
                 means: "how well it is aimed",
             },
         ],
+    },
+    Entry {
+        name: "syn-repeated",
+        group: Group::Middlebox,
+        what: "the SYN of the connection comes again, late, as a network may deliver it that has kept a copy",
+        wire: "a SYN to the server, and the challenge ACK that answers it",
+        learns: "nothing while the server knows the connection (RFC 5961 section 4). One that has forgotten it takes the SYN for a new one; the client objects to its SYN-ACK, and is answered RST: what was half-open is found (RFC 9293 section 3.5.1)",
+        how: "the server's cable delivers a SYN with the number of the first, without options",
+        parameters: &[],
     },
     Entry {
         name: "exit",

@@ -61,6 +61,7 @@ impl Fault {
                 side: side(Side::Client)?,
                 aim: table.word("aim", &AIMS)?.unwrap_or(Aim::Valid),
             },
+            "syn-repeated" => Self::SynRepeated,
             "exit" => Self::Exit { side: side(Side::Server)? },
             "kill" => Self::Kill {
                 side: side(Side::Server)?,

@@ -197,3 +197,35 @@ fn the_orphan_of_a_lost_fin_answers_until_it_is_given_up() {
     let open = forecast(&fault, Side::Client, known(seen(&client)));
     assert!(matches!(open, Foreseen::Open { decides: Decides::Programs, .. }));
 }
+
+#[test]
+fn a_box_that_forgets_a_half_closed_flow_sooner_than_probes_come_silences_it() {
+    let learns = learns(true);
+    let own = Some(seen(&learns));
+    let behind = |half_closed_after: u64, then| {
+        let half_closed_after = Some(Duration::from_millis(half_closed_after));
+        let middlebox = Middlebox { half_closed_after, then, ..Middlebox::default() };
+        let known = Known { own, peer: own, middlebox: Some(&middlebox), ..Known::default() };
+        let fault = Fault::HalfClose { side: Side::Client };
+        Side::BOTH.map(|side| words(&forecast(&fault, side, known)))
+    };
+    let [client, server] = behind(500, Then::Drop);
+    assert_eq!((client.as_str(), server.as_str()), ("4s..5.5s by own timers", "0ms..1s by FIN"));
+    let [client, _] = behind(500, Then::RstOnPacket);
+    assert_eq!(client, "500ms..5.5s by own timers or RST");
+    let [client, _] = behind(5_000, Then::Drop);
+    assert_eq!(client, "never");
+    // A box that treats half-closed flows like others changes nothing.
+    assert_eq!(
+        words(&expected(&Fault::HalfClose { side: Side::Client }, Side::Client, true, false)),
+        "never"
+    );
+}
+
+#[test]
+fn a_syn_that_comes_again_tells_nothing_unless_its_host_has_forgotten() {
+    let known = Known::default();
+    let client = |known| words(&forecast(&Fault::SynRepeated, Side::Client, known));
+    assert_eq!(client(known), "never");
+    assert_eq!(client(Known { peer_has_forgotten: true, ..known }), "0ms..1s by RST");
+}

@@ -11,7 +11,8 @@ use crate::{
 pub(super) struct Row {
     /// The fault, and after a space what is special about it.
     pub(super) name: &'static str,
-    /// The parameters of the step, and what else the scenario has, in TOML.
+    /// The step before it, if there is one, its own parameters, and what else the scenario has, in TOML.
+    before: &'static str,
     step: &'static str,
     more: &'static str,
     topology: &'static str,
@@ -21,15 +22,22 @@ pub(super) struct Row {
 const ALL: &[State] = &State::ALL;
 const IDLE: &[State] = &[State::Idle];
 const WRITING: &[State] = &[State::Writing];
+/// Of one end that has closed nothing more is written.
+const UNWRITTEN: &[State] = &[State::Idle, State::Waiting];
 const BOTH: &[State] = &[State::Idle, State::Writing];
 
 impl Row {
     const fn of(name: &'static str, states: &'static [State]) -> Self {
-        Self { name, step: "", more: "", topology: "routed", states }
+        Self { name, before: "", step: "", more: "", topology: "routed", states }
     }
 
     const fn with(self, step: &'static str) -> Self {
         Self { step, ..self }
+    }
+
+    /// Behind another fault, which comes at the same moment.
+    const fn behind(self, before: &'static str) -> Self {
+        Self { before, ..self }
     }
 
     const fn and(self, more: &'static str) -> Self {
@@ -64,10 +72,14 @@ impl Row {
         let (fault, step, more) = (self.fault(), self.step, self.more);
         let of_birth = Fault::plain(fault).is_ok_and(|fault| fault.is_of_birth());
         let when = if of_birth { "before the client starts" } else { "500ms after established" };
+        let before = match self.before {
+            "" => String::new(),
+            before => format!("[[at]]\nwhen = \"{when}\"\n{before}\n"),
+        };
         let text = format!(
             "topology = \"{}\"\n{more}\n[pair]\nstate = \"{}\"\nkeepalive = \"1s/1s/3\"\n\
              [client.sysctls]\n{SYSCTLS}[server.sysctls]\n{SYSCTLS}[stop]\nlimit = \"14s\"\n\
-             [[at]]\nwhen = \"{when}\"\nfault = \"{fault}\"\n{step}\n",
+             {before}[[at]]\nwhen = \"{when}\"\nfault = \"{fault}\"\n{step}\n",
             self.topology,
             state.word(),
         );
@@ -114,9 +126,11 @@ pub(super) const ROWS: &[Row] = &[
     Row::of("middlebox, table full", IDLE).with("max_flows = 1"),
     Row::of("middlebox-forgets", ALL),
     Row::of("middlebox-forgets with RST", BOTH).with("then = \"rst\""),
+    Row::of("middlebox-forgets, another port", ALL).with("then = \"leak\""),
     Row::of("rst-injected", ALL),
     Row::of("rst-injected beside the window", IDLE).with("aim = \"in-window\""),
     Row::of("rst-injected blindly", IDLE).with("aim = \"blind\""),
+    Row::of("syn-repeated", ALL),
     Row::of("exit", ALL),
     Row::of("kill", ALL),
     Row::of("kill with unread data", WRITING).with("unread = true"),
@@ -139,6 +153,9 @@ pub(super) const ROWS: &[Row] = &[
     Row::of("forget without a filter", IDLE)
         .on("nat")
         .and("[router]\nfilter = \"none\"\npicks_up = true"),
+    Row::of("forget, another port", ALL)
+        .on("nat")
+        .and("[router]\nfilter = \"none\"\npicks_up = true\nrandom_ports = true"),
     Row::of("syn-flood", IDLE),
     Row::of("syn-flood without cookies", IDLE).with("cookies = \"off\""),
     Row::of("accept-stall", IDLE),
@@ -146,6 +163,12 @@ pub(super) const ROWS: &[Row] = &[
     Row::of("third-ack-lost", IDLE),
     Row::of("fin-lost", ALL),
     Row::of("half-close", ALL),
+    Row::of("half-close, soon forgotten", UNWRITTEN)
+        .behind("fault = \"middlebox\"\nhalf_closed_after = \"500ms\""),
+    Row::of("half-close, forgotten with RST", UNWRITTEN)
+        .behind("fault = \"middlebox\"\nhalf_closed_after = \"500ms\"\nthen = \"rst\""),
+    Row::of("half-close, kept by probes", UNWRITTEN)
+        .behind("fault = \"middlebox\"\nhalf_closed_after = \"5s\""),
     Row::of("zero-window", WRITING),
     Row::of("rst-lost", ALL),
 ];
@@ -164,7 +187,7 @@ mod tests {
             assert!(names.insert(row.name), "{} is there twice", row.name);
             for state in row.states() {
                 let scenario = row.scenario(*state, &[]).unwrap();
-                faults.insert(scenario.steps[0].fault.name());
+                faults.insert(scenario.steps.last().unwrap().fault.name());
             }
         }
         let known: BTreeSet<_> = CATALOGUE.iter().map(|entry| entry.name).collect();

@@ -83,6 +83,11 @@ impl Stage<'_> {
                 let order = Reset { to: *to, aim: *aim, port: None };
                 self.lab.cable(*cable)?.inject(order);
             }
+            Act::RepeatSyn { cable } => {
+                if self.lab.cable(*cable)?.repeat_syn(End::Left) == 0 {
+                    return Err(RehearsalError::act(act, "the cable has seen none"));
+                }
+            }
             Act::LoseNothing { cable } => self.lab.cable(*cable)?.set_filters(Vec::new()),
         }
         Ok(())

@@ -16,8 +16,9 @@ use crate::{
     fault::{Fault, Side},
     forecast::{By, Foreseen, fails},
     pair::Told,
-    scenario::{Scenario, State, When, in_one_line},
+    scenario::{Scenario, State, Step, When, in_one_line},
     topology::SECOND_SERVER,
+    wire::Middlebox,
 };
 
 /// What is recorded while the timeline runs.
@@ -49,13 +50,31 @@ impl Record {
         from: Moment,
         at: Moment,
     ) -> Option<&'a Fault> {
-        let elapsed = at.since(from);
-        let has_come = |when: When| match when {
-            When::BeforeClient => true,
-            When::AfterEstablished(then) => then <= elapsed,
-        };
-        scenario.steps.iter().rfind(|step| has_come(step.when)).map(|step| &step.fault)
+        steps_until(scenario, at.since(from)).map(|step| &step.fault).last()
     }
+
+    /// The middlebox that is in the path at `at`, if one is.
+    pub(super) fn middlebox_at<'a>(
+        &self,
+        scenario: &'a Scenario,
+        from: Moment,
+        at: Moment,
+    ) -> Option<&'a Middlebox> {
+        let middlebox = |step: &'a Step| match &step.fault {
+            Fault::Middlebox { middlebox } => Some(&**middlebox),
+            _ => None,
+        };
+        steps_until(scenario, at.since(from)).filter_map(middlebox).last()
+    }
+}
+
+/// The steps that have come by then.
+pub(super) fn steps_until(scenario: &Scenario, elapsed: Duration) -> impl Iterator<Item = &Step> {
+    let has_come = move |step: &&Step| match step.when {
+        When::BeforeClient => true,
+        When::AfterEstablished(then) => then <= elapsed,
+    };
+    scenario.steps.iter().filter(has_come)
 }
 
 /// The card.

@@ -53,7 +53,8 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
             if gone.is_some() { "FIN, and the program closed too".to_owned() } else { words };
         return Some(Kernel { at, by: By::Fin, words });
     }
-    if own_close.is_some_and(|own| reset.is_none_or(|reset| own < reset)) {
+    let closed_for_it = fin.is_none() && is_closed_for_it(stage, side, gone);
+    if !closed_for_it && own_close.is_some_and(|own| reset.is_none_or(|reset| own < reset)) {
         return None;
     }
     let gone = gone?;
@@ -66,7 +67,7 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
     }
     // Where the program was told of a time-out, the RST came to a connection that was over.
     let timed_out = |told: &(Moment, String)| {
-        ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"].contains(&told.1.as_str())
+        ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EACCES"].contains(&told.1.as_str())
     };
     let is_late = told.as_ref().is_some_and(timed_out);
     if let Some(at) = reset.filter(|reset| *reset <= gone && !is_late) {
@@ -92,6 +93,14 @@ pub(super) fn of_kernel(stage: &Stage<'_>, side: Side, from: Moment) -> Option<K
         None => "ETIMEDOUT, as no router complained".to_owned(),
     };
     Some(Kernel { at, by: By::Timers, words: format!("gave up by its own timers ({errno})") })
+}
+
+/// One direction was closed on its program's behalf, and the program itself still held the connection when its
+/// kernel ended it: so the FIN is not the program's own.
+fn is_closed_for_it(stage: &Stage<'_>, side: Side, gone: Option<Moment>) -> bool {
+    let is_fault = |fault: &Fault| matches!(fault, Fault::HalfClose { side: at } if *at == side);
+    stage.scenario.steps.iter().any(|step| is_fault(&step.fault))
+        && stage.let_go(side).is_none_or(|at| gone.is_some_and(|gone| gone.since(at) <= SLACK))
 }
 
 /// The kernel has tried in vain, without which it gives nothing up.

@@ -45,6 +45,10 @@ pub(super) fn acts(fault: &Fault, plan: Plan) -> Vec<(Duration, Act)> {
             let (cable, to) = plug(plan, *side);
             vec![(now, Act::Inject { cable, to, aim: *aim })]
         }
+        Fault::SynRepeated => {
+            let (cable, _) = plug(plan, Side::Server);
+            vec![(now, Act::RepeatSyn { cable })]
+        }
         _ => Vec::new(),
     }
 }

@@ -75,8 +75,9 @@ fn nat(router: &Router, family: IpFamily) -> Vec<Act> {
         }
         Filter::None | Filter::Reset => "",
     };
+    let ports = if router.random_ports { " fully-random" } else { "" };
     let script = format!(
-        "table {table} lab {{\n chain hide {{\n  type nat hook postrouting priority 100;\n  oif eth1 masquerade\n }}\n \
+        "table {table} lab {{\n chain hide {{\n  type nat hook postrouting priority 100;\n  oif eth1 masquerade{ports}\n }}\n \
          chain known {{\n  type filter hook forward priority 0;\n{unknown} }}\n{own}}}\n"
     );
     // The sysctls are there once connection tracking is.

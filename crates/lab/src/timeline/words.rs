@@ -129,6 +129,9 @@ impl fmt::Display for Act {
                 let to = if *to == End::Left { "client" } else { "server" };
                 write!(f, "cable {cable} makes an RST to the {to}, {}", aim_in_words(*aim))
             }
+            Self::RepeatSyn { cable } => {
+                write!(f, "cable {cable} delivers the client's SYN once more")
+            }
             other => other.of_hosts(f),
         }
     }
@@ -175,7 +178,8 @@ impl Act {
             | Self::Link { .. }
             | Self::Middlebox { .. }
             | Self::MiddleboxForgets { .. }
-            | Self::Inject { .. } => Ok(()),
+            | Self::Inject { .. }
+            | Self::RepeatSyn { .. } => Ok(()),
         }
     }
 }

@@ -57,6 +57,8 @@ pub enum Forgery {
     KeepaliveAnswer,
     /// An RST that was asked for ([`crate::wire::Reset`]).
     ResetOnDemand,
+    /// A SYN that comes again late, by [`crate::wire::Wire::repeat_syn`].
+    SynAgain,
 }
 
 /// What is to be said of a frame beside its fate: of one that was delivered, what was done to it.
@@ -112,6 +114,7 @@ impl fmt::Display for Forgery {
             Self::TooBig => "ICMP that says how long a packet may be",
             Self::KeepaliveAnswer => "ACK of the middlebox in the peer's name",
             Self::ResetOnDemand => "RST that was asked for",
+            Self::SynAgain => "SYN that comes again late",
         })
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Side {
     /// The last byte that it acknowledged, plus one: its RCV.NXT, but for an acknowledgement that it delays.
     pub(super) acknowledged: Option<u32>,
     /// Its SYN.
-    first: Option<u32>,
+    pub(super) first: Option<u32>,
     /// It takes no bytes for the time being.
     window_is_shut: bool,
     /// Its keepalive probe has passed and was not answered since.

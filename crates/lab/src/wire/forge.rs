@@ -32,6 +32,15 @@ pub(super) fn reset_in_answer(frame: &[u8], unknown: &Segment, from: End) -> Opt
     written(builder)
 }
 
+/// The SYN by which `opener` has opened the connection, as it was but for its options. `None` where another has,
+/// or where an RST has ended it.
+pub(super) fn syn(key: &FlowKey, flow: &Flow, opener: End) -> Option<Vec<u8>> {
+    let is_meant = flow.opened_by == Some(opener) && !flow.reset;
+    let sequence = flow.side(opener).first.filter(|_| is_meant)?;
+    let to = opener.other();
+    written(segment(key, hardware_to(flow, to)?, to, sequence, WINDOW)?.syn())
+}
+
 /// What a box says of a frame that it does not let pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {

@@ -77,6 +77,13 @@ pub enum Keepalives {
     Answer,
 }
 
+impl Middlebox {
+    /// The box as it is to a flow of which one end has closed; `None` where that makes no difference.
+    pub(crate) fn of_half_closed(&self) -> Option<Self> {
+        Some(Self { expire_after: Some(self.half_closed_after?), ..*self })
+    }
+}
+
 impl Default for Middlebox {
     /// A box that knows all flows and forgets none.
     fn default() -> Self {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use halfopen_lab::{
-    End, Fate, FrameSeen, Lab, Loss, Topology,
+    End, Fate, FrameSeen, Host, Lab, Loss, Topology,
     wire::{Direction, Link, Rate},
 };
 
@@ -54,6 +54,17 @@ fn round_trip(client: &TcpStream, server: &TcpStream) -> Duration {
         to.read_exact(&mut [0]).unwrap();
     }
     began.elapsed()
+}
+
+/// A counter of the host's TCP, as a file of /proc/PID/net has it: a row of names, and one of numbers.
+pub(crate) fn counter(host: &Host, file: &str, row: &str, name: &str) -> u64 {
+    let path = format!("/proc/{}/net/{file}", host.pid().unwrap());
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut rows =
+        text.lines().filter_map(|line| line.strip_prefix(row)).map(str::split_whitespace);
+    let (names, numbers) = (rows.next().unwrap(), rows.next().unwrap());
+    let (_, number) = names.zip(numbers).find(|(there, _)| *there == name).unwrap();
+    number.parse().unwrap()
 }
 
 #[test]
@@ -116,15 +127,7 @@ fn the_receiving_kernel_finds_the_bit_that_was_turned_over() {
     client.write_all(b"hello").unwrap();
     server.set_read_timeout(Some(ms(300))).unwrap();
     assert_eq!(server.read(&mut [0; 5]).unwrap_err().kind(), ErrorKind::WouldBlock);
-    let pid = lab.server().unwrap().pid().unwrap();
-    let counters = std::fs::read_to_string(format!("/proc/{pid}/net/snmp")).unwrap();
-    let rows: Vec<Vec<&str>> = counters
-        .lines()
-        .filter(|line| line.starts_with("Tcp:"))
-        .map(|line| line.split_whitespace().collect())
-        .collect();
-    let position = rows[0].iter().position(|name| *name == "InCsumErrors").unwrap();
-    assert_ne!(rows[1][position], "0");
+    assert_ne!(counter(lab.server().unwrap(), "snmp", "Tcp:", "InCsumErrors"), 0);
     lab.cable(0).unwrap().mend();
     server.set_read_timeout(Some(SOON)).unwrap();
     server.read_exact(&mut [0; 5]).unwrap();

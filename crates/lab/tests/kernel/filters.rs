@@ -8,13 +8,14 @@ use std::{
 };
 
 use halfopen_lab::{
-    End, Fate, Lab, Loss, Topology, wait,
+    End, Fate, Host, IpFamily, Lab, Loss, Topology, wait,
     wire::{Aim, Direction, Filter, Forgery, Kind, Reset},
 };
+use socket2::SockRef;
 
 use crate::{
     cable::{SOON, connection},
-    faults::ms,
+    faults::{counter, ms},
     requires_lab,
 };
 
@@ -91,7 +92,7 @@ fn a_lost_rst_leaves_the_other_end_open() {
     let (client, mut server) = connection(&lab);
     let cable = lab.cable(0).unwrap();
     cable.set_filters(vec![Filter::losing(Kind::Rst)]);
-    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
     assert!(cable.wait_for(0, SOON, |seen| seen.fate == Fate::Dropped(Loss::Filtered)).is_some());
     server.set_read_timeout(Some(ms(100))).unwrap();
@@ -129,4 +130,49 @@ fn only_an_rst_at_the_expected_byte_ends_a_connection() {
     // The other end was told nothing.
     server.set_read_timeout(Some(ms(100))).unwrap();
     assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+/// How often the host has answered a SYN in an established connection with a challenge ACK.
+fn syn_challenges(host: &Host) -> u64 {
+    counter(host, "netstat", "TcpExt:", "TCPSYNChallenge")
+}
+
+#[test]
+fn a_syn_that_comes_again_is_answered_by_a_challenge_and_harms_nothing() {
+    requires_lab!();
+    for family in [IpFamily::V4, IpFamily::V6] {
+        let lab = Lab::build(Topology::lan_without_arp().over(family)).unwrap();
+        let (mut client, mut server) = connection(&lab);
+        let host = lab.server().unwrap();
+        assert_eq!(syn_challenges(host), 0);
+        assert_eq!(lab.cable(0).unwrap().repeat_syn(End::Left), 1);
+        let challenged = || (syn_challenges(host) == 1).then_some(());
+        assert!(wait::until(SOON, challenged).is_some(), "{family:?}: {}", syn_challenges(host));
+        client.write_all(b"hello").unwrap();
+        server.set_read_timeout(Some(SOON)).unwrap();
+        server.read_exact(&mut [0; 5]).unwrap();
+    }
+}
+
+/// RFC 9293, section 3.5.1: the client idles and has no timer; what it objects to tells the server that it
+/// is wrong, and the server's RST tells the client.
+#[test]
+fn a_syn_that_comes_again_to_a_host_that_has_forgotten_finds_what_is_half_open() {
+    requires_lab!();
+    for family in [IpFamily::V4, IpFamily::V6] {
+        let mut lab = Lab::build(Topology::lan_without_arp().over(family)).unwrap();
+        let (mut client, server) = connection(&lab);
+        let address = server.local_addr().unwrap();
+        // Nothing of its end reaches the cable.
+        lab.carrier_off(0, End::Right).unwrap();
+        SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(server);
+        lab.power_off("server").unwrap();
+        lab.boot("server").unwrap();
+        let _listener =
+            lab.server().unwrap().enter(|| TcpListener::bind(address)).unwrap().unwrap();
+        assert_eq!(lab.cable(0).unwrap().repeat_syn(End::Left), 1);
+        client.set_read_timeout(Some(SOON)).unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
 }

@@ -85,3 +85,20 @@ fn an_rst_on_demand_is_aimed_as_it_was_ordered() {
     let order = Reset { to: End::Right, aim: Aim::Valid, port: Some(112) };
     assert_eq!(connected().inject(order, at(3)), 0);
 }
+
+#[test]
+fn a_syn_comes_again_as_it_was_as_long_as_its_connection_lives() {
+    let mut wire = connected();
+    assert_eq!(wire.repeat_syn(End::Right, at(10)), 0, "the right end has opened nothing");
+    assert_eq!(wire.repeat_syn(End::Left, at(10)), 1);
+    let log = play(&mut wire, &["20", "30 > R 101"]);
+    assert_eq!(
+        log,
+        [
+            "10 => S 100",
+            "10 > S 100: made by the wire: SYN that comes again late",
+            "30 > R 101: delivered"
+        ]
+    );
+    assert_eq!(wire.repeat_syn(End::Left, at(40)), 0, "an RST has ended it");
+}
