@@ -18,6 +18,7 @@ use crate::{
     options::SharedOptions,
     sources::tcp_sockets_expected,
     tick,
+    wire::WireError,
 };
 
 /// Takes up connections while others of their namespace are still being listed.
@@ -111,32 +112,48 @@ impl Part {
         }
         let mut next = Some(first);
         while let Some(records) = next {
-            let (mut connections, mut beyond) = (Vec::new(), Vec::new());
-            for bytes in records.chunks_exact(record::LENGTH) {
-                match listing.decode(bytes, &mut shared) {
-                    Ok(Record { sample, beyond: beyond_it }) => {
-                        part.noted.note(&sample, &beyond_it);
-                        if taker.is_none() || early.has_to_wait(&sample) {
-                            part.waiting.push(bytes);
-                        } else {
-                            part.taken.push(Contact::from(&sample));
-                            connections.push(sample);
-                            beyond.push(beyond_it);
-                        }
-                    }
-                    Err(error) => part.malformed.add(Malformed(Some((error, 1)))),
+            for piece in records.chunks(PIECE * record::LENGTH) {
+                let (connections, beyond) = part.sort_out(piece, |bytes| {
+                    let record = listing.decode(bytes, &mut shared)?;
+                    let waits = taker.is_none() || early.has_to_wait(&record.sample);
+                    Ok((record, waits))
+                });
+                if let Some(taker) = &mut taker {
+                    early.take(taker, connections, beyond);
                 }
             }
             listing.give_back(records);
-            if let Some(taker) = &mut taker {
-                early.take(taker, connections, beyond);
-            }
             next = listing.next();
         }
         if let Some(taker) = taker {
             early.done(taker);
         }
         part
+    }
+
+    /// Keeps those of some connections that have to wait, and returns the others.
+    fn sort_out(
+        &mut self,
+        records: &[u8],
+        mut decode: impl FnMut(&[u8]) -> Result<(Record, bool), WireError>,
+    ) -> (Vec<Sample>, Vec<Beyond>) {
+        let (mut connections, mut beyond) = (Vec::new(), Vec::new());
+        for bytes in records.chunks_exact(record::LENGTH) {
+            match decode(bytes) {
+                Ok((Record { sample, beyond: beyond_it }, waits)) => {
+                    self.noted.note(&sample, &beyond_it);
+                    if waits {
+                        self.waiting.push(bytes);
+                    } else {
+                        self.taken.push(Contact::from(&sample));
+                        connections.push(sample);
+                        beyond.push(beyond_it);
+                    }
+                }
+                Err(error) => self.malformed.add(Malformed(Some((error, 1)))),
+            }
+        }
+        (connections, beyond)
     }
 
     fn add(&mut self, other: Self) {
@@ -146,6 +163,9 @@ impl Part {
         self.malformed.add(other.malformed);
     }
 }
+
+/// So many are taken up at a time: they fit the cache of a core.
+const PIECE: usize = 128;
 
 /// A thread is started for so many sockets, which take longer to judge than it to start.
 const WORTH_A_THREAD: usize = 2_048;
