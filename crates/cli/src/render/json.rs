@@ -65,7 +65,7 @@ struct Listener {
     local: String,
     accept_queue: u32,
     backlog: u32,
-    embryonic: u32,
+    embryonic: Option<u32>,
     full: bool,
 }
 
