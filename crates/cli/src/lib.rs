@@ -37,6 +37,7 @@ mod simulate_policy;
 pub mod span;
 mod story;
 mod terminal;
+mod toml_file;
 mod watch;
 mod why;
 
@@ -50,6 +51,7 @@ use clap::Parser as _;
 use crate::{
     args::{Arguments, Verb},
     exit::{Exit, Failure},
+    render::counted,
 };
 
 /// Reads the command line, does what it says, and tells how to exit.
@@ -83,19 +85,18 @@ fn tell_restored(restored: &halfopen_sys::Restored) {
     let mut stderr = io::stderr();
     // What was done stays done where it cannot be said.
     if restored.restored > 0 {
-        let count = restored.restored;
         let _ = writeln!(
             stderr,
-            "halfopen: put back the socket options of {count} connections, which an interrupted \
-             probe had left changed"
+            "halfopen: put back the socket options of {}, which an interrupted probe had left changed",
+            counted(restored.restored, "connection", "connections")
         );
     }
     if let Some(first) = restored.failed.first() {
         let _ = writeln!(
             stderr,
-            "halfopen: cannot put back the socket options of {} connections, which an interrupted \
-             probe had left changed; the first: {first}",
-            restored.failed.len()
+            "halfopen: cannot put back the socket options of {}, which an interrupted probe had left \
+             changed; the first: {first}",
+            counted(restored.failed.len(), "connection", "connections")
         );
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use self::{
     driver::Ran,
 };
 use crate::{
-    args::{MethodKey, Probing, Prove, Selectors, SortKey},
+    args::{MethodKey, Probing, Prove, SortKey},
     exit::{Exit, Failure},
     look::Look,
     picture::Picture,
@@ -39,7 +39,8 @@ use crate::{
 /// [`Failure`] where nothing is selected, nothing may be tested, or the host cannot be looked at.
 pub(crate) fn run(arguments: &Prove, out: &mut impl Write) -> Result<Exit, Failure> {
     let patience = patience(&arguments.probing)?;
-    if !arguments.all && chooses_nothing(&arguments.selectors) {
+    let selection = Selection::new(&arguments.selectors);
+    if !arguments.all && !selection.chooses() {
         return Err(Failure::Usage(
             "say which connections to test, e.g. --peer 10.0.0.7 or --process myclient; --all \
              tests every connection of the host"
@@ -48,7 +49,6 @@ pub(crate) fn run(arguments: &Prove, out: &mut impl Write) -> Result<Exit, Failu
     }
     // From here on a signal ends the run in good order, with everything put back.
     let ends = signals::listen(false)?;
-    let selection = Selection::new(&arguments.selectors);
     let how = Look::new(selection, &arguments.looking, &arguments.judging, SortKey::default());
     let (picture, cases) = look(how, forced(&arguments.probing), patience)?;
     if cases.is_empty() {
@@ -139,35 +139,6 @@ pub(crate) fn forced(probing: &Probing) -> Option<Method> {
         MethodKey::Keepalive => Method::KeepaliveOneShot,
         MethodKey::CraftedAck => Method::CraftedAck,
     })
-}
-
-/// Namespaces and loopback say where, not which.
-fn chooses_nothing(selectors: &Selectors) -> bool {
-    let Selectors {
-        peer,
-        local,
-        port,
-        process,
-        state,
-        verdict,
-        idle_over,
-        netns,
-        all_namespaces: _,
-        cgroup,
-        id,
-        loopback: _,
-    } = selectors;
-    let lists = [
-        peer.is_empty(),
-        local.is_empty(),
-        port.is_empty(),
-        process.is_empty(),
-        state.is_empty(),
-        verdict.is_empty(),
-        cgroup.is_empty(),
-        id.is_empty(),
-    ];
-    lists.into_iter().all(|empty| empty) && idle_over.is_none() && netns.is_none()
 }
 
 /// One connection that was selected, as it was before anything was touched.

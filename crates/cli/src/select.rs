@@ -158,6 +158,11 @@ impl Selection {
             && self.idle_over.is_none())
     }
 
+    /// Whether somebody has said which connections are meant: those of one namespace are, too.
+    pub const fn chooses(&self) -> bool {
+        self.narrows() || matches!(self.scope, ScopeWanted::Named(_))
+    }
+
     /// Whether the answer depends on who owns each connection.
     pub const fn needs_owners(&self) -> bool {
         !self.processes.is_empty() || !self.cgroups.is_empty()

@@ -20,8 +20,7 @@ pub(crate) fn run(arguments: &SimulatePolicy, out: &mut impl io::Write) -> Resul
     let path = arguments.file.display();
     let text = fs::read_to_string(&arguments.file)
         .map_err(|cause| Failure::Usage(format!("cannot read {path}: {cause}")))?;
-    let fleet = Plan::read(&text)
-        .map_err(|cause| Failure::Usage(format!("{path} is no fleet: {cause}")))?;
+    let fleet = Plan::read(&text).map_err(|cause| Failure::Usage(format!("{path}:{cause}")))?;
     let course = simulate(&fleet, arguments.seed);
     if arguments.face.json {
         let document = Document::of(&fleet, &course, arguments.seed);

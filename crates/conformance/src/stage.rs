@@ -148,7 +148,9 @@ impl Stage {
 
     /// A relay that was just started listens after a moment; one that does not is no failure of a case.
     fn try_relay(&self) -> Result<(), StageError> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let is_running = matches!(self.place, Place::Running { .. });
+        let within = if is_running { REACHED_WITHIN } else { READY_WITHIN };
+        let deadline = Instant::now() + within;
         loop {
             let cause = match self.pair(Side::Client) {
                 Ok(_) => return Ok(()),
@@ -353,6 +355,8 @@ fn accept(listener: &TcpListener, within: Duration) -> io::Result<Option<TcpStre
     }
 }
 
+/// One that is said to run already is there, or was restarted a moment ago.
+const REACHED_WITHIN: Duration = Duration::from_secs(2);
 /// A relay that needs longer to start is not ready in any sense.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 

@@ -66,7 +66,7 @@ pub use options::{OptionsSeen, SocketOptions, Sysctls};
 pub use owner::{Owner, OwnerList, Owners, Process};
 pub use remedy::Remedy;
 pub use sample::{Inside, KernelTimer, Moment, PendingTimer, Sample, Sequence, Shutdown, Source};
-pub use siblings::PeerTallies;
+pub use siblings::{Contact, PeerTallies};
 pub use span::{NotASpan, Span};
 pub use state::TcpState;
 pub use tcp_info::{CongestionState, TcpInfo};

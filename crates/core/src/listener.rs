@@ -15,8 +15,9 @@ pub struct Listener {
     pub accept_queue: u32,
     /// The longest accept queue allowed (`idiag_wqueue`); one more is accepted than this says.
     pub backlog: u32,
-    /// Embryonic connections: SYN received, the handshake not finished.
-    pub embryonic: u32,
+    /// Embryonic connections: SYN received, the handshake not finished. `None` at a connection that is
+    /// not one of them, which may be judged before all are counted.
+    pub embryonic: Option<u32>,
     /// TCP_SYNCNT of the listener, if its options were read: retries of its SYN-ACKs.
     pub syn_retries: Option<u32>,
     /// TCP_DEFER_ACCEPT of the listener, if its options were read, in seconds; 0 is off.

@@ -306,6 +306,13 @@ fn listeners(
         let route = Arc::new(Route::new(service.clone(), theirs));
         listeners.push(Arc::new(Listener { socket, route }));
     }
+    // Only now, since those that are open already have the options of the plan before. Accepted sockets
+    // inherit these.
+    for listener in &listeners {
+        let service = &listener.route.service;
+        let refused = |cause| StartError::Listen { listen: service.listen.clone(), cause };
+        socket::keep(listener.socket.as_fd(), &service.client).map_err(refused)?;
+    }
     upstreams.retain(|address, _| {
         plan.services.iter().any(|service| service.upstreams.contains(address))
     });
@@ -325,7 +332,7 @@ fn listening(
 ) -> Result<Arc<OwnedFd>, StartError> {
     let known = open.iter().find(|listener| listener.route.service.listen == service.listen);
     let refused = |cause| StartError::Listen { listen: service.listen.clone(), cause };
-    let socket = match (known, &service.listen) {
+    Ok(match (known, &service.listen) {
         (Some(listener), _) => Arc::clone(&listener.socket),
         (None, Listen::On(address)) => Arc::new(socket::listening(*address).map_err(refused)?),
         (None, Listen::Inherited(name)) => {
@@ -334,10 +341,7 @@ fn listening(
             socket::make_nonblocking(found.socket.as_fd()).map_err(refused)?;
             Arc::clone(&found.socket)
         }
-    };
-    // Accepted sockets inherit these.
-    socket::keep(socket.as_fd(), &service.client).map_err(refused)?;
-    Ok(socket)
+    })
 }
 
 /// How many pairs there is room for.
@@ -360,3 +364,50 @@ fn places(plan: &Plan) -> Result<usize, StartError> {
 
 /// For standard streams, logs, metrics and health checks.
 const RESERVED: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, time::Duration};
+
+    use halfopen_core::detection::Tick;
+    use rustix::net::sockopt;
+
+    use super::*;
+    use crate::{Balance, Liveness};
+
+    fn service(listen: SocketAddr, detect_within: u64) -> Service {
+        let within = Duration::from_secs(detect_within);
+        let liveness = Liveness::new(within, None, Tick::from_hz(250)).unwrap();
+        Service {
+            name: "test".into(),
+            listen: Listen::On(listen),
+            upstreams: vec![listen],
+            balance: Balance::InOrder,
+            client: liveness,
+            upstream: liveness,
+            connect_timeout: within,
+            check_every: None,
+            half_closed_idle: None,
+            header_in: false,
+            header_out: None,
+            tls: None,
+        }
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_had_leaves_the_options_of_open_listeners_alone() {
+        let free = "127.0.0.1:0".parse().unwrap();
+        let plan = |services| Plan { services, workers: 1, max_connections: None, max_buffers: 1 };
+        let watched = Watched::default();
+        let open = listeners(&plan(vec![service(free, 30)]), &[], &[], &watched).unwrap();
+        let idle = || sockopt::tcp_keepidle(&open[0].socket).unwrap();
+        let before = idle();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let other = plan(vec![service(free, 300), service(taken.local_addr().unwrap(), 30)]);
+        assert!(listeners(&other, &open, &[], &watched).is_err());
+        assert_eq!(idle(), before);
+        let longer = plan(vec![service(free, 300)]);
+        listeners(&longer, &open, &[], &watched).unwrap();
+        assert!(idle() > before);
+    }
+}

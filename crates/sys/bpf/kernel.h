@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0 */
-/* The few fields of kernel structures that the iterators read. Offsets are filled in when the
- * object is loaded (CO-RE), from the running kernel's own BTF; a field that a kernel lacks is asked
- * for with bpf_core_field_exists first. Read: linux include/net/sock.h, include/linux/tcp.h. */
+/* The few fields of kernel structures that the iterators read, those of all kernels in one structure.
+ * Offsets are filled in when the object is loaded (CO-RE), from the running kernel's own BTF; a field that
+ * a kernel lacks is asked for with bpf_core_field_exists first. Each structure through which a program
+ * begins to read is looked for among all of the kernel's types, which takes most of a millisecond: so all
+ * of a full socket is read through tcp_sock. Read: linux include/net/sock.h, include/linux/tcp.h. */
 #pragma once
 
 typedef unsigned char __u8;
@@ -59,33 +61,32 @@ struct sock {
 	struct sock_common __sk_common;
 	struct socket *sk_socket;
 	struct timer_list sk_timer;
+	/* After 6.18 the two timers change places: keepalive's gets a field of its own. */
+	struct timer_list tcp_retransmit_timer;
 	struct sock_cgroup_data sk_cgrp_data;
 	kuid_t sk_uid;
 	int sk_err, sk_err_soft;
 	__u32 sk_ack_backlog, sk_max_ack_backlog;
 	__u8 sk_shutdown;
+	/* Since 6.18. */
+	unsigned long sk_ino;
 };
-struct sock___ino { unsigned long sk_ino; };
 
 struct inet_sock { struct sock sk; };
 struct request_sock_queue { __u8 rskq_defer_accept; };
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	struct request_sock_queue icsk_accept_queue;
-	struct timer_list icsk_retransmit_timer;
+	struct timer_list icsk_retransmit_timer, icsk_keepalive_timer;
+	/* Until 6.17 the expiry of the retransmission timer stood beside it. */
+	unsigned long icsk_timeout;
+	/* Since 6.15. */
+	__u32 icsk_rto_max;
 	__u32 icsk_rto, icsk_rto_min, icsk_user_timeout, icsk_probes_tstamp;
 	__u8 icsk_ca_state : 5;
 	__u8 icsk_retransmits, icsk_pending, icsk_backoff, icsk_syn_retries, icsk_probes_out;
 	struct { __u32 lrcvtime; } icsk_ack;
 };
-/* Until 6.17 the expiry of the retransmission timer stood beside it. */
-struct inet_connection_sock___timeout { unsigned long icsk_timeout; };
-/* After 6.18 the two timers change places: keepalive's gets a field of its own. */
-struct sock___retransmit { struct timer_list tcp_retransmit_timer; };
-struct inet_connection_sock___keepalive { struct timer_list icsk_keepalive_timer; };
-/* Since 6.15. */
-struct inet_connection_sock___rto_max { __u32 icsk_rto_max; };
-
 struct tcp_options_received { __u16 sack_ok : 4, tstamp_ok : 1; };
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
@@ -100,10 +101,11 @@ struct tcp_sock {
 	__u32 chrono_start, chrono_stat[3];
 	__u8 chrono_type : 2;
 	struct tcp_options_received rx_opt;
+	/* Since 6.7. */
+	__u8 tcp_usec_ts : 1;
+	__u16 total_rto, total_rto_recoveries;
+	__u32 total_rto_time, rto_stamp;
 };
-/* Since 6.7. */
-struct tcp_sock___usec { __u8 tcp_usec_ts : 1; };
-struct tcp_sock___rto { __u16 total_rto, total_rto_recoveries; __u32 total_rto_time, rto_stamp; };
 
 struct inet_timewait_sock {
 	struct sock_common __tw_common;

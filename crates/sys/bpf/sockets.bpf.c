@@ -11,6 +11,9 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 #define AF_INET6 10
 
+/* As an expression that begins at `tp`, for the reason in kernel.h. */
+#define SK(tp) (&(tp)->inet_conn.icsk_inet.sk)
+
 struct record {
 	__u64 boot_ns, socket, cookie, inode, cgroup, bytes_acked, bytes_received;
 	__u8 local[16], peer[16];
@@ -73,109 +76,101 @@ static __always_inline void chrono(struct record *r, struct tcp_sock *tp)
 
 static __always_inline void episodes(struct record *r, struct tcp_sock *tp)
 {
-	struct tcp_sock___rto *rto = (void *)tp;
-	struct tcp_sock___usec *usec = (void *)tp;
 	__u32 begun = tp->retrans_stamp;
 
 	if (begun) {
 		__u64 now = bpf_ktime_get_ns();
 
 		r->flags |= HAS_RETRANSMITTING;
-		if (bpf_core_field_exists(usec->tcp_usec_ts) &&
-		    BPF_CORE_READ_BITFIELD(usec, tcp_usec_ts))
+		if (bpf_core_field_exists(tp->tcp_usec_ts) &&
+		    BPF_CORE_READ_BITFIELD(tp, tcp_usec_ts))
 			r->retransmitting_ms = ((__u32)(now / 1000) - begun) / 1000;
 		else
 			r->retransmitting_ms = (__u32)(now / 1000000) - begun;
 	}
-	if (!bpf_core_field_exists(rto->total_rto_time))
+	if (!bpf_core_field_exists(tp->total_rto_time))
 		return;
-	__u32 stamp = rto->rto_stamp;
+	__u32 stamp = tp->rto_stamp;
 	r->flags |= HAS_TOTAL_RTO;
-	r->total_rto = rto->total_rto;
-	r->total_rto_recoveries = rto->total_rto_recoveries;
-	r->total_rto_time_ms = rto->total_rto_time;
+	r->total_rto = tp->total_rto;
+	r->total_rto_recoveries = tp->total_rto_recoveries;
+	r->total_rto_time_ms = tp->total_rto_time;
 	if (stamp)
 		r->total_rto_time_ms += (__u32)(bpf_ktime_get_ns() / 1000000) - stamp;
 }
 
 static __always_inline void timers(struct record *r, struct tcp_sock *tp)
 {
-	struct inet_connection_sock *icsk = &tp->inet_conn;
-	struct inet_connection_sock___timeout *old = (void *)icsk;
-	struct inet_connection_sock___rto_max *cap = (void *)icsk;
-	struct inet_connection_sock___keepalive *own = (void *)icsk;
-	struct sock___retransmit *moved = (void *)icsk;
 	void *keepalive_pending;
 
-	r->pending = icsk->icsk_pending;
-	if (bpf_core_field_exists(old->icsk_timeout))
-		r->timer_jiffies = old->icsk_timeout;
-	else if (bpf_core_field_exists(icsk->icsk_retransmit_timer))
-		r->timer_jiffies = icsk->icsk_retransmit_timer.expires;
-	else if (bpf_core_field_exists(moved->tcp_retransmit_timer))
-		r->timer_jiffies = moved->tcp_retransmit_timer.expires;
-	if (bpf_core_field_exists(own->icsk_keepalive_timer)) {
-		keepalive_pending = own->icsk_keepalive_timer.entry.pprev;
-		r->keepalive_jiffies = own->icsk_keepalive_timer.expires;
+	r->pending = tp->inet_conn.icsk_pending;
+	if (bpf_core_field_exists(tp->inet_conn.icsk_timeout))
+		r->timer_jiffies = tp->inet_conn.icsk_timeout;
+	else if (bpf_core_field_exists(tp->inet_conn.icsk_retransmit_timer))
+		r->timer_jiffies = tp->inet_conn.icsk_retransmit_timer.expires;
+	else if (bpf_core_field_exists(tp->inet_conn.icsk_inet.sk.tcp_retransmit_timer))
+		r->timer_jiffies = tp->inet_conn.icsk_inet.sk.tcp_retransmit_timer.expires;
+	if (bpf_core_field_exists(tp->inet_conn.icsk_keepalive_timer)) {
+		keepalive_pending = tp->inet_conn.icsk_keepalive_timer.entry.pprev;
+		r->keepalive_jiffies = tp->inet_conn.icsk_keepalive_timer.expires;
 	} else {
-		keepalive_pending = icsk->icsk_inet.sk.sk_timer.entry.pprev;
-		r->keepalive_jiffies = icsk->icsk_inet.sk.sk_timer.expires;
+		keepalive_pending = tp->inet_conn.icsk_inet.sk.sk_timer.entry.pprev;
+		r->keepalive_jiffies = tp->inet_conn.icsk_inet.sk.sk_timer.expires;
 	}
 	if (keepalive_pending)
 		r->flags |= KEEPALIVE_PENDING;
-	if (bpf_core_field_exists(cap->icsk_rto_max)) {
+	if (bpf_core_field_exists(tp->inet_conn.icsk_rto_max)) {
 		r->flags |= HAS_RTO_MAX;
-		r->rto_max = cap->icsk_rto_max;
+		r->rto_max = tp->inet_conn.icsk_rto_max;
 	}
-	r->retransmits = icsk->icsk_retransmits;
-	r->backoff = icsk->icsk_backoff;
-	r->probes_out = icsk->icsk_probes_out;
-	r->rto = icsk->icsk_rto;
-	r->user_timeout_ms = icsk->icsk_user_timeout;
-	r->probes_tstamp = icsk->icsk_probes_tstamp;
-	r->syn_retries = icsk->icsk_syn_retries;
-	r->defer_accept = icsk->icsk_accept_queue.rskq_defer_accept;
+	r->retransmits = tp->inet_conn.icsk_retransmits;
+	r->backoff = tp->inet_conn.icsk_backoff;
+	r->probes_out = tp->inet_conn.icsk_probes_out;
+	r->rto = tp->inet_conn.icsk_rto;
+	r->user_timeout_ms = tp->inet_conn.icsk_user_timeout;
+	r->probes_tstamp = tp->inet_conn.icsk_probes_tstamp;
+	r->syn_retries = tp->inet_conn.icsk_syn_retries;
+	r->defer_accept = tp->inet_conn.icsk_accept_queue.rskq_defer_accept;
 	r->ca_state = BPF_CORE_READ_BITFIELD(tp, inet_conn.icsk_ca_state);
-	r->lrcvtime = icsk->icsk_ack.lrcvtime;
+	r->lrcvtime = tp->inet_conn.icsk_ack.lrcvtime;
 }
 
-static __always_inline void socket(struct record *r, struct sock *sk)
+static __always_inline void socket(struct record *r, struct tcp_sock *tp)
 {
-	struct sock___ino *ino = (void *)sk;
-	struct socket *socket = sk->sk_socket;
+	struct socket *socket = SK(tp)->sk_socket;
 
 	r->socket = (__u64)socket;
-	if (bpf_core_field_exists(ino->sk_ino)) {
-		r->inode = ino->sk_ino;
+	if (bpf_core_field_exists(SK(tp)->sk_ino)) {
+		r->inode = SK(tp)->sk_ino;
 	} else if (socket) {
 		struct socket_alloc *alloc =
 			(void *)socket - bpf_core_field_offset(struct socket_alloc, socket);
 		r->inode = BPF_CORE_READ(alloc, vfs_inode.i_ino);
 	}
-	r->uid = sk->sk_uid.val;
-	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup)) {
-		struct cgroup *cgroup = sk->sk_cgrp_data.cgroup;
+	r->uid = SK(tp)->sk_uid.val;
+	if (bpf_core_field_exists(SK(tp)->sk_cgrp_data.cgroup)) {
+		struct cgroup *cgroup = SK(tp)->sk_cgrp_data.cgroup;
 
 		if (cgroup)
 			r->cgroup = cgroup->kn->id;
 	}
-	r->err = sk->sk_err;
-	r->err_soft = sk->sk_err_soft;
-	r->ack_backlog = sk->sk_ack_backlog;
-	r->max_ack_backlog = sk->sk_max_ack_backlog;
-	r->shutdown = sk->sk_shutdown;
-	unsigned long flags = sk->__sk_common.skc_flags;
+	r->err = SK(tp)->sk_err;
+	r->err_soft = SK(tp)->sk_err_soft;
+	r->ack_backlog = SK(tp)->sk_ack_backlog;
+	r->max_ack_backlog = SK(tp)->sk_max_ack_backlog;
+	r->shutdown = SK(tp)->sk_shutdown;
+	unsigned long flags = SK(tp)->__sk_common.skc_flags;
 	if (flags & (1ul << bpf_core_enum_value(enum sock_flags, SOCK_DEAD)))
 		r->flags |= DEAD;
 	if (flags & (1ul << bpf_core_enum_value(enum sock_flags, SOCK_KEEPOPEN)))
 		r->flags |= KEEPOPEN;
-	if (BPF_CORE_READ_BITFIELD(sk, __sk_common.skc_reuse))
+	if (BPF_CORE_READ_BITFIELD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_reuse))
 		r->flags |= REUSE;
 }
 
 static __always_inline void full(struct record *r, struct tcp_sock *tp)
 {
-	socket(r, &tp->inet_conn.icsk_inet.sk);
+	socket(r, tp);
 	timers(r, tp);
 	chrono(r, tp);
 	episodes(r, tp);

@@ -5,6 +5,7 @@
 pub mod descriptor;
 pub mod future;
 pub mod keep;
+pub(crate) mod listing;
 mod object;
 mod reading;
 pub mod record;
@@ -15,13 +16,9 @@ use std::{
     thread,
 };
 
-use halfopen_core::{Sysctls, detection::Tick};
-use reading::read_each;
-use rustix::io::Errno;
-
-use crate::{options::SharedOptions, progress, wire::WireError};
 use descriptor::Descriptor;
-use record::Record;
+use reading::{read_all, read_each};
+use rustix::io::Errno;
 
 /// The two programs, loaded and attached. Opening costs some 20 ms; after that any thread may list
 /// as often as it likes, in any network namespace that it has joined.
@@ -42,38 +39,14 @@ impl Bpf {
         Ok(Self { sockets, descriptors })
     }
 
-    /// Hands every TCP socket of the calling thread's network namespace, whose sysctls are `sysctls`,
-    /// to `take`, listeners first, with the bytes that said it. Where the tables change meanwhile a
-    /// socket may be met twice.
-    ///
-    /// Told is what could not be decoded: the first such error, and how many there were.
+    /// Hands over the records of every TCP socket of the calling thread's network namespace, some at a
+    /// time, listeners first. Where the tables change meanwhile a socket may be met twice. Who keeps the
+    /// bytes leaves another buffer in their place.
     ///
     /// # Errors
     /// [`BpfError::Read`] where the kernel ends the listing.
-    pub fn sockets(
-        &self,
-        tick: Tick,
-        sysctls: &Sysctls,
-        mut take: impl FnMut(Record, &[u8]),
-    ) -> Result<Option<(WireError, usize)>, BpfError> {
-        let mut shared = SharedOptions::default();
-        let (mut count, mut malformed) = (0_usize, None);
-        read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |bytes| {
-            match record::decode(bytes, tick, sysctls, &mut shared) {
-                Ok(record) => {
-                    take(record, bytes);
-                    count += 1;
-                    if count.is_multiple_of(COUNTED) {
-                        progress::count(COUNTED);
-                    }
-                }
-                Err(error) => {
-                    let (first, count) = malformed.take().unwrap_or((error, 0));
-                    malformed = Some((first, count + 1));
-                }
-            }
-        })?;
-        Ok(malformed)
+    pub fn sockets(&self, take: impl FnMut(&mut Vec<u8>)) -> Result<(), BpfError> {
+        read_all::<{ record::LENGTH }>(self.sockets.as_fd(), take)
     }
 
     /// Every descriptor of a socket that a process of our own pid namespace holds, in all network
@@ -103,15 +76,12 @@ impl Bpf {
                 let link = self.descriptors.as_fd();
                 read_each::<{ descriptor::LENGTH }>(link, |_| descriptors += 1)
             });
-            read_each::<{ record::LENGTH }>(self.sockets.as_fd(), |_| sockets += 1)?;
+            self.sockets(|records| sockets += records.len() / record::LENGTH)?;
             beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
         Ok((sockets, descriptors))
     }
 }
-
-/// Sockets are counted by so many, since a count for each would take longer than it tells.
-const COUNTED: usize = 512;
 
 /// Why the BPF iterators cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,23 +2,27 @@
 //! Read: linux net/ipv4/inet_hashtables.c `compute_score` (which listener a SYN goes to).
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use halfopen_core::{Family, Listener, Sample, SocketOptions, Sysctls, TcpState};
 
-/// The listeners of one namespace, by port and address; those of every address have none.
+/// The listeners of one namespace, by port and address; those of every address have none. There are
+/// few, and asked is for each of very many connections, so comparing is faster than hashing.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    by_place: HashMap<(u16, Option<IpAddr>), Vec<Entry>>,
+    by_place: BTreeMap<(u16, Option<IpAddr>), Vec<Entry>>,
 }
 
 #[derive(Debug)]
 struct Entry {
     family: Family,
+    /// As every connection of it sees it.
     listener: Arc<Listener>,
+    /// As those see it that wait for it, once all are counted.
+    counted: Arc<Listener>,
 }
 
 impl Listeners {
@@ -34,7 +38,7 @@ impl Listeners {
             local: sample.endpoints.local,
             accept_queue: sample.receive_queue,
             backlog: sample.send_queue,
-            embryonic: 0,
+            embryonic: None,
             // Where none was set, the kernel answers with tcp_syn_retries, though SYN-ACKs follow
             // tcp_synack_retries (do_tcp_getsockopt, reqsk_timer_handler): that is no answer.
             syn_retries: options
@@ -44,7 +48,8 @@ impl Listeners {
                 .and_then(|options| options.defer_accept)
                 .and_then(|span| u32::try_from(span.as_secs()).ok()),
         };
-        let entry = Entry { family: sample.family, listener: Arc::new(listener) };
+        let counted = Arc::new(Listener { embryonic: Some(0), ..listener.clone() });
+        let entry = Entry { family: sample.family, listener: Arc::new(listener), counted };
         self.by_place.entry(place(sample.endpoints.local)).or_default().push(entry);
     }
 
@@ -57,8 +62,8 @@ impl Listeners {
         let Some(best) = self.covering(sample).map(|listener| listener.local) else { return };
         for entry in self.by_place.get_mut(&place(best)).into_iter().flatten() {
             if entry.listener.local == best {
-                let listener = Arc::make_mut(&mut entry.listener);
-                listener.embryonic = listener.embryonic.saturating_add(1);
+                let counted = Arc::make_mut(&mut entry.counted);
+                counted.embryonic = counted.embryonic.map(|count| count.saturating_add(1));
             }
         }
     }
@@ -77,13 +82,16 @@ impl Listeners {
                 let same_address = !entry.listener.local.ip().is_unspecified();
                 (same_family, same_address, entry.listener.accept_queue)
             })
-            .map(|entry| Arc::clone(&entry.listener))
+            .map(|entry| match sample.state {
+                TcpState::SynReceived => Arc::clone(&entry.counted),
+                _ => Arc::clone(&entry.listener),
+            })
     }
 
     /// All of them, by address and port.
     pub(crate) fn all(&self) -> Vec<Listener> {
         let mut all: Vec<_> =
-            self.by_place.values().flatten().map(|entry| (*entry.listener).clone()).collect();
+            self.by_place.values().flatten().map(|entry| (*entry.counted).clone()).collect();
         all.sort_by_key(|listener| listener.local);
         all
     }
@@ -175,7 +183,12 @@ mod tests {
             listeners.count(&sample(state, Family::V4, local, 0));
         }
         let counts: Vec<_> = listeners.all().iter().map(|listener| listener.embryonic).collect();
-        assert_eq!(counts, [2, 2, 1]);
+        assert_eq!(counts, [Some(2), Some(2), Some(1)]);
+        let seen = |state| {
+            let sample = sample(state, Family::V4, "10.0.0.2:80", 0);
+            listeners.covering(&sample).and_then(|listener| listener.embryonic)
+        };
+        assert_eq!((seen(TcpState::SynReceived), seen(TcpState::Established)), (Some(2), None));
     }
 
     #[test]

@@ -17,6 +17,11 @@ pub(crate) struct Met {
 }
 
 impl Met {
+    /// None was met.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_sixty_four.is_empty()
+    }
+
     /// Whether `cookie` was not met before; now it has been.
     pub(crate) fn is_new(&mut self, Cookie(cookie): Cookie) -> bool {
         let bits = self.by_sixty_four.entry(cookie / 64).or_default();

@@ -1,28 +1,32 @@
 //! Owns the survey: one look at the host's connections, from every source that this process may use.
 //! Changes nothing. What could not be seen is said, not guessed.
 
+mod early;
 mod holders;
 mod looks;
+mod searching;
 mod unjudged;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, thread};
 
+use early::Early;
 use halfopen_core::{
-    ConnectionId, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Siblings, Sysctls,
-    detection::Tick,
+    ConnectionId, Contact, Listener, Moment, NetnsId, Observation, PeerTallies, Sample, Siblings,
+    Sysctls, detection::Tick,
 };
-use holders::{Finder, Holders, Reader, Wanted};
+use holders::{Holders, Reader};
 use looks::{Look, looks};
+use searching::{Finder, Wanted};
 use unjudged::{Columns, Unjudged};
 
 use crate::{
     boottime,
-    bpf::BpfError,
+    bpf::{BpfError, record::Beyond},
     listeners::Listeners,
     netns::{Netns, NetnsError},
     options::SharedOptions,
     pieces::on_all_cores,
-    samples::{Connections, NoSamples, Sockets},
+    samples::{NoSamples, Sockets},
     socket_diag::SocketDiagError,
     sources::{Chosen, Sources},
     tick,
@@ -206,63 +210,61 @@ fn survey_of<T: Send>(
 ) -> Result<(Survey, Vec<T>), SurveyError> {
     let taken_at = boottime::now();
     let source = ask.sources.choose()?;
-    let mut unseen = Vec::new();
-    let keep = |sample: &Sample| only.is_none_or(|id| sample.id == id);
     let wanted = match (ask.owners, only) {
         (false, _) => Wanted::None,
         (true, None) => Wanted::All,
         (true, Some(_)) => Wanted::Some,
     };
-    let finder = Finder { source: &source, wanted };
-    let (found, looks) = finder.beside(|| looks(&ask.scope, &source, &mut unseen));
-    let looks = looks?;
-    let has_addresses = looks.iter().any(|look| look.sockets.noted.addresses);
-    let inodes = || inodes_wanted(&looks, keep);
-    let holders = Holders::new(found, has_addresses, ask.options, inodes);
-
+    let finder = Finder { source: &source, wanted, reads_options: ask.options };
+    let keep = |sample: &Sample| only.is_none_or(|id| sample.id == id);
     let mut survey = Survey {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         taken_at,
         namespaces: Vec::new(),
         observations: Vec::new(),
         listeners: Vec::new(),
-        unseen,
+        unseen: Vec::new(),
     };
-    let mut taken = Vec::new();
-    for Look { namespace, sysctls, sockets, tracking } in looks {
-        survey.namespaces.push(namespace);
-        let listeners = listeners(&sockets, &sysctls, &holders);
-        let Sockets { connections, noted, .. } = sockets;
-        let compares_some = ask.siblings || noted.unanswered;
-        let place = Place {
-            holders: &holders,
-            listeners,
-            tallies: if compares_some { tallies(&connections) } else { PeerTallies::default() },
-            compares_all: ask.siblings,
-            sysctls,
-            tick: tick(),
-        };
-        survey.listeners.extend(place.listeners.all());
-        let unjudged = Unjudged::new(connections, tracking);
-        let hire = || (place.worker(), start());
-        let workers = on_all_cores(unjudged, hire, |(worker, taken), piece| {
-            each(taken, worker.observations(piece, keep));
-        });
-        taken.extend(workers.into_iter().map(|(_, taken)| taken));
-    }
-    if let (Chosen::SockDiag { instead_of: Some(error) }, true) = (&source, holders.missed_some()) {
-        survey.unseen.push(Unseen {
-            what: "what only the kernel itself tells of sockets".to_owned(),
-            why: error.to_string(),
-            about: About::Source,
-        });
-    }
-    survey.unseen.extend(holders.unseen());
+    let taken = thread::scope(|scope| {
+        let searching = finder.begin(scope);
+        let early = Early::new(&searching, ask.siblings || only.is_some(), &start, &each);
+        let looks = looks(&ask.scope, &source, &mut survey.unseen, &early)?;
+        let has_addresses = looks.iter().any(|look| look.sockets.noted.addresses);
+        let holders = searching.after_all(has_addresses, || inodes_wanted(&looks, keep));
+        let mut taken = Vec::new();
+        for Look { namespace, sysctls, sockets, tracking, place } in looks {
+            survey.namespaces.push(namespace);
+            let mut place =
+                place.unwrap_or_else(|| Place::new(holders, &sockets.listening, sysctls));
+            place.compare(&sockets, ask.siblings);
+            survey.listeners.extend(place.listeners.all());
+            let unjudged = Unjudged::new(sockets.connections, tracking);
+            let hire = || (place.worker(), start());
+            let workers = on_all_cores(unjudged, hire, |(worker, taken), piece| {
+                let piece = piece.columns(&mut worker.shared);
+                each(taken, worker.observations(piece, keep));
+            });
+            taken.extend(workers.into_iter().map(|(_, taken)| taken));
+        }
+        taken.extend(early.into_taken());
+        let holders = searching.into_holders();
+        if let (Chosen::SockDiag { instead_of: Some(error) }, Some(true)) =
+            (&source, holders.as_ref().map(Holders::missed_some))
+        {
+            survey.unseen.push(Unseen {
+                what: "what only the kernel itself tells of sockets".to_owned(),
+                why: error.to_string(),
+                about: About::Source,
+            });
+        }
+        survey.unseen.extend(holders.into_iter().flat_map(Holders::unseen));
+        Ok::<_, SurveyError>(taken)
+    })?;
     Ok((survey, taken))
 }
 
 /// The inodes of those sockets that `keep` keeps, and of the listeners.
-fn inodes_wanted(looks: &[Look], keep: impl Fn(&Sample) -> bool) -> HashSet<u64> {
+fn inodes_wanted(looks: &[Look<'_>], keep: impl Fn(&Sample) -> bool) -> HashSet<u64> {
     let mut wanted = HashSet::new();
     for Look { sockets, .. } in looks {
         wanted.extend(sockets.listening.iter().filter_map(|(sample, _)| sample.inode));
@@ -271,13 +273,6 @@ fn inodes_wanted(looks: &[Look], keep: impl Fn(&Sample) -> bool) -> HashSet<u64>
         });
     }
     wanted
-}
-
-fn tallies(connections: &Connections) -> PeerTallies {
-    let mut tallies = PeerTallies::default();
-    connections.for_each(|sample| tallies.count(sample));
-    tallies.close();
-    tallies
 }
 
 /// What the connections of one namespace have around them.
@@ -290,7 +285,34 @@ struct Place<'a> {
     tick: Tick,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// Before anything is known of other connections.
+    fn new(holders: &'a Holders, listening: &[(Sample, Beyond)], sysctls: Sysctls) -> Self {
+        let mut reader = holders.reader();
+        let mut listeners = Listeners::default();
+        let held = holders.places(listening.iter().map(|(sample, beyond)| (sample, beyond)));
+        for ((sample, beyond), held) in listening.iter().zip(held) {
+            let (_, options) = reader.of(sample, beyond.clone(), held);
+            listeners.add(sample, options.read(), &sysctls);
+        }
+        let tallies = PeerTallies::default();
+        Self { holders, listeners, tallies, compares_all: false, sysctls, tick: tick() }
+    }
+
+    /// Counts what has to be known of all connections.
+    fn compare(&mut self, sockets: &Sockets, compares_all: bool) {
+        let Sockets { connections, taken, noted, .. } = sockets;
+        if noted.embryonic {
+            connections.for_each(|sample| self.listeners.count(sample));
+        }
+        if compares_all || noted.unanswered {
+            let mut contacts = taken.clone();
+            connections.for_each(|sample| contacts.push(Contact::from(sample)));
+            self.tallies = contacts.into_iter().collect();
+        }
+        self.compares_all = compares_all;
+    }
+
     fn worker(&self) -> Worker<'_> {
         Worker {
             place: self,
@@ -319,12 +341,8 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn observations(
-        &mut self,
-        piece: Unjudged,
-        keep: impl Fn(&Sample) -> bool,
-    ) -> Vec<Observation> {
-        let Columns { connections, beyond, tracking } = piece.columns(&mut self.shared);
+    fn observations(&mut self, piece: Columns, keep: impl Fn(&Sample) -> bool) -> Vec<Observation> {
+        let Columns { connections, beyond, tracking } = piece;
         let held = self.place.holders.places(connections.iter().zip(&beyond));
         connections
             .into_iter()
@@ -348,19 +366,4 @@ impl Worker<'_> {
             })
             .collect()
     }
-}
-
-fn listeners(sockets: &Sockets, sysctls: &Sysctls, holders: &Holders) -> Listeners {
-    let Sockets { listening, connections, noted, .. } = sockets;
-    let mut reader = holders.reader();
-    let mut listeners = Listeners::default();
-    let held = holders.places(listening.iter().map(|(sample, beyond)| (sample, beyond)));
-    for ((sample, beyond), held) in listening.iter().zip(held) {
-        let (_, options) = reader.of(sample, beyond.clone(), held);
-        listeners.add(sample, options.read(), sysctls);
-    }
-    if noted.embryonic {
-        connections.for_each(|sample| listeners.count(sample));
-    }
-    listeners
 }

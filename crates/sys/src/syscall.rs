@@ -4,6 +4,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod ethtool;
+pub(crate) mod memory;
 pub(crate) mod packet;
 pub(crate) mod stream;
 

@@ -167,9 +167,15 @@ impl Record {
                 this.write_line(&mut text, id, change)?;
             }
             let beside = this.path.with_extension("jsonl.new");
+            // Who has the record has this one too: what is left of a killed run goes, and what somebody else
+            // has put there is not written through.
+            match fs::remove_file(&beside) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+                _ => {}
+            }
             let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(true).mode(0o600);
-            let mut file = options.open(&beside)?;
+            let mut file =
+                options.read(true).write(true).create_new(true).mode(0o600).open(&beside)?;
             file.write_all(&text)?;
             flock(&file, FlockOperation::LockExclusive)?;
             fs::rename(&beside, &this.path)?;
@@ -307,6 +313,20 @@ mod tests {
             }
             assert_eq!(fs::read_to_string(&place.0).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_link_beside_the_record_is_not_written_through() {
+        let (place, victim) = (Place::new("link"), Place::new("victim"));
+        let beside = Place(place.0.with_extension("jsonl.new"));
+        fs::write(&victim.0, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim.0, &beside.0).unwrap();
+        let mut record = Record::open(Some(&place.0)).unwrap();
+        record.add([(id(1), change(7200, 60)), (id(2), change(7200, 60))].into_iter()).unwrap();
+        record.retain(|one| one == id(2)).unwrap();
+        assert_eq!(fs::read_to_string(&victim.0).unwrap(), "precious");
+        assert_eq!(record.pasts().unwrap().len(), 1);
+        assert!(fs::symlink_metadata(&place.0).unwrap().is_file());
     }
 
     #[test]

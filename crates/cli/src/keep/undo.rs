@@ -54,15 +54,11 @@ pub(super) fn run(arguments: &Keep, out: &mut impl Write) -> Result<Exit, Failur
     // After them: a connection may have been given options at its birth, and others later.
     let selectors = &arguments.selectors;
     let by_cgroup_alone = Selectors { cgroup: Vec::new(), ..selectors.clone() };
-    if !chooses(&by_cgroup_alone) {
+    if !Selection::new(&by_cgroup_alone).chooses() {
         let audit = || Ok(Audit::open(arguments.acting.audit.as_deref())?);
         undone.cgroups = future::end(&selectors.cgroup, audit)?;
     }
     show(arguments, &undone, out)
-}
-
-fn chooses(selectors: &Selectors) -> bool {
-    Selection::new(selectors).narrows() || selectors.netns.is_some()
 }
 
 /// Puts back what the record knows of.
@@ -106,7 +102,7 @@ fn connections(arguments: &Keep, undone: &mut Undone) -> Result<(), Failure> {
         }
     }
     set(&ways, &audit, undone, &mut finished)?;
-    if !chooses(&arguments.selectors) {
+    if !Selection::new(&arguments.selectors).chooses() {
         let there: HashSet<_> = there.iter().map(|one| one.observation.sample.id).collect();
         let gone: Vec<_> = pasts.keys().filter(|id| !there.contains(id)).copied().collect();
         undone.gone.extend(gone.iter().map(ToString::to_string));

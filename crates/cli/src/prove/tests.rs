@@ -21,13 +21,13 @@ fn arguments(line: &str) -> Prove {
 #[test]
 fn without_a_selector_the_whole_host_is_not_tested() {
     for line in ["", "-A", "--loopback"] {
-        assert!(chooses_nothing(&arguments(line).selectors), "{line}");
+        assert!(!Selection::new(&arguments(line).selectors).chooses(), "{line}");
         let refused = run(&arguments(line), &mut Vec::new()).unwrap_err();
         assert_eq!(refused.exit(), Exit::Usage);
         assert!(refused.to_string().contains("--all"), "{refused}");
     }
     for line in ["--peer 10.0.0.7", "--idle-over 1h", "--netns blue", "--id 1f@4026531840"] {
-        assert!(!chooses_nothing(&arguments(line).selectors), "{line}");
+        assert!(Selection::new(&arguments(line).selectors).chooses(), "{line}");
     }
 }
 

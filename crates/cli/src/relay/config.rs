@@ -1,16 +1,21 @@
 //! Owns the file that tells a relay what to do: its keys, and how a slip in it is told. Starts nothing.
 
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use halfopen_relay::{Balance, proxy_header::Version};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 
 use super::wanted::{HostPort, ListenWish};
-use crate::{args::ServeOn, exit::Failure, span::Given};
+use crate::{
+    args::ServeOn,
+    exit::Failure,
+    span::Given,
+    toml_file::{Text, slip},
+};
 
 /// The whole file. What is left out has the default that the flag of the same name has.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -69,34 +74,17 @@ pub(super) fn read(path: &Path) -> Result<Config, Failure> {
 /// What is wrong with a configuration, as `LINE: WHAT`.
 fn parse(text: &str) -> Result<Config, String> {
     let config: Config = toml::from_str(text).map_err(|error| {
-        let line = error
-            .span()
-            .map_or(1, |span| 1 + text.get(..span.start).unwrap_or_default().matches('\n').count());
-        let what = error.message().replace('\n', " ");
-        let remedy = if what.contains("unknown field") {
-            "; correct the name, or remove the line"
-        } else if what.contains("missing field `listen`") {
-            "; add a table [[listen]] with `on` and `to`"
-        } else {
-            ""
-        };
-        format!("{line}: {what}{remedy}")
+        let slip = slip(text, &error);
+        let add = if slip.contains("missing field `listen`") { ADD_LISTENER } else { "" };
+        format!("{slip}{add}")
     })?;
     if config.listen.is_empty() {
-        return Err("1: nothing to listen on; add a table [[listen]] with `on` and `to`".to_owned());
+        return Err(format!("1: nothing to listen on{ADD_LISTENER}"));
     }
     Ok(config)
 }
 
-/// A value that is written as a text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Text<T>(pub(super) T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map(Self).map_err(D::Error::custom)
-    }
-}
+const ADD_LISTENER: &str = "; add a table [[listen]] with `on` and `to`";
 
 /// In which order upstreams are tried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

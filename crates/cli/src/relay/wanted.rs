@@ -16,11 +16,12 @@ use halfopen_relay::{
     Balance, Listen, Liveness, Plan, Service, Termination, UPSTREAMS_MAX, proxy_header::Version,
 };
 
-use super::config::{self, Config, ListenTable, Text, TlsTable};
+use super::config::{self, Config, ListenTable, TlsTable};
 use crate::{
     args::{self, BalanceKey, HeaderKey},
     exit::Failure,
     span::Given,
+    toml_file::Text,
 };
 
 /// All that the verb was asked to do.

@@ -65,7 +65,7 @@ struct Listener {
     local: String,
     accept_queue: u32,
     backlog: u32,
-    embryonic: u32,
+    embryonic: Option<u32>,
     full: bool,
 }
 
@@ -106,8 +106,7 @@ impl<'a> LsDocument<'a> {
             own: one.is_own,
         })?;
         object.entry("unseen", &unseen(picture))?;
-        let hidden = &picture.hidden;
-        object.entry("hidden", &Hidden { loopback: hidden.loopback, problems: hidden.problems })?;
+        object.entry("hidden", &Hidden::of(picture))?;
         object.each("listeners", &picture.listeners, Listener::of)?;
         let connections: Vec<_> = picture.connections.iter().collect();
         object.each("connections", &connections, |one| Connection::of(one))?;

@@ -1,14 +1,15 @@
 //! Owns the file that describes a fleet: TOML, every unknown word refused.
 
-use std::time::Duration;
-
 use halfopen_core::reconnect::{
     Jitter, Policy,
     fleet::{Down, Fleet},
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 
-use crate::span::Given;
+use crate::{
+    span::Given,
+    toml_file::{Text, slip},
+};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -57,22 +58,13 @@ enum JitterWord {
 }
 
 /// A length of time, written as on the command line.
-#[derive(Debug, Clone, Copy)]
-struct Span(Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(|Given(span)| Self(span)).map_err(D::Error::custom)
-    }
-}
+type Span = Text<Given>;
 
 impl Plan {
-    /// The fleet that `text` describes, or what is wrong with it.
+    /// The fleet that `text` describes, or what is wrong with it, to be told behind `FILE:`.
     pub(super) fn read(text: &str) -> Result<Fleet, String> {
-        let plan: Self =
-            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
-        plan.check()
+        let plan: Self = toml::from_str(text).map_err(|error| slip(text, &error))?;
+        plan.check().map_err(|what| format!(" {what}"))
     }
 
     fn check(&self) -> Result<Fleet, String> {
@@ -82,13 +74,13 @@ impl Plan {
             if is_good { Ok(()) } else { Err(wrong()) }
         };
         within("clients", self.clients.into(), CLIENTS_MAX)?;
-        within("watch in seconds", self.watch.0.as_secs(), WATCH_MAX_S)?;
+        within("watch in seconds", self.watch.0.0.as_secs(), WATCH_MAX_S)?;
         if let Some(accepts) = self.accepts_per_second {
             within("accepts_per_second", accepts.into(), u64::from(u32::MAX))?;
         }
         let down = match (&self.down, self.connect_timeout) {
             (Meets::Refused, None) => Down::Refuses,
-            (Meets::Silence, Some(Span(timeout))) => Down::Silent { timeout },
+            (Meets::Silence, Some(Text(Given(timeout)))) => Down::Silent { timeout },
             (Meets::Silence, None) => {
                 return Err("down = \"silence\" needs connect_timeout".to_owned());
             }
@@ -99,11 +91,11 @@ impl Plan {
         Ok(Fleet {
             clients: self.clients,
             policy: self.policy.policy()?,
-            outage: self.outage.0,
+            outage: self.outage.0.0,
             down,
-            noticed_within: self.noticed_within.0,
+            noticed_within: self.noticed_within.0.0,
             accepts_per_second: self.accepts_per_second,
-            watch: self.watch.0,
+            watch: self.watch.0.0,
         })
     }
 }
@@ -111,7 +103,7 @@ impl Plan {
 impl PolicyPlan {
     fn policy(&self) -> Result<Policy, String> {
         let usual = Policy::default();
-        let span = |given: Option<Span>, usual| given.map_or(usual, |Span(span)| span);
+        let span = |given: Option<Span>, usual| given.map_or(usual, |Text(Given(span))| span);
         let factor = self.factor.unwrap_or(usual.factor);
         if !(1.0..=100.0).contains(&factor) {
             return Err(format!("policy.factor is {factor}: it has to be from 1 to 100"));
@@ -128,7 +120,7 @@ impl PolicyPlan {
                 None => usual.jitter,
             },
             attempts: self.attempts,
-            deadline: self.deadline.map(|Span(span)| span),
+            deadline: self.deadline.map(|Text(Given(span))| span),
             stable_after: span(self.stable_after, usual.stable_after),
         })
     }

@@ -105,7 +105,8 @@ pub(super) fn passive(seen: &Observation) -> Result<Prediction, Missing> {
 fn under_pressure(seen: &Observation) -> bool {
     seen.listener
         .as_ref()
-        .is_none_or(|listener| listener.embryonic.saturating_mul(2) > listener.backlog.max(8))
+        .and_then(|listener| Some((listener.embryonic?, listener.backlog)))
+        .is_none_or(|(embryonic, backlog)| embryonic.saturating_mul(2) > backlog.max(8))
 }
 
 /// secs_to_retrans: how many firings TCP_DEFER_ACCEPT stands for (1, 3, 7, 15, 31 s …).

@@ -170,7 +170,7 @@ fn a_connection_that_nobody_accepts_is_blocked_and_not_orphaned() {
         local: seen.sample.endpoints.local,
         accept_queue: 3,
         backlog: 128,
-        embryonic: 0,
+        embryonic: None,
         syn_retries: None,
         defer_accept_s: None,
     }));

@@ -2,12 +2,14 @@
 //! as nobody takes that back, and then they have their old ones again.
 
 use std::{
+    fs::File,
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use halfopen_lab::{Lab, Program, Topology, wait};
+use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
 use crate::{
@@ -25,6 +27,17 @@ struct Scene {
     lab: Lab,
     cgroup: Group,
     files: Files,
+    /// Nobody undoes everything meanwhile.
+    _hold: File,
+}
+
+/// `keep --undo` without a selector takes away what is attached to any cgroup of the host. So tests that attach
+/// something hold this, shared, and whoever undoes everything has it alone. Released when it is dropped.
+pub(crate) fn hold_cgroups(operation: FlockOperation) -> File {
+    // A file that is there anyway, and the same for every process of these tests.
+    let tests = File::open(std::env::current_exe().unwrap()).unwrap();
+    flock(&tests, operation).unwrap();
+    tests
 }
 
 /// A cgroup of version 2, made for one test.
@@ -61,6 +74,7 @@ impl Scene {
             eprintln!("skipped: needs cgroup v2");
             return None;
         };
+        let hold = hold_cgroups(FlockOperation::LockShared);
         let lab = Lab::build(Topology::lan_without_arp()).unwrap();
         let server = lab.server().unwrap();
         let listener = server.enter(|| TcpListener::bind("10.0.0.7:80").unwrap()).unwrap();
@@ -69,7 +83,7 @@ impl Scene {
         let mut program = peer::start_after(lab.client().unwrap(), &enters);
         peer::connect(&mut program, listener.local_addr().unwrap());
         let files = Files::new(test);
-        let scene = Self { program: Some(program), listener, lab, cgroup, files };
+        let scene = Self { program: Some(program), listener, lab, cgroup, files, _hold: hold };
         let shown = scene.keep(&FUTURE);
         match shown["future"]["not_covered"].as_str() {
             Some(why) => {

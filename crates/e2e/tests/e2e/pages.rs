@@ -11,9 +11,10 @@ use halfopen_lab::{
     Topology, wait,
 };
 use halfopen_sys::SocketDiag;
+use rustix::fs::FlockOperation;
 
 use self::session::play;
-use crate::{pair::inside, requires_lab};
+use crate::{keep_future::hold_cgroups, pair::inside, requires_lab};
 
 /// Far longer than anything here takes; what takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -133,6 +134,7 @@ fn the_page_my_server_holds_ghosts_is_a_session_of_the_lab() {
 #[test]
 fn the_page_connections_die_after_quiet_is_a_session_of_the_lab() {
     requires_lab!("perl" from "perl-base", "bash" from "bash", "nft" from "nftables");
+    let _alone = hold_cgroups(FlockOperation::LockExclusive);
     let lab = Lab::build(star(&["db1"])).unwrap();
     let router = lab.host(ROUTER).unwrap();
     let rules = "table inet nat {

@@ -78,11 +78,17 @@ pub fn decode(
     })
 }
 
+/// Which socket a record is of, and in what state it is; `None` where there are too few bytes.
+pub(super) fn glance(bytes: &[u8]) -> Option<(Cookie, TcpState)> {
+    let raw = Raw::read(bytes)?;
+    Some((Cookie(raw.cookie), TcpState::from_kernel(raw.state)))
+}
+
 /// Declares the record in the order of the C struct, which has no padding but at its end.
 macro_rules! record {
     ($($type:ty { $($name:ident),+ $(,)? })+) => {
         #[derive(Debug, Clone, Default)]
-        pub(super) struct Raw { $($($name: $type,)+)+ }
+        struct Raw { $($($name: $type,)+)+ }
 
         impl Raw {
             const LENGTH: usize = 0 $($(+ { let _ = stringify!($name); size_of::<$type>() })+)+;
@@ -139,12 +145,11 @@ impl Raw {
     }
 }
 
+/// The record of an IPv4 socket of which only cookie and state are known.
 #[cfg(test)]
-impl Raw {
-    /// The record of an IPv4 socket of which only the cookie is known.
-    pub(super) fn of_cookie(cookie: u64) -> Vec<u8> {
-        Self { cookie, family: AF_INET.into(), ..Self::default() }.bytes()
-    }
+pub(crate) fn of_cookie(cookie: u64, state: TcpState) -> Vec<u8> {
+    let state = (1..13).find(|number| TcpState::from_kernel(*number) == state).unwrap();
+    Raw { cookie, state, family: AF_INET.into(), ..Raw::default() }.bytes()
 }
 
 /// `enum kind`.

@@ -2,7 +2,7 @@
 //! half the memory of what they become, and so half the time to be put down; what they become then
 //! never leaves a processor's cache. Reads none from the kernel. Read: `record`, which decodes them.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use halfopen_core::{Sample, Sysctls, detection::Tick};
 
@@ -18,15 +18,28 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// None yet, with room for `expected`.
-    pub(crate) fn with_room(expected: usize, tick: Tick, sysctls: &Sysctls) -> Self {
-        let bytes = Vec::with_capacity(expected.saturating_mul(record::LENGTH));
-        Self { bytes, tick, sysctls: Arc::new(sysctls.clone()) }
+    /// None yet.
+    pub(crate) fn new(tick: Tick, sysctls: &Sysctls) -> Self {
+        Self { bytes: Vec::new(), tick, sysctls: Arc::new(sysctls.clone()) }
+    }
+
+    /// Makes room for so many more: moving what has been gathered while it grows would take as long as
+    /// gathering it, and leave holes.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.bytes.reserve(more.saturating_mul(record::LENGTH));
     }
 
     /// Adds one, which has been decoded before.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Adds those of `other`.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        if self.bytes.len() < other.bytes.len() {
+            mem::swap(&mut self.bytes, &mut other.bytes);
+        }
+        self.bytes.append(&mut other.bytes);
     }
 
     /// How many there are.
@@ -71,13 +84,18 @@ impl Records {
 
 #[cfg(test)]
 mod tests {
+    use halfopen_core::TcpState;
+
     use super::*;
 
     #[test]
     fn records_are_taken_from_the_end_and_say_what_they_said() {
         let tick = Tick::from_hz(250);
-        let mut records = Records::with_room(3, tick, &Sysctls::default());
-        (1..=5).for_each(|cookie| records.push(&record::Raw::of_cookie(cookie)));
+        let mut records = Records::new(tick, &Sysctls::default());
+        let push = |records: &mut Records, cookie| {
+            records.push(&record::of_cookie(cookie, TcpState::Established));
+        };
+        (1..=5).for_each(|cookie| push(&mut records, cookie));
         let last = records.split_off(3);
         records.shrink_to_fit();
         assert_eq!((records.len(), last.len()), (3, 2));
@@ -87,5 +105,8 @@ mod tests {
             samples.iter().map(|sample| sample.id.cookie.0).collect::<Vec<_>>()
         };
         assert_eq!((cookies(&records), cookies(&last)), (vec![1, 2, 3], vec![4, 5]));
+        push(&mut records, 6);
+        records.append(last);
+        assert_eq!(cookies(&records), [1, 2, 3, 6, 4, 5]);
     }
 }

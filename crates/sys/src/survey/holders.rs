@@ -2,107 +2,26 @@
 //! could not be read. Read: `owners` and `options`, which do the reading.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     mem,
     ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
 };
 
 use halfopen_core::{
     KernelTimer, OptionsSeen, Owner, OwnerList, Owners, Process, Sample, TcpState,
 };
 
-use super::{About, Unseen};
+use super::{About, Unseen, searching::Found};
 use crate::{
-    bpf::{Bpf, descriptor::Descriptor, record::Beyond},
+    bpf::record::Beyond,
     options::{OptionsError, OptionsReader},
-    owners::{OwnerTable, owners},
+    owners::OwnerTable,
     privilege::to_look_into_processes,
-    sources::Chosen,
 };
-
-/// Whose holders are looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// Nobody asked.
-    None,
-    /// Those of a few sockets, which are not known yet.
-    Some,
-    /// Those of every socket.
-    All,
-}
-
-/// Looks for holders.
-pub(super) struct Finder<'a> {
-    pub(super) source: &'a Chosen,
-    pub(super) wanted: Wanted,
-}
-
-/// What was found.
-pub(super) enum Found {
-    /// Nobody looked.
-    NotAsked,
-    /// Still to be looked for.
-    NotYet,
-    /// In /proc: by inode.
-    ByInode(OwnerTable),
-    /// By BPF: by the address of `struct socket`.
-    ByAddress(OwnerTable),
-    /// Why nobody's sockets could be seen at all.
-    Failed(String),
-}
-
-impl Finder<'_> {
-    /// Runs `look` while other threads look for holders, where those of all sockets are wanted.
-    pub(super) fn beside<T>(&self, look: impl FnOnce() -> T) -> (Found, T) {
-        let search = || match (self.wanted, self.bpf()) {
-            (Wanted::None, _) => Found::NotAsked,
-            (_, Some(bpf)) => by_bpf(bpf).unwrap_or(Found::NotYet),
-            (Wanted::All, None) => in_proc(None),
-            (Wanted::Some, None) => Found::NotYet,
-        };
-        thread::scope(|scope| {
-            // Where no thread may be started the search comes later.
-            let searching = thread::Builder::new().spawn_scoped(scope, search);
-            let looked = look();
-            let found = searching.map_or(Found::NotYet, |thread| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
-            (found, looked)
-        })
-    }
-
-    fn bpf(&self) -> Option<&Bpf> {
-        match self.source {
-            // Elsewhere the iterator sees no process, and would call those it saw by other numbers.
-            Chosen::Bpf { bpf, .. } if is_initial_pid_namespace() => Some(bpf),
-            _ => None,
-        }
-    }
-}
-
-fn is_initial_pid_namespace() -> bool {
-    // PROC_PID_INIT_INO of include/linux/proc_ns.h.
-    std::fs::read_link("/proc/self/ns/pid")
-        .is_ok_and(|link| link.as_os_str().as_encoded_bytes() == b"pid:[4026531836]")
-}
-
-fn by_bpf(bpf: &Bpf) -> Option<Found> {
-    let held = bpf.descriptors().ok()?.into_iter();
-    let held = held.map(|Descriptor { socket, pid, fd }| (pid, fd, socket)).collect();
-    Some(Found::ByAddress(OwnerTable::from_held(held)))
-}
-
-fn in_proc(wanted: Option<&HashSet<u64>>) -> Found {
-    match owners(wanted) {
-        Ok(table) => Found::ByInode(table),
-        Err(error) => Found::Failed(error.to_string()),
-    }
-}
 
 /// The holders of sockets, looked for once for all of them.
 pub(super) struct Holders {
@@ -128,20 +47,8 @@ const DOUBTFUL_MAX: usize = 20_000;
 const OTHERS_MAX: usize = 5_000;
 
 impl Holders {
-    /// From what was found. `inodes` are the sockets to look for if nobody has looked yet, or if
-    /// what was found goes by addresses and no socket's is known. Options that no source tells are
-    /// read only if `reads_options`.
-    pub(super) fn new(
-        found: Found,
-        has_addresses: bool,
-        reads_options: bool,
-        inodes: impl FnOnce() -> HashSet<u64>,
-    ) -> Self {
-        let found = match found {
-            Found::ByAddress(_) if !has_addresses => in_proc(Some(&inodes())),
-            Found::NotYet => in_proc(Some(&inodes())),
-            found => found,
-        };
+    /// From what was found. Options that no source tells are read only if `reads_options`.
+    pub(super) fn new(found: Found, reads_options: bool) -> Self {
         Self {
             found,
             reads_options,

@@ -1,9 +1,9 @@
 //! Owns the looks into the namespaces of a survey, and the account of those that hide.
 //! Joins nothing (see `survey`). Read: `netns`, which finds and enters them.
 
-use halfopen_core::{NetnsId, Sysctls, Tracking};
+use halfopen_core::{NetnsId, Observation, Sysctls, Tracking};
 
-use super::{About, NamespaceSeen, Scope, SurveyError, Unseen};
+use super::{About, NamespaceSeen, Place, Scope, SurveyError, Unseen, early::Early};
 use crate::{
     conntrack::{TrackingSeen, is_at_work, tracking},
     netns::{Census, Netns, census},
@@ -14,26 +14,35 @@ use crate::{
 };
 
 /// What was seen inside one namespace.
-pub(super) struct Look {
+pub(super) struct Look<'a> {
     pub(super) namespace: NamespaceSeen,
     pub(super) sysctls: Sysctls,
+    /// Those that were not judged already.
     pub(super) sockets: Sockets,
     /// One for each connection, in their order; none at all where the namespace tracks nothing.
     pub(super) tracking: Vec<Tracking>,
+    /// Where some were judged already, by what.
+    pub(super) place: Option<Place<'a>>,
 }
 
 /// Looks into every namespace of the scope. What hides of [`Scope::All`] goes to `unseen`; the one
-/// namespace of another scope has to be seen.
-pub(super) fn looks(
+/// namespace of another scope has to be seen. `early` takes up what it can.
+pub(super) fn looks<'a, T, S, E>(
     scope: &Scope,
     source: &Chosen,
     unseen: &mut Vec<Unseen>,
-) -> Result<Vec<Look>, SurveyError> {
+    early: &'a Early<'a, T, S, E>,
+) -> Result<Vec<Look<'a>>, SurveyError>
+where
+    T: Send,
+    S: Fn() -> T + Sync,
+    E: Fn(&mut T, Vec<Observation>) + Sync,
+{
     let own = Netns::current()?;
     let others = match scope {
-        Scope::Current => return Ok(vec![look(&own, own.id(), source, unseen)?]),
+        Scope::Current => return Ok(vec![look(&own, own.id(), source, unseen, early)?]),
         Scope::Named(name) => {
-            return Ok(vec![look(&Netns::named(name)?, own.id(), source, unseen)?]);
+            return Ok(vec![look(&Netns::named(name)?, own.id(), source, unseen, early)?]);
         }
         Scope::All => census(),
     };
@@ -58,7 +67,7 @@ pub(super) fn looks(
     }
     let mut looks = Vec::with_capacity(namespaces.len());
     for netns in namespaces {
-        match look(&netns, own.id(), source, unseen) {
+        match look(&netns, own.id(), source, unseen, early) {
             Ok(look) => looks.push(look),
             Err(error) if netns.id() == own.id() => return Err(error),
             Err(error) => {
@@ -74,24 +83,32 @@ pub(super) fn looks(
     Ok(looks)
 }
 
-fn look(
+fn look<'a, T, S, E>(
     netns: &Netns,
     own: NetnsId,
     source: &Chosen,
     unseen: &mut Vec<Unseen>,
-) -> Result<Look, SurveyError> {
-    let (looked, sysctls) = netns.enter(|| {
-        let sysctls = sysctls();
-        let sockets = samples::of_this_namespace(source, &sysctls);
+    early: &'a Early<'a, T, S, E>,
+) -> Result<Look<'a>, SurveyError>
+where
+    T: Send,
+    S: Fn() -> T + Sync,
+    E: Fn(&mut T, Vec<Observation>) + Sync,
+{
+    let (looked, sysctls, place) = netns.enter(|| {
+        let (sysctls, tracks) = (sysctls(), is_at_work());
+        let here = early.here(&sysctls, tracks);
+        let sockets = samples::of_this_namespace(source, &sysctls, &&here);
         let tracked = |mut sockets: Sockets| {
-            let seen = if is_at_work() {
+            let seen = if tracks {
                 tracking(sockets.connections.samples())
             } else {
                 TrackingSeen::default()
             };
             (seen, sockets)
         };
-        (sockets.map(tracked), sysctls)
+        let looked = sockets.map(tracked);
+        (looked, sysctls, here.into_place())
     })?;
     let (tracking, mut sockets) = looked?;
     let missed = std::mem::take(&mut sockets.missed);
@@ -114,5 +131,5 @@ fn look(
         name: netns.name().map(str::to_owned),
         is_own: netns.id() == own,
     };
-    Ok(Look { namespace, sysctls, sockets, tracking })
+    Ok(Look { namespace, sysctls, sockets, tracking, place })
 }

@@ -23,7 +23,7 @@ pub(super) struct Columns {
 }
 
 impl Unjudged {
-    /// An empty `tracking` is that of a namespace that tracks nothing, and so it is of records.
+    /// `tracking` is that of [`Columns::new`]; records are of a namespace that tracks nothing.
     pub(super) fn new(connections: Connections, tracking: Vec<Tracking>) -> Self {
         match connections {
             Connections::Samples { samples, beyond } => {
@@ -46,7 +46,11 @@ impl Unjudged {
 }
 
 impl Columns {
-    fn new(connections: Vec<Sample>, beyond: Vec<Beyond>, mut tracking: Vec<Tracking>) -> Self {
+    pub(super) fn new(
+        connections: Vec<Sample>,
+        beyond: Vec<Beyond>,
+        mut tracking: Vec<Tracking>,
+    ) -> Self {
         tracking.resize(connections.len(), Tracking::NotTracked);
         Self { connections, beyond, tracking }
     }

@@ -13,7 +13,12 @@ use std::{
 use halfopen_core::{
     KernelTimer, Observation, OptionsSeen, Owners, PendingTimer, Source, TcpInfo, TcpState,
 };
-use halfopen_sys::{Scope, Sources, Survey, bpf::Bpf, survey_from, tick};
+use halfopen_sys::{
+    Ask, Scope, Sources, Survey,
+    bpf::{Bpf, record},
+    options::SharedOptions,
+    survey_each, survey_from, tick,
+};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
 use crate::{elsewhere::Elsewhere, eventually, is_root, syn};
@@ -36,6 +41,11 @@ fn both_sources_say_the_same_of_every_socket() {
     let agreed = eventually_or("both sources agree", &mut last, || {
         let (one, other) = (look(&scope, Sources::SockDiag), look(&scope, Sources::Bpf));
         compare(&one, &other).map(|()| other)
+    });
+    // Judged before all are known, too.
+    eventually_or("they agree on connections as they come", &mut last, || {
+        let one = look_at_each(&scope, Sources::SockDiag);
+        compare(&one, &look_at_each(&scope, Sources::Bpf))
     });
     let states = |state| agreed.observations.iter().filter(move |seen| seen.sample.state == state);
     for state in [
@@ -62,6 +72,14 @@ fn both_sources_say_the_same_of_every_socket() {
 
 fn look(scope: &Scope, sources: Sources) -> Survey {
     survey_from(scope, sources).unwrap()
+}
+
+/// Takes connections up as they come, unless they have to be compared with others.
+fn look_at_each(scope: &Scope, sources: Sources) -> Survey {
+    let ask = Ask { sources, siblings: false, ..Ask::all(scope.clone()) };
+    let take = |all: &mut Vec<_>, mut piece| all.append(&mut piece);
+    let (survey, observations) = survey_each(&ask, Vec::new, take).unwrap();
+    Survey { observations: observations.concat(), ..survey }
 }
 
 fn what_only_bpf_shows(survey: &Survey) {
@@ -283,12 +301,16 @@ fn descriptors_are_those_of_this_process() {
     let here = listener.local_addr().unwrap();
     let found = || {
         let mut found = None;
-        let malformed = bpf.sockets(tick(), &halfopen_sys::sysctls(), |record, _| {
-            if record.sample.endpoints.local == here {
-                found = Some(record.beyond);
+        let (sysctls, mut shared) = (halfopen_sys::sysctls(), SharedOptions::default());
+        let listed = bpf.sockets(|records| {
+            for bytes in records.chunks_exact(record::LENGTH) {
+                let record = record::decode(bytes, tick(), &sysctls, &mut shared).unwrap();
+                if record.sample.endpoints.local == here {
+                    found = Some(record.beyond);
+                }
             }
         });
-        assert_eq!(malformed, Ok(None));
+        assert_eq!(listed, Ok(()));
         found
     };
     let address = found().unwrap().socket.unwrap();

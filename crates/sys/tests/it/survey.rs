@@ -168,14 +168,14 @@ fn embryonic_connections_are_counted_at_their_listener() {
     let scope = Scope::Named(elsewhere.pid().to_string());
     let survey = eventually("three embryonic connections", || {
         let survey = look(&scope);
-        (listener_at(&survey, to.into()).embryonic == 3).then_some(survey)
+        (listener_at(&survey, to.into()).embryonic == Some(3)).then_some(survey)
     });
     assert_eq!(survey.observations.len(), 3);
     for seen in &survey.observations {
         assert_eq!(seen.sample.state, TcpState::SynReceived);
         assert!(seen.sample.is_mini() && seen.sample.uid.is_none());
         assert!(matches!(seen.sample.timer, KernelTimer::Retransmit { .. }));
-        assert_eq!(seen.listener.as_ref().map(|listener| listener.embryonic), Some(3));
+        assert_eq!(seen.listener.as_ref().and_then(|listener| listener.embryonic), Some(3));
     }
 }
 

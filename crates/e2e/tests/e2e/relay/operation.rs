@@ -9,7 +9,12 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::{End, PATIENCE, eventually, killed::Running, rest};
+use super::{
+    End, PATIENCE, eventually,
+    killed::Running,
+    rest,
+    supervised::{Directory, Supervised},
+};
 use crate::{program, requires_lab, says};
 
 #[test]
@@ -81,9 +86,8 @@ fn metrics_count_what_was_relayed() {
 
 #[test]
 fn a_file_is_taken_again_on_sighup_and_a_wrong_one_changes_nothing() {
-    let directory = std::env::temp_dir().join(format!("halfopen-relay-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join("relay.toml");
+    let directory = Directory::new();
+    let path = directory.0.join("relay.toml");
     let first = TcpListener::bind("127.0.0.1:0").unwrap();
     let second = TcpListener::bind("127.0.0.1:0").unwrap();
     let write = |to: &TcpListener, more: &str| {
@@ -92,14 +96,15 @@ fn a_file_is_taken_again_on_sighup_and_a_wrong_one_changes_nothing() {
         std::fs::write(&path, text).unwrap();
     };
     write(&first, "");
-    let mut child = Command::new(program())
-        .args(["relay", "--config"])
-        .arg(&path)
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-    let lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut relay = Supervised(
+        Command::new(program())
+            .args(["relay", "--config"])
+            .arg(&path)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let lines = std::io::BufReader::new(relay.0.stdout.take().unwrap());
     let mut lines = std::io::BufRead::lines(lines).map(|line| line.unwrap());
     let told = lines.next().unwrap();
     let address = told.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap();
@@ -116,12 +121,12 @@ fn a_file_is_taken_again_on_sighup_and_a_wrong_one_changes_nothing() {
     };
     reaches(&first);
     write(&second, "detect-withn = \"9s\"\n");
-    rustix::process::kill_process(pid, Signal::HUP).unwrap();
+    relay.signal(Signal::HUP);
     let refused = lines.find(|line| line.contains("not reloaded")).unwrap();
     assert!(refused.contains("relay.toml:4: unknown field `detect-withn`"), "{refused}");
     reaches(&first);
     write(&second, "");
-    rustix::process::kill_process(pid, Signal::HUP).unwrap();
+    relay.signal(Signal::HUP);
     lines.find(|line| line.ends_with("reloaded")).unwrap();
     lines.find(|line| line.contains("listening on")).unwrap();
     eventually("clients reach the new one", || {
@@ -134,9 +139,6 @@ fn a_file_is_taken_again_on_sighup_and_a_wrong_one_changes_nothing() {
         }
         accepted
     });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 #[test]

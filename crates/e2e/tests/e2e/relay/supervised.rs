@@ -48,10 +48,10 @@ fn systemd_finds_no_fault_with_the_units() {
 }
 
 /// A directory of one test, gone with it.
-struct Directory(PathBuf);
+pub(super) struct Directory(pub(super) PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("halfopen-supervised-{}-{number}", std::process::id());
@@ -67,10 +67,11 @@ impl Drop for Directory {
     }
 }
 
-struct Supervised(Child);
+/// A relay, ended with its test.
+pub(super) struct Supervised(pub(super) Child);
 
 impl Supervised {
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 }
