@@ -31,6 +31,8 @@ pub(crate) struct Measured {
     pub(crate) name: String,
     /// The median.
     pub(crate) timing: Timing,
+    /// The most memory that was resident, in bytes; not watched for what takes minutes.
+    pub(crate) peak: Option<u64>,
 }
 
 /// The entries, ready to be run.
@@ -103,10 +105,13 @@ impl Contest {
                 timings.push(timing::measure(&entry.line)?);
             }
         }
-        let measured = self.entries.iter().zip(timings).filter_map(|(entry, timings)| {
-            Some(Measured { name: entry.name.clone(), timing: timing::median(timings)? })
-        });
-        Ok(measured.collect())
+        let mut measured = Vec::new();
+        for (entry, timings) in self.entries.iter().zip(timings) {
+            let peak = if entry.is_slow { None } else { Some(timing::peak(&entry.line)?) };
+            let timing = timing::median(timings).context("--runs is zero")?;
+            measured.push(Measured { name: entry.name.clone(), timing, peak });
+        }
+        Ok(measured)
     }
 }
 

@@ -20,14 +20,15 @@ pub(crate) fn table(results: &[Measured], sockets: usize) -> String {
         ),
         "|---|--:|--:|--:|--:|--:|".to_owned(),
     ];
-    for Measured { name, timing } in results {
+    for Measured { name, timing, peak } in results {
+        let per_socket = |peak| peak / u64::try_from(sockets).unwrap_or(u64::MAX).max(1);
         lines.push(format!(
-            "| {name} | {:.2} s | {:.2} s | {} | {} | {} B/socket |",
+            "| {name} | {:.2} s | {:.2} s | {} | {} | {} |",
             timing.took.as_secs_f64(),
             timing.cpu.as_secs_f64(),
             times(owners, *timing),
             times(info, *timing),
-            timing.peak / u64::try_from(sockets).unwrap_or(u64::MAX).max(1),
+            peak.map_or_else(String::new, |peak| format!("{} B/socket", per_socket(peak))),
         ));
     }
     lines.join("\n")

@@ -1,8 +1,9 @@
-//! Owns one measurement: how long a program runs, and how much memory it takes at its peak.
+//! Owns one measurement: how long a program runs, or how much memory it takes at its peak. Not both at
+//! once: who watches the memory takes some of the processors' time.
 
 use std::{
     fs,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
@@ -17,33 +18,42 @@ pub(crate) struct Timing {
     pub(crate) took: Duration,
     /// How long processors worked for it, which other programs disturb less.
     pub(crate) cpu: Duration,
-    /// The most memory that was resident (VmHWM), in bytes.
-    pub(crate) peak: u64,
 }
 
 /// Runs `line` to its end, its output thrown away by the kernel.
 pub(crate) fn measure(line: &[String]) -> anyhow::Result<Timing> {
     let (begun, cpu_before) = (Instant::now(), cpu_of_children());
+    let status = start(line)?.wait()?;
+    let took = begun.elapsed();
+    ensure!(status.success(), "{} failed: {status}", line.join(" "));
+    Ok(Timing { took, cpu: cpu_of_children().saturating_sub(cpu_before) })
+}
+
+/// The most memory that is resident (VmHWM) while `line` runs, in bytes.
+pub(crate) fn peak(line: &[String]) -> anyhow::Result<u64> {
+    let mut child = start(line)?;
+    let (pid, (ended, end)) = (child.id(), channel());
+    let (status, peak) = thread::scope(|scope| {
+        let watcher = scope.spawn(move || watch_peak(pid, &end));
+        let status = child.wait();
+        drop(ended);
+        (status, watcher.join().unwrap_or_default())
+    });
+    let status = status?;
+    ensure!(status.success(), "{} failed: {status}", line.join(" "));
+    Ok(peak)
+}
+
+fn start(line: &[String]) -> anyhow::Result<Child> {
     // setpriv becomes the program; the program then dies with this process.
-    let mut child = Command::new("setpriv")
+    Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--"])
         .args(line)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .context("run setpriv (package util-linux)")?;
-    let (pid, (ended, end)) = (child.id(), channel());
-    let (status, took, peak) = thread::scope(|scope| {
-        let watcher = scope.spawn(move || watch_peak(pid, &end));
-        let status = child.wait();
-        let took = begun.elapsed();
-        drop(ended);
-        (status, took, watcher.join().unwrap_or_default())
-    });
-    let status = status?;
-    ensure!(status.success(), "{} failed: {status}", line.join(" "));
-    Ok(Timing { took, cpu: cpu_of_children().saturating_sub(cpu_before), peak })
+        .context("run setpriv (package util-linux)")
 }
 
 /// What the processors have worked for children that have ended (cutime and cstime of
