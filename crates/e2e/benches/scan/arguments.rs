@@ -12,7 +12,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 392_000)]
     pub(crate) sockets: usize,
     /// How often each thing is measured; the table has the median
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     pub(crate) runs: usize,
     /// Leave out `ss -tnp`, which takes about two minutes at full size
     #[arg(long)]

@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use crate::{
     arguments::Arguments,
     load::Load,
-    timing::{self, Timing},
+    timing::{self, Timing, Until},
 };
 
 /// One line of the table.
@@ -21,6 +21,7 @@ pub(crate) struct Entry {
     /// What it is, as the table says it.
     pub(crate) name: String,
     line: Vec<String>,
+    until: Until,
     /// It takes minutes, so once has to do.
     is_slow: bool,
 }
@@ -52,10 +53,11 @@ impl Contest {
         let own = env::current_exe().context("find the path of this program")?;
         let mut entries = Vec::new();
         let mut add = |name: &str, program: &Path, words: &str, is_slow: bool| {
+            let until = if words.starts_with("judge") { Until::Said } else { Until::End };
             let program = program.display().to_string();
             let words = words.split_whitespace().map(str::to_owned);
             let line = std::iter::once(program).chain(words).collect();
-            entries.push(Entry { name: name.to_owned(), line, is_slow });
+            entries.push(Entry { name: name.to_owned(), line, until, is_slow });
         };
         add(FLOOR_SOCKETS, &own, "floor sock-diag", false);
         add(
@@ -102,7 +104,7 @@ impl Contest {
                 if run > 0 && entry.is_slow {
                     continue;
                 }
-                timings.push(timing::measure(&entry.line)?);
+                timings.push(timing::measure(&entry.line, entry.until)?);
             }
         }
         let mut measured = Vec::new();

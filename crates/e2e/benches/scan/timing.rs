@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::{self, Read as _},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
@@ -14,24 +15,46 @@ use anyhow::{Context as _, ensure};
 /// What was measured of one program.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// From its start to its end.
+    /// From its start to where it was measured.
     pub(crate) took: Duration,
     /// How long processors worked for it, which other programs disturb less.
     pub(crate) cpu: Duration,
 }
 
-/// Runs `line` to its end, its output thrown away by the kernel.
-pub(crate) fn measure(line: &[String]) -> anyhow::Result<Timing> {
+/// How far a program is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// To its end, with its output thrown away by the kernel.
+    End,
+    /// Until it says something: that it is done. Its end, in which the kernel takes its memory back, is
+    /// in the processors' time.
+    Said,
+}
+
+/// Runs `line` to its end.
+pub(crate) fn measure(line: &[String], until: Until) -> anyhow::Result<Timing> {
     let (begun, cpu_before) = (Instant::now(), cpu_of_children());
-    let status = start(line)?.wait()?;
-    let took = begun.elapsed();
+    let (status, took) = match until {
+        Until::End => (start(line, Stdio::null())?.wait()?, begun.elapsed()),
+        Until::Said => {
+            let mut child = start(line, Stdio::piped())?;
+            let mut said = [0];
+            let output = child.stdout.as_mut().context("its output is a pipe")?;
+            let heard = output.read_exact(&mut said);
+            let took = begun.elapsed();
+            io::copy(output, &mut io::sink())?;
+            let status = child.wait()?;
+            ensure!(heard.is_ok(), "{} said nothing: {status}", line.join(" "));
+            (status, took)
+        }
+    };
     ensure!(status.success(), "{} failed: {status}", line.join(" "));
     Ok(Timing { took, cpu: cpu_of_children().saturating_sub(cpu_before) })
 }
 
 /// The most memory that is resident (VmHWM) while `line` runs, in bytes.
 pub(crate) fn peak(line: &[String]) -> anyhow::Result<u64> {
-    let mut child = start(line)?;
+    let mut child = start(line, Stdio::null())?;
     let (pid, (ended, end)) = (child.id(), channel());
     let (status, peak) = thread::scope(|scope| {
         let watcher = scope.spawn(move || watch_peak(pid, &end));
@@ -44,13 +67,13 @@ pub(crate) fn peak(line: &[String]) -> anyhow::Result<u64> {
     Ok(peak)
 }
 
-fn start(line: &[String]) -> anyhow::Result<Child> {
+fn start(line: &[String], output: Stdio) -> anyhow::Result<Child> {
     // setpriv becomes the program; the program then dies with this process.
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--"])
         .args(line)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(output)
         .stderr(Stdio::null())
         .spawn()
         .context("run setpriv (package util-linux)")
