@@ -1,5 +1,5 @@
-//! Owns what must not be left behind: notes to self, unwritten code, and lints that are switched off
-//! without a reason.
+//! Owns what must not be left behind: notes to self, unwritten code, lints that are switched off
+//! without a reason, and marks of a merge that was not finished.
 
 use super::{
     finding::Finding,
@@ -36,12 +36,26 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
             },
         ));
     }
-    for (path, text) in tree.files().filter(|(path, _)| !path.ends_with(".rs")) {
-        if is_ours(path) {
+    for (path, text) in tree.files() {
+        if is_ours(path) && !path.ends_with(".rs") {
             findings.extend(notes(path, text));
         }
+        findings.extend(conflicts(path, text));
     }
     findings
+}
+
+/// Where git left both sides of a conflict. Between the sides it leaves a line that titles may have too.
+fn conflicts(path: &str, text: &str) -> impl Iterator<Item = Finding> {
+    let is_mark = |line: &str| ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| line.starts_with(mark));
+    let marks = (1..).zip(text.lines()).filter(move |(_, line)| is_mark(line));
+    marks.map(|(line, _)| Finding {
+        path: path.to_owned(),
+        line,
+        what: "the mark of a conflict between two branches".to_owned(),
+        why: "both sides stand there, or what is left of them",
+        remedy: "decide what is to stand there, or write the page anew".to_owned(),
+    })
 }
 
 /// Licences and lock files are other people's text.
@@ -84,6 +98,15 @@ mod tests {
         let page = format!("text\n{}: write\n", note[1]);
         let tree = Tree::from([("a.rs", code.as_str()), ("docs/a.md", page.as_str())]);
         assert_eq!(places(&check(&tree)), ["a.rs:1", "docs/a.md:2"]);
+    }
+
+    #[test]
+    fn a_merge_that_was_not_finished_is_found_wherever_it_is() {
+        let page = "title\n=======\n<<<<<<< HEAD\none\n=======\nother\n>>>>>>> branch\n";
+        let code = "fn a() {}\n<<<<<<< HEAD\n    // a <<<<<<< b\n";
+        let tree = Tree::from([("a.rs", code), ("docs/a.md", page), ("Cargo.lock", page)]);
+        let found = places(&check(&tree));
+        assert_eq!(found, ["Cargo.lock:3", "Cargo.lock:7", "a.rs:2", "docs/a.md:3", "docs/a.md:7"]);
     }
 
     #[test]
