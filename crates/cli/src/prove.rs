@@ -26,7 +26,7 @@ use crate::{
     exit::{Exit, Failure},
     look::Look,
     picture::Picture,
-    render::{json, write_proved, write_proved_sum},
+    render::{counted, json, write_proved, write_proved_sum},
     select::Selection,
     signals,
     span::Given,
@@ -105,9 +105,9 @@ fn ends_with(proved: &[Proved]) -> Result<Exit, Failure> {
     let refused = |one: &Proved| one.answer == Answer::Unprovable && one.lacks_privilege;
     if proved.iter().all(refused) {
         return Err(Failure::Privilege(format!(
-            "cannot test any of the {} connections: they belong to other users' processes; run it \
-             as root (CAP_SYS_PTRACE and CAP_NET_ADMIN)",
-            proved.len()
+            "cannot test {}, which other users' processes hold; run it as root (CAP_SYS_PTRACE and \
+             CAP_NET_ADMIN)",
+            counted(proved.len(), "connection", "connections")
         )));
     }
     Ok(Exit::Fine)

@@ -158,7 +158,11 @@ async fn half_closed_idle(one: &Progress, other: &Progress, limit: Option<Durati
         }
         // Not half-closed yet: it cannot be idle for `limit` after that before this.
         let next = if is_half { last } else { Instant::now() };
-        sleep_until(next + limit).await;
+        match next.checked_add(limit) {
+            Some(end) => sleep_until(end).await,
+            // Longer than the clock can tell is for ever.
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -152,6 +152,16 @@ async fn a_half_closed_pair_may_idle_for_ever_unless_a_limit_is_set_and_then_is_
 }
 
 #[tokio::test]
+async fn a_limit_longer_than_the_clock_can_tell_is_none() {
+    let mut t = through(CopyOptions::default().half_closed_idle(Duration::MAX)).await;
+    t.left.shutdown().await.unwrap();
+    text(&mut t.right).await.unwrap();
+    assert!(timeout(Duration::from_millis(200), &mut t.copy).await.is_err());
+    t.right.shutdown().await.unwrap();
+    assert_eq!(t.copied().await.end, CopyEnd::Finished);
+}
+
+#[tokio::test]
 async fn an_open_pair_is_not_subject_to_the_limit_of_half_closed_ones() {
     let limit = Duration::from_millis(50);
     let mut t = through(CopyOptions::default().half_closed_idle(limit)).await;

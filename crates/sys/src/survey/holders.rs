@@ -102,7 +102,7 @@ impl Holders {
             Found::Failed(failure) => failure.clone(),
             Found::NotAsked => "they were not asked for".to_owned(),
             Found::ByInode(OwnerTable { refused: refused @ 1.., .. }) => format!(
-                "{refused} {}, as a rule of other users, may not be looked into: {}",
+                "{refused} {} may not be looked into, usually of other users: {}",
                 if *refused == 1 { "process" } else { "processes" },
                 to_look_into_processes(),
             ),

@@ -52,7 +52,7 @@ where
         unseen.push(Unseen {
             what: format!("network namespaces of {count} hidden processes, where not listed"),
             why: format!(
-                "processes, as a rule of other users, may not be looked at: {}",
+                "processes may not be looked at, usually those of other users: {}",
                 to_look_into_processes()
             ),
             about: About::Host,
