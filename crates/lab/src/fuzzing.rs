@@ -85,23 +85,13 @@ fn chosen(setting: &dyn Fn(usize) -> u8, now: Moment) -> Wire {
     };
     let mut wire = Wire::default();
     wire.set_link(Direction::Both, link, now);
-    let then = [
-        Then::Drop,
-        Then::RstOnPacket,
-        Then::RstInside,
-        Then::RstBothNow,
-        Then::Leak,
-        Then::PickUp,
-        Then::PickUpOrRst,
-        Then::Icmp,
-    ];
     let keepalives = [Keepalives::Count, Keepalives::Ignore, Keepalives::Drop, Keepalives::Answer];
     let refresh = [Refresh::Any, Refresh::Data, Refresh::Outbound];
     let kinds = [Kind::Syn, Kind::ThirdAck, Kind::Fin, Kind::Rst, Kind::Keepalive, Kind::Data];
     let nth = usize::from;
     let middlebox = Middlebox {
         expire_after: (setting(5) != 0).then(|| Duration::from_millis(setting(5).into())),
-        then: then.get(nth(setting(6)) % 8).copied().unwrap_or(Then::Drop),
+        then: Then::ALL.get(nth(setting(6)) % Then::ALL.len()).copied().unwrap_or(Then::Drop),
         refresh: refresh.get(nth(setting(6) >> 5) % 3).copied().unwrap_or(Refresh::Any),
         keepalives: keepalives.get(nth(setting(6) >> 3) % 4).copied().unwrap_or(Keepalives::Count),
         half_closed_after: (setting(7) & 1 != 0).then_some(Duration::from_millis(9)),

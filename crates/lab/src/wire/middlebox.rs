@@ -53,6 +53,20 @@ pub enum Then {
     PickUpOrRst,
 }
 
+impl Then {
+    /// Every one, in an order that stays: recorded inputs choose by it.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Drop,
+        Self::RstOnPacket,
+        Self::RstInside,
+        Self::RstBothNow,
+        Self::Leak,
+        Self::PickUp,
+        Self::PickUpOrRst,
+        Self::Icmp,
+    ];
+}
+
 /// What refreshes a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refresh {

@@ -22,17 +22,7 @@ fn over_both(prepare: impl Fn(&mut Wire), script: &[&str]) -> Vec<String> {
 fn every_box_that_forgets_does_the_same() {
     let script =
         ["2000 > . 101 ack 301 len 5", "2001 < . 301 ack 101 len 7", "2002 < R 301", "2100"];
-    let all = [
-        Then::Drop,
-        Then::RstOnPacket,
-        Then::RstInside,
-        Then::RstBothNow,
-        Then::Leak,
-        Then::PickUp,
-        Then::PickUpOrRst,
-        Then::Icmp,
-    ];
-    for then in all {
+    for then in Then::ALL {
         let middlebox = Middlebox { expire_after: Some(ms(1000)), then, ..Middlebox::default() };
         let log = over_both(|wire| wire.set_middlebox(Some(middlebox), at(0)), &script);
         assert!(log.len() >= script.len() - 1, "{then:?}: {log:#?}");

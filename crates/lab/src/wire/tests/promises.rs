@@ -43,16 +43,7 @@ fn any_link() -> impl Strategy<Value = Link> {
 }
 
 fn any_box() -> impl Strategy<Value = Option<Middlebox>> {
-    let then = prop::sample::select(vec![
-        Then::Drop,
-        Then::RstOnPacket,
-        Then::RstInside,
-        Then::Icmp,
-        Then::RstBothNow,
-        Then::Leak,
-        Then::PickUp,
-        Then::PickUpOrRst,
-    ]);
+    let then = prop::sample::select(Then::ALL.to_vec());
     let refresh = prop::sample::select(vec![Refresh::Any, Refresh::Data, Refresh::Outbound]);
     let keepalives = prop::sample::select(vec![
         Keepalives::Count,
