@@ -71,6 +71,9 @@ fn items(source: &str) -> Vec<String> {
                 .any(|word| text.starts_with(word))
         {
             owner = text.trim_end_matches([' ', '{']).to_owned();
+        } else if line == "}" {
+            // What follows belongs to nothing: the arms of a function's match are no variants.
+            owner.clear();
         }
         if item.is_empty() && !begins(text, &owner) {
             continue;
@@ -114,7 +117,7 @@ mod tests {
     fn items_are_told_with_their_owner_and_private_ones_not_at_all() {
         let source = "pub struct A {\n    b: u8,\n    pub c: u8,\n}\nimpl A {\n    pub fn d(\n        \
                       &self,\n    ) -> u8 {\n        0\n    }\n    fn e() {}\n}\npub(crate) fn f() {}\n\
-                      pub enum G {\n    H,\n}\n#[cfg(test)]\nmod tests {\n    pub fn i() {}\n}\n";
+                      pub enum G {\n    H,\n}\nfn j() {\n    match k {\n        None => 0,\n    }\n}\n#[cfg(test)]\nmod tests {\n    pub fn i() {}\n}\n";
         let told = items(source);
         assert_eq!(
             told,
